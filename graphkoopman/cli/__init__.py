@@ -1,0 +1,5 @@
+"""The ``graphkoopman`` command."""
+
+from graphkoopman.cli._main import main
+
+__all__ = ["main"]

@@ -1,0 +1,34 @@
+"""Arguments of the ``graphkoopman`` command; every bad input ends in one line and exit code 2."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from graphkoopman.cli import _demo, _fit
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="graphkoopman",
+        description="States, exchange times and Koopman models of atoms and molecules in "
+        "molecular dynamics trajectories, by graph dynamical networks.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in (_demo, _fit):
+        module.add_command(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError, ImportError) as error:
+        print(f"graphkoopman {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

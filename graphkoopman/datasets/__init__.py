@@ -1,0 +1,47 @@
+"""Systems with known answers: simulated, constructed, or published."""
+
+from graphkoopman.datasets._chains import (
+    chain_rates,
+    projected_transition_matrix,
+    relaxation_timescales,
+    stationary_distribution,
+)
+from graphkoopman.datasets._hopping import Hopping, make_hopping
+from graphkoopman.datasets._labels import (
+    LabelTimescales,
+    TooFewTransitionsError,
+    label_timescales,
+)
+from graphkoopman.datasets._li_fcc import LiFCC, simulate_li_fcc
+from graphkoopman.datasets._references import (
+    GlobalReference,
+    SiteReference,
+    TwoStateReference,
+    global_reference,
+    li_fcc_reference,
+    two_state_reference,
+)
+from graphkoopman.datasets._sites import FCCSites, assign_sites, fcc_sites
+
+__all__ = [
+    "FCCSites",
+    "GlobalReference",
+    "Hopping",
+    "LabelTimescales",
+    "LiFCC",
+    "SiteReference",
+    "TooFewTransitionsError",
+    "TwoStateReference",
+    "assign_sites",
+    "chain_rates",
+    "fcc_sites",
+    "global_reference",
+    "label_timescales",
+    "li_fcc_reference",
+    "make_hopping",
+    "projected_transition_matrix",
+    "relaxation_timescales",
+    "simulate_li_fcc",
+    "stationary_distribution",
+    "two_state_reference",
+]

@@ -1,0 +1,58 @@
+"""What an estimator's parameters stand for: a device, a network, training settings."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from graphkoopman.estimator._checks import check_objectives
+from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.training import TrainingSettings
+
+SAMPLES_PER_BATCH = 5_000
+MIN_FRAMES_PER_BATCH = 200
+
+
+def device_of(device: str) -> torch.device:
+    """Torch device behind the ``device`` parameter."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def new_lobe(estimator: Any, rng: np.random.RandomState) -> GDyNetLobe:
+    """Network with an estimator's settings and random weights, on its device."""
+    # torch initialises layers from its global generator: seed a fork of it, leave the original
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(rng.randint(2**31 - 1))
+        lobe = GDyNetLobe(
+            len(estimator.species_),
+            estimator.n_states,
+            n_conv=estimator.n_conv,
+            n_features=estimator.n_features,
+            n_hidden=estimator.n_hidden,
+            r_max=estimator.r_max,
+            normalization=estimator.normalization,
+            aggregation=estimator.aggregation,
+        )
+    return lobe.to(device_of(estimator.device))
+
+
+def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> TrainingSettings:
+    """The estimator's training parameters, "auto" resolved for the graphs at hand."""
+    batch_size = estimator.batch_size
+    if batch_size == "auto":
+        n_targets = np.mean([item.n_targets for item in graphs])
+        batch_size = max(MIN_FRAMES_PER_BATCH, int(SAMPLES_PER_BATCH / n_targets))
+    return TrainingSettings(
+        lagtime=estimator.lagtime,
+        objectives=check_objectives(estimator.objective),
+        learning_rate=estimator.learning_rate,
+        max_epochs=estimator.max_epochs,
+        steps_per_epoch=estimator.steps_per_epoch,
+        patience=estimator.patience,
+        batch_size=batch_size,
+        epsilon=estimator.epsilon,
+    )

@@ -1,0 +1,416 @@
+"""`GDyNetEstimator`: the network as a scikit-learn estimator with deeptime results."""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from graphkoopman.estimator._build import device_of, new_lobe, training_settings
+from graphkoopman.estimator._checks import (
+    check_graphs,
+    check_hops,
+    check_lagtime,
+    check_settings,
+    species_rows,
+    warn_of_doubts,
+)
+from graphkoopman.estimator._model_file import read_estimator, write_estimator
+from graphkoopman.graphs import GraphTrajectory, join_adjacent_graphs
+from graphkoopman.koopman import (
+    BootstrapKoopmanModel,
+    KoopmanModel,
+    estimate_koopman,
+    identify_states,
+)
+from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.training import (
+    GraphData,
+    Trainer,
+    TrainingResult,
+    all_frames,
+    evaluate,
+    sample_batch,
+)
+from graphkoopman.trajectories import block_split
+
+
+class GDyNetEstimator(TransformerMixin, BaseEstimator):
+    """Graph dynamical network: learn states and their exchange from neighbour graphs.
+
+    A graph network χ maps every target's neighbourhood to state probabilities and is trained with
+    a VAMP score so that ``χ(t + τ) ≈ Kᵀ χ(t)``, eqs. (2) and (5). The score does not see affine
+    mixing of the states; after training they are therefore fixed to the crispest memberships in
+    the learned space (see `graphkoopman.koopman.identify_states`), ordered by falling population.
+
+    Parameters
+    ----------
+    n_states : int
+        Number of states, at least 2.
+    lagtime : int
+        Lag τ in frames.
+    n_conv : int
+        Number of convolutions; the graphs need as many hops.
+    n_features, n_hidden : int
+        Length of the atom vectors, width of the head's hidden layer.
+    r_max : float
+        Å, largest centre of the Gaussian basis (7).
+    normalization : {None, "layer", "batch"}
+        None is the paper's equations; "batch" the authors' code, whose results depend on
+        ``chunk_size``; "layer" normalises every atom's update by itself.
+    aggregation : {"sum", "mean"}
+        Equation (9), or the authors' code.
+    objective : {"VAMP1", "VAMP2", "VAMPE"} or sequence of them
+        Score to maximise; a sequence trains in stages, ``("VAMP2", "VAMP1", "VAMP2")`` is the
+        schedule of the authors' code.
+    learning_rate : float
+        Of Adam, for the head; layers before it are scaled by the spread of the embedding.
+    max_epochs, steps_per_epoch, patience : int
+        Epochs per stage, updates per epoch, epochs without a better validation score before the
+        end; the learning rate falls at every half patience.
+    batch_size : int, "auto" or None
+        Frames that make one VAMP estimate (about). None takes all training frames, the paper's
+        "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples, spread
+        over all training time as far as a spacing of one lag allows.
+    chunk_size : int or None
+        Frames per forward pass; memory grows with it, results do not depend on it.
+    validation_fraction : float
+        Share of the frames, in contiguous blocks, kept for early stopping.
+    epsilon : float
+        Ridge of the covariances relative to their mean variance.
+    n_init : int
+        Independent runs; the one with the best validation score is kept.
+    reversible : bool
+        Estimate Koopman matrices under detailed balance.
+    device : str
+        "auto" takes a GPU where there is one, else any torch device.
+    random_state : int, RandomState or None
+        Seed of everything random; torch's global generator is left alone.
+    verbose : bool
+        Show a progress bar with the scores.
+
+    Attributes
+    ----------
+    lobe_ : GDyNetLobe
+        The trained network.
+    state_map_ : StateMap
+        The map from its outputs to the states.
+    clipped_mass_ : float
+        Mean part of a membership that had to be cut off to stay non-negative.
+    model_ : KoopmanModel
+        Model of all frames seen by `fit`.
+    validation_score_ : float
+        VAMP-2 of the network's outputs on the validation blocks, at most ``n_states``.
+    history_ : list of dict
+        One row per epoch of the run kept: scores, effective sample size, learning rate, seconds.
+    n_iter_, converged_ : int, bool
+        Number of epochs, and whether training stopped by itself.
+    species_ : ndarray
+        Node types that the network knows.
+    timestep_ : float
+        ps per frame.
+
+    Notes
+    -----
+    On one machine and number of threads the same seed gives the same numbers. Another number of
+    threads, or a GPU, changes the last bits, which training amplifies.
+
+    References
+    ----------
+    Xie et al., Nat. Commun. 10, 2667 (2019); Mardt et al., Nat. Commun. 9, 5 (2018).
+
+    Examples
+    --------
+    >>> from graphkoopman import GDyNetEstimator, GraphFeaturizer
+    >>> from graphkoopman.datasets import chain_rates, make_hopping
+    >>> data = make_hopping(chain_rates(2, slowest=20.0), 600, random_state=0)
+    >>> graphs = GraphFeaturizer(n_neighbors=8, n_hops=1).fit_transform(data.trajectory)
+    >>> estimator = GDyNetEstimator(2, 5, n_conv=1, max_epochs=20, random_state=0).fit(graphs)
+    >>> estimator.transform(graphs)[0].shape
+    (600, 8, 2)
+    """
+
+    def __init__(
+        self,
+        n_states: int = 2,
+        lagtime: int = 1,
+        *,
+        n_conv: int = 3,
+        n_features: int = 16,
+        n_hidden: int = 32,
+        r_max: float = 8.0,
+        normalization: str | None = None,
+        aggregation: str = "sum",
+        objective: str | Sequence[str] = "VAMP2",
+        learning_rate: float = 3e-3,
+        max_epochs: int = 50,
+        steps_per_epoch: int = 10,
+        patience: int = 8,
+        batch_size: int | str | None = "auto",
+        chunk_size: int | None = None,
+        validation_fraction: float = 0.2,
+        epsilon: float = 1e-8,
+        n_init: int = 1,
+        reversible: bool = False,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.n_states = n_states
+        self.lagtime = lagtime
+        self.n_conv = n_conv
+        self.n_features = n_features
+        self.n_hidden = n_hidden
+        self.r_max = r_max
+        self.normalization = normalization
+        self.aggregation = aggregation
+        self.objective = objective
+        self.learning_rate = learning_rate
+        self.max_epochs = max_epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.patience = patience
+        self.batch_size = batch_size
+        self.chunk_size = chunk_size
+        self.validation_fraction = validation_fraction
+        self.epsilon = epsilon
+        self.n_init = n_init
+        self.reversible = reversible
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> "GDyNetEstimator":
+        """Train the network, fix the states, estimate the Koopman model.
+
+        Parameters
+        ----------
+        X : GraphTrajectory or list of GraphTrajectory
+            Adjacent pieces of one run are joined, so that no lagged pair is lost.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        GDyNetEstimator
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If a setting, the graphs or the lag cannot work.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If epochs ran out while the score still rose, or the states overlap.
+        """
+        graphs = self._check_input(X)
+        check_lagtime(graphs, self.lagtime)
+        graphs = join_adjacent_graphs(graphs)
+        rng = check_random_state(self.random_state)
+        blocks = block_split(
+            [len(item) for item in graphs],
+            self.validation_fraction,
+            lagtime=self.lagtime,
+            random_state=rng,
+        )
+        self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
+        self.timestep_ = float(graphs[0].timestep)
+        data = self._data(graphs)
+        settings = training_settings(self, graphs)
+        runs: list[tuple[GDyNetLobe, TrainingResult]] = []
+        n_epochs = self.n_init * len(settings.objectives) * self.max_epochs
+        with tqdm(total=n_epochs, unit="epoch", disable=not self.verbose) as progress:
+            for _ in range(self.n_init):
+                lobe = new_lobe(self, rng)
+                runs.append((lobe, Trainer(lobe, data, blocks, settings, rng).run(progress)))
+        self.lobe_, best = max(runs, key=lambda run: run[1].score)
+        self.validation_score_ = best.score
+        self.history_ = best.history
+        self.n_iter_ = len(best.history)
+        self.converged_ = best.converged
+        training = sample_batch(blocks[0], graphs, self.lagtime, settings.batch_size, None)
+        features = evaluate(data, training, self.lobe_).numpy()
+        self.state_map_ = identify_states(
+            features[training.start_rows], features[training.end_rows]
+        )
+        self.clipped_mass_ = self.state_map_.clipped_mass
+        warn_of_doubts(self)
+        self.model_ = self.koopman_model(graphs)
+        return self
+
+    def transform(self, X: Any) -> list[np.ndarray]:
+        """Probabilities of the states.
+
+        Parameters
+        ----------
+        X : GraphTrajectory or list of GraphTrajectory
+
+        Returns
+        -------
+        list of ndarray of shape (n_frames, n_targets, n_states), float64
+            Rows sum to one.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the graphs have too few hops, or node types unknown to the network.
+        """
+        check_is_fitted(self)
+        graphs = self._check_input(X)
+        data = self._data(graphs)
+        probabilities = []
+        for i, item in enumerate(graphs):
+            features = evaluate(data, all_frames(i, len(item)), self.lobe_).numpy()
+            memberships = self.state_map_(features)
+            probabilities.append(memberships.reshape(len(item), item.n_targets, self.n_states))
+        return probabilities
+
+    def predict(self, X: Any) -> list[np.ndarray]:
+        """Most probable state of every target in every frame.
+
+        Parameters
+        ----------
+        X : GraphTrajectory or list of GraphTrajectory
+
+        Returns
+        -------
+        list of ndarray of shape (n_frames, n_targets), int
+        """
+        return [probabilities.argmax(axis=-1) for probabilities in self.transform(X)]
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """VAMP-2 of the states at the estimator's lag, counted with the constant.
+
+        Parameters
+        ----------
+        X : GraphTrajectory or list of GraphTrajectory
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        float
+            Between 1 and ``n_states``. Scores at different lags are not comparable.
+        """
+        return float(self.koopman_model(X).score(2))
+
+    def fetch_model(self) -> KoopmanModel:
+        """Koopman model of the frames seen by `fit`; deeptime's spelling of ``model_``."""
+        check_is_fitted(self)
+        return self.model_
+
+    def koopman_model(
+        self, X: Any, lagtime: int | None = None, n_bootstrap: int = 0
+    ) -> KoopmanModel | BootstrapKoopmanModel:
+        """Koopman model of any data with the trained states.
+
+        Parameters
+        ----------
+        X : GraphTrajectory or list of GraphTrajectory
+        lagtime : int or None
+            Frames; None takes the estimator's.
+        n_bootstrap : int
+            Number of bootstrap samples; 0 returns a plain `KoopmanModel`.
+
+        Returns
+        -------
+        KoopmanModel or BootstrapKoopmanModel
+        """
+        lags = [self.lagtime if lagtime is None else lagtime]
+        return self.koopman_models(X, lags, n_bootstrap)[0]
+
+    def koopman_models(
+        self, X: Any, lagtimes: Sequence[int], n_bootstrap: int = 0
+    ) -> list[KoopmanModel] | list[BootstrapKoopmanModel]:
+        """Models at several lags, for `deeptime.util.validation.implied_timescales` and `ck_test`.
+
+        Parameters
+        ----------
+        X : GraphTrajectory or list of GraphTrajectory
+        lagtimes : sequence of int
+            Frames.
+        n_bootstrap : int
+            Number of bootstrap samples per lag.
+
+        Returns
+        -------
+        list of KoopmanModel or of BootstrapKoopmanModel
+        """
+        graphs = join_adjacent_graphs(check_graphs(X))
+        check_lagtime(graphs, max(lagtimes))
+        probabilities = self.transform(graphs)
+        return [
+            estimate_koopman(
+                probabilities,
+                lagtime,
+                timestep=graphs[0].timestep,
+                constraint="reversible" if self.reversible else None,
+                n_bootstrap=n_bootstrap,
+                random_state=self.random_state,
+            )
+            for lagtime in lagtimes
+        ]
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write settings, network, states and model to one safetensors file with a JSON header.
+
+        Parameters
+        ----------
+        path : path
+            Written beside itself first and then renamed, so an older file survives a failure.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        """
+        check_is_fitted(self)
+        write_estimator(path, self)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "GDyNetEstimator":
+        """Read a file written by `save`; nothing in it is ever executed.
+
+        Parameters
+        ----------
+        path : path
+
+        Returns
+        -------
+        GDyNetEstimator
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If there is no such file, or it is not one of ours, damaged, or of a newer version.
+        """
+        return read_estimator(path, cls)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.target_tags.required = False
+        tags.non_deterministic = False
+        return tags
+
+    def _check_input(self, X: Any) -> list[GraphTrajectory]:
+        check_settings(self.get_params(deep=False))
+        graphs = check_graphs(X)
+        check_hops(graphs, self.n_conv)
+        return graphs
+
+    def _data(self, graphs: list[GraphTrajectory]) -> GraphData:
+        return GraphData(
+            graphs=graphs,
+            species_index=species_rows(graphs, self.species_),
+            n_conv=self.n_conv,
+            chunk_size=self.chunk_size,
+            device=device_of(self.device),
+        )

@@ -1,0 +1,24 @@
+"""Neighbour graphs of the targets' receptive field.
+
+Public: :class:`GraphTrajectory`, :class:`GraphBatch`, :func:`collate`, :func:`build_graphs`,
+:class:`GraphFeaturizer`.
+
+A frame's atoms are stored in the order in which messages reach the targets: the target atoms
+first, then atoms first reached by one hop, then by two, and so on. The last of ``n_conv``
+convolutions updates the first group only, the one before the first two groups, so neighbours are
+kept for all groups but the outermost. This is exact, nothing is sampled.
+"""
+
+from graphkoopman.graphs._batch import GraphBatch, collate
+from graphkoopman.graphs._build import build_graphs
+from graphkoopman.graphs._featurizer import GraphFeaturizer
+from graphkoopman.graphs._trajectory import GraphTrajectory, join_adjacent_graphs
+
+__all__ = [
+    "GraphBatch",
+    "GraphFeaturizer",
+    "GraphTrajectory",
+    "build_graphs",
+    "collate",
+    "join_adjacent_graphs",
+]

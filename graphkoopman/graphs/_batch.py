@@ -1,0 +1,202 @@
+"""`GraphBatch`: the graphs of some frames as the tensors of one forward pass."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from graphkoopman.graphs._trajectory import GraphTrajectory
+
+
+@dataclass(frozen=True, eq=False)
+class GraphBatch:
+    """Graphs of several frames, atoms in hop order over the whole batch.
+
+    All target atoms of all frames come first, then all atoms first reached by one hop, and so on,
+    so that every convolution works on leading rows.
+
+    Attributes
+    ----------
+    species : Tensor of shape (n_atoms,), int64
+        Index of the node type.
+    neighbors : Tensor of shape (n_edges,), int64
+        Atom of the batch at the far end of every edge; edges of atom 0, then of atom 1, …
+    distances : Tensor of shape (n_edges,), float32, Å
+    row_offsets : ndarray of shape (n_rows + 1,), int64, or None
+        Where the edges of an atom start, for radius graphs.
+    hop_counts : tuple of int
+        Atoms of the batch within 0, 1, …, n_conv hops.
+    target_of_atom : Tensor of shape (hop_counts[0],), int64, or None
+        Target (numbered through all frames) of every target atom; None for single-atom targets.
+    n_frames, n_targets : int
+    n_neighbors : int or None
+    """
+
+    species: Tensor
+    neighbors: Tensor
+    distances: Tensor
+    row_offsets: np.ndarray | None
+    hop_counts: tuple[int, ...]
+    target_of_atom: Tensor | None
+    n_frames: int
+    n_targets: int
+    n_neighbors: int | None
+
+    def offsets(self, n_rows: int) -> np.ndarray:
+        """Where the edges of each of the first ``n_rows`` atoms start, (n_rows + 1,) int64."""
+        if self.row_offsets is not None:
+            return self.row_offsets[: n_rows + 1]
+        return np.arange(n_rows + 1, dtype=np.int64) * (self.n_neighbors or 0)
+
+    def degrees(self, n_rows: int) -> Tensor:
+        """Number of edges of each of the first ``n_rows`` atoms, (n_rows,) int64."""
+        return torch.from_numpy(np.diff(self.offsets(n_rows)))
+
+    def rows(self, n_rows: int) -> Tensor:
+        """Atom at the near end of every edge of the first ``n_rows`` atoms, (n_edges,) int64."""
+        near = torch.repeat_interleave(torch.arange(n_rows), self.degrees(n_rows))
+        return near.to(self.neighbors.device)
+
+    def to(self, device: torch.device | str) -> "GraphBatch":
+        """Copy of the tensors on a device."""
+        names = ("species", "neighbors", "distances", "target_of_atom")
+        moved = {name: getattr(self, name) for name in names}
+        return replace(
+            self, **{n: t.to(device, non_blocking=True) for n, t in moved.items() if t is not None}
+        )
+
+
+def collate(
+    graphs: GraphTrajectory, frames: np.ndarray, species_index: np.ndarray, n_conv: int
+) -> GraphBatch:
+    """Graphs of some frames as one batch.
+
+    Parameters
+    ----------
+    graphs : GraphTrajectory
+    frames : ndarray of shape (n_frames,), int
+    species_index : ndarray of shape (n_atoms,), int
+        Index of the node type of every atom of the trajectory.
+    n_conv : int
+        Number of convolutions, at most ``graphs.n_hops``; deeper atoms are left out.
+
+    Returns
+    -------
+    GraphBatch
+    """
+    frames = np.asarray(frames, dtype=np.int64)
+    counts = np.ascontiguousarray(graphs.hop_counts[frames, : n_conv + 1], dtype=np.int64)
+    before = _block_starts(counts)
+    hop_counts = tuple(int(n) for n in counts.sum(axis=0))
+    k = graphs.n_neighbors
+    row_offsets = None
+    if k is None:
+        row_offsets = _ragged_offsets(graphs, frames, counts, before, hop_counts[n_conv - 1])
+    n_edges = hop_counts[n_conv - 1] * k if row_offsets is None else int(row_offsets[-1])
+    species = np.empty(hop_counts[n_conv], np.int64)
+    neighbors = np.empty(n_edges, np.int64)
+    distances = np.empty(n_edges, np.float32)
+    _fill(
+        counts,
+        before,
+        np.ascontiguousarray(graphs.atom_offsets[frames]),
+        np.ascontiguousarray(graphs.edge_offsets[frames]),
+        graphs.atoms,
+        graphs.neighbors,
+        graphs.distances,
+        species_index,
+        0 if k is None else k,
+        np.zeros(1, np.int64) if row_offsets is None else row_offsets,
+        species,
+        neighbors,
+        distances,
+    )
+    return GraphBatch(
+        species=torch.from_numpy(species),
+        neighbors=torch.from_numpy(neighbors),
+        distances=torch.from_numpy(distances),
+        row_offsets=row_offsets,
+        hop_counts=hop_counts,
+        target_of_atom=_target_of_atom(graphs, len(frames)),
+        n_frames=len(frames),
+        n_targets=graphs.n_targets,
+        n_neighbors=k,
+    )
+
+
+def _block_starts(counts: np.ndarray) -> np.ndarray:
+    """Batch position of a frame's first atom of every hop, (n_frames, n_conv + 1)."""
+    added = np.diff(counts, axis=1, prepend=0)
+    within_hop = np.cumsum(added, axis=0) - added
+    hop_start = np.concatenate([[0], np.cumsum(added.sum(axis=0))[:-1]])
+    return within_hop + hop_start
+
+
+def _ragged_offsets(
+    graphs: GraphTrajectory,
+    frames: np.ndarray,
+    counts: np.ndarray,
+    before: np.ndarray,
+    n_rows: int,
+) -> np.ndarray:
+    degrees = np.empty(n_rows, np.int64)
+    _scatter_degrees(counts, before, graphs.row_offsets[frames], graphs.degrees, degrees)
+    return np.concatenate([[0], np.cumsum(degrees)])
+
+
+def _target_of_atom(graphs: GraphTrajectory, n_frames: int) -> Tensor | None:
+    sizes = np.diff(graphs.target_offsets)
+    if np.all(sizes == 1):
+        return None
+    target = np.repeat(np.arange(graphs.n_targets), sizes)
+    offsets = np.arange(n_frames)[:, None] * graphs.n_targets
+    return torch.from_numpy((target + offsets).ravel())
+
+
+@njit(cache=True, nogil=True)
+def _scatter_degrees(counts, before, row_starts, degrees, out):
+    n_frames, n_hops = counts.shape
+    for f in range(n_frames):
+        low = 0
+        for hop in range(n_hops - 1):
+            for a in range(low, counts[f, hop]):
+                out[before[f, hop] + a - low] = degrees[row_starts[f] + a]
+            low = counts[f, hop]
+
+
+@njit(cache=True, nogil=True)
+def _fill(
+    counts,
+    before,
+    atom_starts,
+    edge_starts,
+    atoms,
+    neighbors,
+    distances,
+    species_index,
+    k,
+    row_offsets,
+    out_species,
+    out_neighbors,
+    out_distances,
+):
+    """Copy frames into hop order; ``place`` maps a frame's stored atoms to the batch."""
+    n_frames, n_hops = counts.shape
+    place = np.empty(counts[:, n_hops - 1].max(), np.int64)
+    for f in range(n_frames):
+        low = 0
+        for hop in range(n_hops):
+            for a in range(low, counts[f, hop]):
+                place[a] = before[f, hop] + a - low
+                out_species[place[a]] = species_index[atoms[atom_starts[f] + a]]
+            low = counts[f, hop]
+        edge = edge_starts[f]
+        for a in range(counts[f, n_hops - 2]):
+            begin = place[a] * k if k > 0 else row_offsets[place[a]]
+            degree = k if k > 0 else row_offsets[place[a] + 1] - begin
+            for j in range(degree):
+                out_neighbors[begin + j] = place[neighbors[edge]]
+                out_distances[begin + j] = distances[edge]
+                edge += 1

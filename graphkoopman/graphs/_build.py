@@ -1,0 +1,234 @@
+"""Receptive fields of the targets, frame by frame, compiled."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from joblib import Parallel, delayed
+from numba import njit
+
+from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.neighbors import (
+    build_grid,
+    check_not_nanometre,
+    k_nearest,
+    nearest_of,
+    occupancy_for_cutoff,
+    occupancy_for_nearest,
+    within_of,
+)
+from graphkoopman.trajectories import Targets, Trajectory
+
+CHUNK_BYTES = 32 * 2**20  # worst-case edges of one chunk of frames
+
+
+def build_graphs(
+    trajectory: Trajectory,
+    targets: Targets,
+    *,
+    n_neighbors: int | None = 20,
+    cutoff: float | None = None,
+    n_hops: int = 3,
+    species: np.ndarray | None = None,
+    n_jobs: int | None = None,
+) -> GraphTrajectory:
+    """Neighbour graphs of everything that ``n_hops`` convolutions over the targets can see.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    targets : Targets
+    n_neighbors : int or None
+        M nearest neighbours per atom, periodic images counted separately.
+    cutoff : float or None
+        Å, all neighbours nearer than it; exactly one of the two is given.
+    n_hops : int
+        Number of convolutions to support.
+    species : ndarray of shape (n_atoms,) or None
+        Node types; None takes the atomic numbers.
+    n_jobs : int or None
+        Threads over chunks of frames, joblib's convention.
+
+    Returns
+    -------
+    GraphTrajectory
+
+    Raises
+    ------
+    ValueError
+        If a non-periodic system has fewer than ``n_neighbors + 1`` atoms, or distances look like
+        nanometres.
+    """
+    if cutoff is None and n_neighbors is not None:
+        _check_enough_atoms(trajectory, n_neighbors)
+    _check_angstrom(trajectory)
+    k = n_neighbors or 0
+    radius = 0.0 if cutoff is None else float(cutoff)
+    first = _chunk_of_graphs(trajectory, slice(0, 1), targets.atoms, k, radius, n_hops)
+    slices = list(_chunks(trajectory, k or max(2 * len(first[2]) // max(1, len(first[1])), 16)))
+    chunks = Parallel(n_jobs=n_jobs, prefer="threads")(
+        delayed(_chunk_of_graphs)(trajectory, frames, targets.atoms, k, radius, n_hops)
+        for frames in slices
+    )
+    hop_counts, atoms, neighbors, distances, degrees = (
+        np.concatenate(parts) for parts in zip(*chunks, strict=True)
+    )
+    rows_per_frame = hop_counts[:, -2].astype(np.int64)
+    row_offsets = _offsets(rows_per_frame)
+    edges = rows_per_frame * k if k else np.diff(_offsets(degrees)[row_offsets])
+    most_atoms = int(hop_counts[:, -1].max())
+    return GraphTrajectory(
+        hop_counts=hop_counts,
+        atom_offsets=_offsets(hop_counts[:, -1]),
+        edge_offsets=_offsets(edges),
+        atoms=atoms.astype(np.min_scalar_type(trajectory.n_atoms - 1), copy=False),
+        neighbors=neighbors.astype(np.min_scalar_type(most_atoms - 1), copy=False),
+        distances=distances,
+        degrees=None if k else degrees,
+        species=trajectory.species if species is None else np.asarray(species),
+        target_offsets=targets.offsets,
+        n_neighbors=None if n_neighbors is None else int(n_neighbors),
+        cutoff=None if cutoff is None else float(cutoff),
+        timestep=trajectory.timestep,
+        parent=trajectory.parent,
+        start=trajectory.start,
+    )
+
+
+def _check_enough_atoms(trajectory: Trajectory, n_neighbors: int) -> None:
+    if trajectory.cell is None and trajectory.n_atoms < n_neighbors + 1:
+        raise ValueError(
+            f"n_neighbors={n_neighbors} needs at least {n_neighbors + 1} atoms without a periodic "
+            f"cell, got {trajectory.n_atoms}; lower n_neighbors or give the cell"
+        )
+
+
+def _check_angstrom(trajectory: Trajectory) -> None:
+    # before any graph: a cutoff meant in Å would find a thousand times too many neighbours in nm
+    if trajectory.cell is None and trajectory.n_atoms == 1:
+        return
+    cell = None if trajectory.cells is None else trajectory.cells[0]
+    check_not_nanometre(k_nearest(trajectory.positions[0], cell, 1)[1])
+
+
+def _offsets(counts: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+
+
+def _chunks(trajectory: Trajectory, degree: int) -> Iterator[slice]:
+    per_frame = trajectory.n_atoms * degree * 12
+    size = int(np.clip(CHUNK_BYTES // per_frame, 1, 5000))
+    for begin in range(0, trajectory.n_frames, size):
+        yield slice(begin, min(begin + size, trajectory.n_frames))
+
+
+def _chunk_of_graphs(
+    trajectory: Trajectory,
+    frames: slice,
+    target_atoms: np.ndarray,
+    k: int,
+    cutoff: float,
+    n_hops: int,
+) -> tuple[np.ndarray, ...]:
+    positions = np.ascontiguousarray(trajectory.positions[frames], dtype=np.float64)
+    n_frames, n_atoms, _ = positions.shape
+    if trajectory.cell is None:
+        cells = np.zeros((1, 3, 3))
+    elif trajectory.cell.ndim == 2:
+        cells = np.ascontiguousarray(trajectory.cell[None])
+    else:
+        cells = np.ascontiguousarray(trajectory.cell[frames])
+    capacity = n_frames * n_atoms * (k or 64)
+    while True:
+        fields = _receptive_fields(
+            positions,
+            cells,
+            trajectory.cell is not None,
+            target_atoms.astype(np.int64),
+            k,
+            cutoff,
+            n_hops,
+            capacity,
+        )
+        if fields[5] <= capacity:
+            break
+        capacity = fields[5]  # radius graphs: now the number of edges is known
+    # the smallest types per chunk keep the peak low; chunks are brought to one type at the end
+    hop_counts, atoms, neighbors, distances, degrees, _ = fields
+    small = np.min_scalar_type(n_atoms - 1)
+    return hop_counts, atoms.astype(small), neighbors.astype(small), distances, degrees
+
+
+@njit(cache=True, nogil=True)
+def _receptive_fields(positions, cells, periodic, targets, k, cutoff, n_hops, capacity):
+    """Hop-ordered atoms and edges of a chunk of frames.
+
+    A frame's atoms are a growing queue: the targets, then every neighbour not seen before in the
+    order found. Atoms up to hop ``n_hops - 1`` are searched, atoms at hop ``n_hops`` only listed.
+    The last value returned is the number of edges, which may exceed the capacity.
+    """
+    n_frames, n_atoms, _ = positions.shape
+    hop_counts = np.zeros((n_frames, n_hops + 1), np.int32)
+    atoms = np.empty(n_frames * n_atoms, np.uint32)
+    degrees = np.empty(n_frames * n_atoms, np.int32)
+    neighbors = np.empty(capacity, np.uint32)
+    distances = np.empty(capacity, np.float32)
+    size = k if k > 0 else 64
+    index = np.empty(size, np.int64)
+    distance = np.empty(size, np.float64)
+    local = np.full(n_atoms, -1, np.int64)
+    n_stored, n_rows, n_edges = 0, 0, 0
+    for f in range(n_frames):
+        cell = cells[min(f, len(cells) - 1)]
+        occupancy = _occupancy(k, cutoff, n_atoms, cell, periodic)
+        grid = build_grid(positions[f], cell, periodic, occupancy)
+        for i in range(len(targets)):
+            atoms[n_stored + i] = targets[i]
+            local[targets[i]] = i
+        queue = len(targets)
+        hop_counts[f, 0] = queue
+        row = 0
+        for hop in range(1, n_hops + 1):
+            while row < hop_counts[f, hop - 1]:
+                atom = atoms[n_stored + row]
+                found = k
+                if k > 0:
+                    nearest_of(atom, grid, index, distance)
+                else:
+                    found = within_of(atom, grid, cutoff, index, distance)
+                    if found > len(index):
+                        index = np.empty(2 * found, np.int64)
+                        distance = np.empty(2 * found, np.float64)
+                        found = within_of(atom, grid, cutoff, index, distance)
+                for j in range(found):
+                    neighbor = index[j]
+                    if local[neighbor] < 0:
+                        local[neighbor] = queue
+                        atoms[n_stored + queue] = neighbor
+                        queue += 1
+                    if n_edges < capacity:
+                        neighbors[n_edges] = local[neighbor]
+                        distances[n_edges] = distance[j]
+                    n_edges += 1
+                degrees[n_rows] = found
+                n_rows += 1
+                row += 1
+            hop_counts[f, hop] = queue
+        for i in range(queue):
+            local[atoms[n_stored + i]] = -1
+        n_stored += queue
+    kept = min(n_edges, capacity)
+    return (
+        hop_counts,
+        atoms[:n_stored].copy(),
+        neighbors[:kept].copy(),
+        distances[:kept].copy(),
+        degrees[:n_rows].copy(),
+        n_edges,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _occupancy(k, cutoff, n_atoms, cell, periodic):
+    if k > 0:
+        return occupancy_for_nearest(k)
+    return occupancy_for_cutoff(n_atoms, cell, periodic, cutoff)

@@ -1,0 +1,47 @@
+"""Koopman models of state dynamics: estimates, uncertainty, comparison and reconstruction.
+
+Everything here is a function of state probabilities, arrays of shape
+(n_frames, n_targets, n_states); no network and no trajectory is needed.
+"""
+
+from ._align import align_states, state_correlation
+from ._bootstrap import BootstrapKoopmanModel
+from ._chapman_kolmogorov import StateObservable
+from ._estimate import estimate_koopman
+from ._model import KoopmanModel
+from ._moments import Moments, lagged_moments
+from ._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
+from ._states import StateMap, identify_states, inner_simplex, singular_functions
+from ._warnings import (
+    FewUnitsWarning,
+    InvalidTimescaleWarning,
+    RankDeficientWarning,
+    SkippedTrajectoryWarning,
+    StationaryDistributionWarning,
+    UnsupportedRateWarning,
+)
+
+__all__ = [
+    "BootstrapKoopmanModel",
+    "FewUnitsWarning",
+    "GlobalKoopman",
+    "InvalidTimescaleWarning",
+    "KoopmanModel",
+    "Moments",
+    "RankDeficientWarning",
+    "SiteGraph",
+    "SkippedTrajectoryWarning",
+    "StateMap",
+    "StateObservable",
+    "StationaryDistributionWarning",
+    "UnsupportedRateWarning",
+    "align_states",
+    "estimate_koopman",
+    "fcc_site_graph",
+    "global_koopman",
+    "identify_states",
+    "inner_simplex",
+    "lagged_moments",
+    "singular_functions",
+    "state_correlation",
+]

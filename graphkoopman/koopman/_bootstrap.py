@@ -1,0 +1,328 @@
+"""Uncertainty of Koopman models by resampling: `BootstrapKoopmanModel`, `bootstrap_koopman`."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from deeptime.base import BayesianModel
+from deeptime.util.validation import ChapmanKolmogorovTest
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from ._chapman_kolmogorov import chapman_kolmogorov
+from ._model import KoopmanModel, implied_timescales_of, timescales_in_ps
+from ._units import UnitMoments
+from ._warnings import FewUnitsWarning, InvalidTimescaleWarning
+
+__all__ = ["BootstrapKoopmanModel", "dirichlet_concentration", "draw_weights"]
+
+Array = NDArray[np.float64]
+
+_FEW_UNITS = 10
+_SMALLEST_CONCENTRATION = 0.5
+# One standard deviation of a normal distribution, as quantiles: they survive invalid samples.
+_ONE_SIGMA = stats.norm.cdf([-1.0, 1.0])
+
+
+class BootstrapKoopmanModel(BayesianModel):
+    r"""Koopman model with samples of its sampling distribution.
+
+    Each sample weights the independent units of the data (trajectories, time blocks, targets or
+    their combination) by a draw from a Dirichlet distribution, the Bayesian bootstrap. Weights are
+    never zero, so a rare state is in every sample.
+
+    Parameters
+    ----------
+    prior : KoopmanModel
+        Estimate from all data.
+    samples : sequence of KoopmanModel
+        Estimates from reweighted units.
+    n_units : int
+        Number of units resampled.
+    n_effective : float
+        Number of units of equal size that carry the same information.
+    concentration : float
+        Parameter of the Dirichlet distribution.
+    unit : str
+        What a unit is.
+    leakage : float
+        Share of the variance that correlation between neighbouring units hides.
+
+    Notes
+    -----
+    The ``*_interval`` methods give t-type intervals: the estimate, plus and minus the spread of the
+    samples times the quantile of Student's t for the number of units, on the scale where the
+    estimate is closest to normal (logarithm for timescales, logit for populations). The spread of
+    the samples themselves, which deeptime's plots draw as percentiles, matches such an interval
+    from ten units on; with fewer it is too narrow, and a `FewUnitsWarning` says so.
+
+    See Also
+    --------
+    estimate_koopman : Build one from state probabilities.
+    """
+
+    def __init__(
+        self,
+        prior: KoopmanModel,
+        samples: Sequence[KoopmanModel],
+        *,
+        n_units: int,
+        n_effective: float,
+        concentration: float,
+        unit: str,
+        leakage: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self._prior = prior
+        self._samples = list(samples)
+        self.n_units = n_units
+        self.n_effective = n_effective
+        self.concentration = concentration
+        self.unit = unit
+        self.leakage = leakage
+
+    def __repr__(self) -> str:
+        return (
+            f"BootstrapKoopmanModel(n_states={self.n_states}, lagtime={self.lagtime}, "
+            f"n_samples={len(self._samples)}, unit={self.unit!r}, n_units={self.n_units})"
+        )
+
+    @property
+    def prior(self) -> KoopmanModel:
+        """Estimate from all data."""
+        return self._prior
+
+    @property
+    def samples(self) -> list[KoopmanModel]:
+        """Estimates from reweighted units."""
+        return self._samples
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return self._prior.n_states
+
+    @property
+    def lagtime(self) -> int:
+        """Lag time in frames."""
+        return self._prior.lagtime
+
+    @property
+    def timestep(self) -> float | None:
+        """Time between frames in ps, or None if unknown."""
+        return self._prior.timestep
+
+    @property
+    def koopman_matrix(self) -> Array:
+        """Koopman matrix of the estimate from all data."""
+        return self._prior.koopman_matrix
+
+    def timescales(self, k: int | None = None) -> tuple[Array, list[Array]]:
+        """Relaxation timescales in frames, eq. (11), as deeptime's Bayesian models give them.
+
+        Parameters
+        ----------
+        k : int, optional
+            Number of timescales, slowest first. All n_states - 1 by default.
+
+        Returns
+        -------
+        prior : ndarray of shape (min(k, n_states - 1),)
+        samples : list of ndarray of the same shape
+            NaN where a sample has no valid timescale.
+
+        Warns
+        -----
+        InvalidTimescaleWarning
+            If the estimate, or more than 5 % of its samples, lack a timescale.
+        """
+        timescales = self._prior.timescales(k)
+        samples = [
+            implied_timescales_of(sample.eigenvalues[1:][:k], self.lagtime)
+            for sample in self._samples
+        ]
+        shares = np.isnan(samples).mean(axis=0)
+        for i in np.flatnonzero((shares > 0.05) & ~np.isnan(timescales)):
+            warnings.warn(
+                f"timescale {i + 1} at lagtime {self.lagtime} frames is undefined in "
+                f"{100 * shares[i]:.0f} % of the samples (eigenvalue not in (0, 1)); bands drawn "
+                "from the others are too narrow. Use timescales_interval, another lagtime or more "
+                "data",
+                InvalidTimescaleWarning,
+                stacklevel=2,
+            )
+        return timescales, samples
+
+    def timescales_ps(self, k: int | None = None) -> tuple[Array, list[Array]]:
+        """As `timescales`, in ps; needs `timestep`."""
+        timescales, samples = self.timescales(k)
+        return (
+            timescales_in_ps(timescales, self.timestep),
+            [timescales_in_ps(sample, self.timestep) for sample in samples],
+        )
+
+    def timescales_interval(self, k: int | None = None, confidence: float = 0.95) -> Array:
+        """Confidence intervals of the relaxation timescales, in frames.
+
+        Parameters
+        ----------
+        k : int, optional
+            Number of timescales, slowest first. All n_states - 1 by default.
+        confidence : float
+            Coverage aimed at.
+
+        Returns
+        -------
+        ndarray of shape (min(k, n_states - 1), 2)
+            Low and high. NaN where the estimate has no timescale; an end is 0 or infinite where
+            the samples reach an eigenvalue of zero or one.
+        """
+        estimate = _log_timescales(self._prior.eigenvalues[1:][:k], self.lagtime)
+        samples = [_log_timescales(s.eigenvalues[1:][:k], self.lagtime) for s in self._samples]
+        interval = np.exp(self.t_interval(estimate, np.array(samples), confidence))
+        undefined = np.isnan(implied_timescales_of(self._prior.eigenvalues[1:][:k], self.lagtime))
+        interval[undefined] = np.nan
+        return interval
+
+    def timescales_ps_interval(self, k: int | None = None, confidence: float = 0.95) -> Array:
+        """As `timescales_interval`, in ps; needs `timestep`."""
+        return timescales_in_ps(self.timescales_interval(k, confidence), self.timestep)
+
+    def populations_interval(self, confidence: float = 0.95) -> Array:
+        """Confidence intervals of the empirical populations.
+
+        Returns
+        -------
+        ndarray of shape (n_states, 2)
+            Low and high, within [0, 1].
+        """
+        return self._proportion_interval(lambda model: model.empirical_populations, confidence)
+
+    def stationary_distribution_interval(self, confidence: float = 0.95) -> Array:
+        """Confidence intervals of the stationary distribution, (n_states, 2)."""
+        return self._proportion_interval(lambda model: model._spectrum.stationary, confidence)
+
+    def koopman_matrix_interval(self, confidence: float = 0.95) -> Array:
+        """Confidence intervals of the entries of K, (n_states, n_states, 2).
+
+        On the linear scale, because entries of a free estimate may be negative.
+        """
+        samples = np.array([sample.koopman_matrix for sample in self._samples])
+        return self.t_interval(self.koopman_matrix, samples, confidence)
+
+    def ck_test(self, models: Sequence[Any]) -> ChapmanKolmogorovTest:
+        r"""Chapman-Kolmogorov test :math:`K(n\tau) = K^n(\tau)`, eq. (6), with samples.
+
+        Parameters
+        ----------
+        models : sequence of BootstrapKoopmanModel or KoopmanModel
+            Models in the same states at whole multiples of this model's lag time.
+
+        Returns
+        -------
+        deeptime.util.validation.ChapmanKolmogorovTest
+            With samples of the predictions, and of the estimates if all models have them.
+        """
+        return chapman_kolmogorov(self, models)
+
+    def permute(self, order: ArrayLike) -> "BootstrapKoopmanModel":
+        """Model with its states reordered, as `KoopmanModel.permute`."""
+        return BootstrapKoopmanModel(
+            self._prior.permute(order),
+            [sample.permute(order) for sample in self._samples],
+            n_units=self.n_units,
+            n_effective=self.n_effective,
+            concentration=self.concentration,
+            unit=self.unit,
+            leakage=self.leakage,
+        )
+
+    def t_interval(
+        self, estimate: ArrayLike, samples: ArrayLike, confidence: float = 0.95
+    ) -> Array:
+        """Interval of any quantity computed from the estimate and from each of the samples.
+
+        Parameters
+        ----------
+        estimate : ndarray of shape (...)
+            Quantity of `prior`, on a scale where it is about normal.
+        samples : ndarray of shape (n_samples, ...)
+            The same quantity of each of `samples`.
+        confidence : float
+            Coverage aimed at.
+
+        Returns
+        -------
+        ndarray of shape (..., 2)
+            Estimate minus and plus Student's t times the standard error.
+        """
+        if not 0.0 < confidence < 1.0:
+            raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
+        estimate = np.asarray(estimate)
+        low, high = np.quantile(np.asarray(samples), _ONE_SIGMA, axis=0, method="nearest")
+        # A linear statistic has variance S^2 / (n a + 1) over Dirichlet(a) weights of n units, and
+        # s^2 / n = S^2 / (n - 1) over data sets, less what leaks between neighbouring units.
+        n_units = self.n_units
+        to_standard_error = np.sqrt(
+            (n_units * self.concentration + 1.0) / ((n_units - 1.0) * (1.0 - self.leakage))
+        )
+        quantile = stats.t.ppf(0.5 * (1.0 + confidence), self.n_effective - 1.0)
+        factor = quantile * to_standard_error
+        with np.errstate(invalid="ignore"):
+            half = 0.5 * (high - low)
+            # Where samples leave the range on one side, the other side keeps its own spread.
+            below = np.where(np.isinf(high) & np.isfinite(low), estimate - low, half)
+            above = np.where(np.isinf(low) & np.isfinite(high), high - estimate, half)
+        below, above = (np.where(np.isnan(side), np.inf, side) for side in (below, above))
+        return np.stack([estimate - factor * below, estimate + factor * above], axis=-1)
+
+    def _proportion_interval(
+        self, populations: Callable[[KoopmanModel], Array], confidence: float
+    ) -> Array:
+        estimate = _logit(populations(self._prior))
+        samples = np.array([_logit(populations(sample)) for sample in self._samples])
+        interval = self.t_interval(estimate, samples, confidence)
+        return 1.0 / (1.0 + np.exp(-interval))
+
+
+def dirichlet_concentration(units: UnitMoments) -> float:
+    """Concentration at which 95 % of the samples span a 95 % t interval.
+
+    It is bounded from below, because with very few units the weights would fall on one of them.
+    """
+    ratio = stats.t.ppf(0.975, units.n_effective - 1.0) / stats.norm.ppf(0.975)
+    total = (units.n_units - 1.0) * (1.0 - units.leakage) / ratio**2 - 1.0
+    return float(max(total / units.n_units, _SMALLEST_CONCENTRATION))
+
+
+def draw_weights(
+    units: UnitMoments, n_samples: int, concentration: float, random_state: np.random.RandomState
+) -> Array:
+    """Weights of the units with mean one, (n_samples, n_units); warns if units are few."""
+    if round(units.n_effective) < _FEW_UNITS:
+        warnings.warn(
+            f"only {units.n_effective:.1f} independent units ({units.unit}) to resample; "
+            f"percentiles of the samples, which deeptime's plots draw, are too narrow below "
+            f"{_FEW_UNITS}. Read the *_interval methods, which use Student's t, or give more data",
+            FewUnitsWarning,
+            stacklevel=3,
+        )
+    alpha = np.full(units.n_units, concentration)
+    return random_state.dirichlet(alpha, size=n_samples) * units.n_units
+
+
+def _log_timescales(eigenvalues: NDArray[Any], lagtime: int) -> Array:
+    """Logarithm of eq. (11), ordered even where it is undefined: -inf at 0 and inf at 1."""
+    # A complex pair decays with its modulus; its sign tells it from a decaying real mode.
+    signed = np.where(np.real(eigenvalues) > 0, np.abs(eigenvalues), 0.0)
+    with np.errstate(divide="ignore"):
+        rate = -np.log(np.clip(signed, 0.0, 1.0)) / lagtime
+        return -np.log(rate)
+
+
+def _logit(populations: Array) -> Array:
+    """Log odds; a population at or beyond a bound maps to an infinite value."""
+    inside = np.clip(populations, 0.0, 1.0)
+    with np.errstate(divide="ignore"):
+        return np.log(inside) - np.log1p(-inside)

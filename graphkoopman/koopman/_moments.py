@@ -1,0 +1,260 @@
+"""Lagged second moments of state probabilities: `Moments`, `lagged_moments`.
+
+Every estimate of this layer is a function of these moments. They are uncentred, pooled over
+trajectories and targets, and accumulated in float64 whatever the dtype of the probabilities.
+"""
+
+import operator
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ._warnings import SkippedTrajectoryWarning
+
+__all__ = ["Moments", "check_lagtime", "check_probs", "lagged_moments"]
+
+Array = NDArray[np.float64]
+
+# Float32 softmax rows miss one by 1e-7 and half precision by 1e-3; more is not a probability.
+_ROW_SUM_TOLERANCE = 1e-3
+_BLOCK_BYTES = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    r"""Uncentred moments of state probabilities at one lag time.
+
+    Averages run over all pairs of frames :math:`(t, t+\tau)` of all targets and trajectories.
+
+    Attributes
+    ----------
+    c00, c0t, ctt : ndarray of shape (n_states, n_states), float64
+        :math:`\langle\chi_t\chi_t^T\rangle`, :math:`\langle\chi_t\chi_{t+\tau}^T\rangle` and
+        :math:`\langle\chi_{t+\tau}\chi_{t+\tau}^T\rangle`.
+    mean : ndarray of shape (n_states,), float64
+        Mean probability over *all* frames, which is the empirical population of each state.
+    n_pairs : int
+        Number of pairs, summed over targets and trajectories.
+    lagtime : int
+        Lag time in frames.
+    """
+
+    c00: Array
+    c0t: Array
+    ctt: Array
+    mean: Array
+    n_pairs: int
+    lagtime: int
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return self.c00.shape[0]
+
+    @property
+    def mean_0(self) -> Array:
+        """Mean probability over the first frames of the pairs, (n_states,)."""
+        # The states sum to one, so the mean is the moment with the constant.
+        return self.c00.sum(axis=1)
+
+    @property
+    def mean_t(self) -> Array:
+        """Mean probability over the second frames of the pairs, (n_states,)."""
+        return self.ctt.sum(axis=1)
+
+    def permute(self, order: ArrayLike) -> "Moments":
+        """Moments of the same data with state ``order[i]`` moved to position i."""
+        index = np.asarray(order)
+        square = np.ix_(index, index)
+        return Moments(
+            c00=self.c00[square],
+            c0t=self.c0t[square],
+            ctt=self.ctt[square],
+            mean=self.mean[index],
+            n_pairs=self.n_pairs,
+            lagtime=self.lagtime,
+        )
+
+
+def check_lagtime(lagtime: Any) -> int:
+    """Return `lagtime` as int, or raise if it is not a positive whole number of frames."""
+    try:
+        frames = operator.index(lagtime)
+    except TypeError:
+        frames = int(lagtime) if isinstance(lagtime, float) and lagtime.is_integer() else 0
+    if frames < 1:
+        raise ValueError(
+            f"lagtime must be a positive whole number of frames, got {lagtime!r}; "
+            "divide a time in ps by the timestep"
+        )
+    return frames
+
+
+def check_probs(probs: ArrayLike | Sequence[ArrayLike]) -> list[NDArray[Any]]:
+    """Return state probabilities as a list of three-dimensional arrays, without copying.
+
+    Parameters
+    ----------
+    probs : array or list of arrays
+        Each of shape (n_frames, n_targets, n_states), or (n_frames, n_states) for one target.
+
+    Returns
+    -------
+    list of ndarray of shape (n_frames, n_targets, n_states)
+
+    Raises
+    ------
+    ValueError
+        If the list is empty, shapes do not agree, a value is not finite, or rows do not sum to one.
+    """
+    is_single = hasattr(probs, "ndim")
+    arrays = [np.asarray(p) for p in ([probs] if is_single else probs)]  # type: ignore[union-attr]
+    if not arrays:
+        raise ValueError("probs must hold at least one trajectory, got an empty list")
+    for i, array in enumerate(arrays):
+        if array.ndim not in (2, 3) or 0 in array.shape:
+            raise ValueError(
+                "probs must be arrays of shape (n_frames, n_targets, n_states) or "
+                f"(n_frames, n_states) with no empty axis, got shape {array.shape} at index {i}"
+            )
+    arrays = [p[:, None, :] if p.ndim == 2 else p for p in arrays]
+    n_states = {p.shape[2] for p in arrays}
+    if len(n_states) > 1:
+        raise ValueError(
+            f"probs must have the same number of states in every trajectory, got {sorted(n_states)}"
+        )
+    return arrays
+
+
+def lagged_moments(probs: ArrayLike | Sequence[ArrayLike], lagtime: int) -> Moments:
+    r"""Uncentred moments of state probabilities, pooled over trajectories and targets.
+
+    .. math::
+        C_{00} = \langle\chi_t\chi_t^T\rangle,\quad
+        C_{0t} = \langle\chi_t\chi_{t+\tau}^T\rangle,\quad
+        C_{tt} = \langle\chi_{t+\tau}\chi_{t+\tau}^T\rangle
+
+    Parameters
+    ----------
+    probs : array or list of arrays
+        State probabilities, each of shape (n_frames, n_targets, n_states), or
+        (n_frames, n_states) for a single target. Frame and target counts may differ.
+    lagtime : int
+        Lag time :math:`\tau` in frames.
+
+    Returns
+    -------
+    Moments
+
+    Raises
+    ------
+    ValueError
+        If no trajectory is longer than `lagtime`, or `probs` are not probabilities.
+
+    Warns
+    -----
+    SkippedTrajectoryWarning
+        If some, but not all, trajectories are no longer than `lagtime`.
+
+    Notes
+    -----
+    Rows are divided by their sum in float64. Float32 rows miss one by about 1e-7, and the constant
+    would then be only that close to the span of the states. Memory does not grow with the length
+    of the trajectories: frames are converted and reduced block by block.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman.koopman import lagged_moments
+    >>> probs = np.eye(2)[[0, 0, 1, 1, 0]]
+    >>> lagged_moments(probs, lagtime=1).c0t
+    array([[0.25, 0.25],
+           [0.25, 0.25]])
+    """
+    lagtime = check_lagtime(lagtime)
+    arrays = longer_than(check_probs(probs), lagtime)
+    n_states = arrays[0].shape[2]
+    sums, total, n_rows, n_pairs = np.zeros((3, n_states, n_states)), np.zeros(n_states), 0, 0
+    for array in arrays:
+        piece, first = accumulate(array, lagtime)
+        sums += piece
+        total += first + as_probabilities(array[-lagtime:]).sum(axis=(0, 1))
+        n_rows += array.shape[0] * array.shape[1]
+        n_pairs += (array.shape[0] - lagtime) * array.shape[1]
+    c00, c0t, ctt = sums / n_pairs
+    return Moments(c00, c0t, ctt, total / n_rows, n_pairs, lagtime)
+
+
+def longer_than(arrays: list[NDArray[Any]], lagtime: int) -> list[NDArray[Any]]:
+    """Keep the trajectories that hold at least one pair; say which were left out."""
+    lengths = [len(p) for p in arrays]
+    kept = [p for p in arrays if len(p) > lagtime]
+    if not kept:
+        raise ValueError(
+            f"lagtime must be < the longest trajectory ({max(lengths)} frames), got {lagtime}; "
+            "lower lagtime or give longer trajectories"
+        )
+    if len(kept) < len(arrays):
+        warnings.warn(
+            f"{len(arrays) - len(kept)} of {len(arrays)} trajectories are no longer than lagtime "
+            f"({lagtime} frames; the shortest has {min(lengths)}) and were skipped",
+            SkippedTrajectoryWarning,
+            stacklevel=3,
+        )
+    return kept
+
+
+def accumulate(
+    array: NDArray[Any], lagtime: int, *, per_target: bool = False
+) -> tuple[Array, Array]:
+    """Sums over the pairs of one piece of a trajectory, block by block.
+
+    Parameters
+    ----------
+    array : ndarray of shape (n_frames, n_targets, n_states)
+    lagtime : int
+    per_target : bool
+        Whether to keep targets apart, as a first axis of both results.
+
+    Returns
+    -------
+    sums : ndarray of shape ([n_targets,] 3, n_states, n_states)
+        Summed outer products: first with first, first with second, second with second frames.
+    totals : ndarray of shape ([n_targets,] n_states)
+        Summed probabilities of the first frames.
+    """
+    n_targets, n_states = array.shape[1:]
+    sums = np.zeros((n_targets if per_target else 1, 3, n_states, n_states))
+    totals = np.zeros((len(sums), n_states))
+    n_pairs = len(array) - lagtime
+    n_block = max(1, _BLOCK_BYTES // (8 * n_targets * n_states), lagtime)
+    for start in range(0, n_pairs, n_block):
+        stop = min(start + n_block, n_pairs)
+        chi = as_probabilities(array[start : stop + lagtime])
+        # (n_targets or 1, n_rows, n_states)
+        chi_0, chi_t = chi[:-lagtime], chi[lagtime:]
+        if per_target:
+            chi_0, chi_t = chi_0.transpose(1, 0, 2), chi_t.transpose(1, 0, 2)
+        else:
+            chi_0, chi_t = chi_0.reshape(1, -1, n_states), chi_t.reshape(1, -1, n_states)
+        for k, (first, second) in enumerate([(chi_0, chi_0), (chi_0, chi_t), (chi_t, chi_t)]):
+            sums[:, k] += first.transpose(0, 2, 1) @ second
+        totals += chi_0.sum(axis=1)
+    return (sums, totals) if per_target else (sums[0], totals[0])
+
+
+def as_probabilities(chi: NDArray[Any]) -> Array:
+    """Float64 copy with rows divided by their sum; raises where rows are no probabilities."""
+    rows = np.asarray(chi, dtype=np.float64)
+    sums = rows.sum(axis=-1, keepdims=True)
+    if not np.all(np.abs(sums - 1.0) <= _ROW_SUM_TOLERANCE):  # also catches NaN
+        worst = sums.flat[np.argmax(~(np.abs(sums - 1.0) <= _ROW_SUM_TOLERANCE))]
+        raise ValueError(
+            "probs must be finite and sum to one over the last axis (states), got a sum of "
+            f"{worst:.6g}; pass softmax outputs or memberships, not raw features"
+        )
+    return rows / sums

@@ -1,0 +1,34 @@
+"""Warnings of the Koopman layer, one class per condition a user may want to filter."""
+
+__all__ = [
+    "FewUnitsWarning",
+    "InvalidTimescaleWarning",
+    "RankDeficientWarning",
+    "SkippedTrajectoryWarning",
+    "StationaryDistributionWarning",
+    "UnsupportedRateWarning",
+]
+
+
+class InvalidTimescaleWarning(UserWarning):
+    """An eigenvalue is not in (0, 1), so eq. (11) gives no relaxation time for it."""
+
+
+class RankDeficientWarning(UserWarning):
+    """The data do not determine every row of the Koopman matrix (unvisited or dependent states)."""
+
+
+class StationaryDistributionWarning(UserWarning):
+    """The stationary distribution is not unique, or has negative entries."""
+
+
+class SkippedTrajectoryWarning(UserWarning):
+    """Trajectories without a single lagged pair were left out."""
+
+
+class FewUnitsWarning(UserWarning):
+    """There are too few independent units for a resampling distribution to be trusted."""
+
+
+class UnsupportedRateWarning(UserWarning):
+    """Local rates are negative, or lead to sites that no bond reaches, and were left out."""

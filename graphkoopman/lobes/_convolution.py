@@ -1,0 +1,154 @@
+"""One gated graph convolution: the plain reference, and the compiled kernel where it applies."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from graphkoopman.graphs import GraphBatch
+from graphkoopman.lobes._kernels import POINTS_PER_WIDTH, GatedUpdate
+
+BASIS_SPACING = 0.2  # Å, eq. (7): both the distance between centres and the width σ
+TAIL = 5  # widths; exp(-25) = 1.4e-11 of a Gaussian is left
+
+
+def gaussian_basis(distances: Tensor, n_basis: int, spacing: float = BASIS_SPACING) -> Tensor:
+    """Distances on Gaussians, eq. (7): ``u[t] = exp(-(d - μ_t)² / σ²)``, ``μ_t = σ t``; no ½.
+
+    Parameters
+    ----------
+    distances : Tensor of shape (...), Å
+    n_basis : int
+        Number of centres. A distance far beyond the last has no basis function left and is seen
+        only as "far".
+    spacing : float
+        Distance between centres and width σ, in Å.
+
+    Returns
+    -------
+    Tensor of shape (..., n_basis)
+    """
+    centres = spacing * torch.arange(n_basis, dtype=distances.dtype, device=distances.device)
+    return torch.exp(-(((distances.unsqueeze(-1) - centres) / spacing) ** 2))
+
+
+def segment_sum(values: Tensor, segment: Tensor, n_segments: int) -> Tensor:
+    """Sum of the rows of each segment, (n_segments, ...); ``segment`` is sorted, (n_rows,)."""
+    try:
+        from torch_scatter import scatter
+    except ImportError:
+        out = values.new_zeros((n_segments, *values.shape[1:]))
+        return out.index_add(0, segment, values)
+    return scatter(values, segment, dim=0, dim_size=n_segments, reduce="sum")
+
+
+def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
+    """Softmax of ``logits`` (n_rows,) within each segment."""
+    highest = logits.new_full((n_segments,), -math.inf)
+    highest = highest.scatter_reduce(0, segment, logits.detach(), "amax")
+    weights = torch.exp(logits - highest[segment])
+    return weights / segment_sum(weights, segment, n_segments)[segment]
+
+
+class GraphConvolution(nn.Module):
+    """One gated convolution: attention over neighbours (8) and residual update (9).
+
+    Parameters
+    ----------
+    n_features : int
+        Length of the atom vectors ``v``.
+    n_basis : int
+        Number of Gaussians of (7).
+    normalization : {None, "layer", "batch"}
+        Normaliser of the update before it is added. ``"layer"`` works per atom. ``"batch"`` is
+        the authors' code (message and update); its moments couple all frames of a forward pass,
+        so results then depend on ``chunk_size``.
+    aggregation : {"sum", "mean"}
+        Equation (9) sums over neighbours; the authors' code divides by their number.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        n_basis: int,
+        *,
+        normalization: str | None = None,
+        aggregation: str = "sum",
+    ) -> None:
+        super().__init__()
+        self.aggregation = aggregation
+        self.center = nn.Linear(n_features, n_features)  # W₁ v_i + b_n
+        self.neighbor = nn.Linear(n_features, n_features, bias=False)  # W₂ v_j
+        self.edge = nn.Linear(n_basis, n_features, bias=False)  # W₃ u_ij
+        self.neighbor_logit = nn.Linear(n_features, 1, bias=False)  # the same of W_a in (8)
+        self.edge_logit = nn.Linear(n_basis, 1, bias=False)
+        self.message_norm = nn.BatchNorm1d(n_features) if normalization == "batch" else None
+        norms = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
+        self.update_norm = norms[normalization](n_features) if normalization else None
+
+    def forward(
+        self, atoms: Tensor, batch: GraphBatch, n_rows: int, *, reference: bool = False
+    ) -> Tensor:
+        """Update the first ``n_rows`` atoms.
+
+        Parameters
+        ----------
+        atoms : Tensor of shape (n_atoms, n_features)
+            At least every neighbour of the updated atoms.
+        batch : GraphBatch
+        n_rows : int
+        reference : bool
+            Use the plain implementation where the compiled one would apply.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, n_features)
+        """
+        compiled = atoms.device.type == "cpu" and self.message_norm is None and not reference
+        center, neighbor = self.center(atoms[:n_rows]), self.neighbor(atoms)
+        neighbor_logit = self.neighbor_logit(atoms).squeeze(1)
+        gated_update = self._compiled if compiled else self._plain
+        update = gated_update(center, neighbor, neighbor_logit, batch)
+        if self.aggregation == "mean":
+            update = update / batch.degrees(n_rows).to(update).clamp_min(1.0).unsqueeze(1)
+        if self.update_norm is not None:
+            update = self.update_norm(update)
+        return atoms[:n_rows] + update
+
+    def _compiled(
+        self, center: Tensor, neighbor: Tensor, neighbor_logit: Tensor, batch: GraphBatch
+    ) -> Tensor:
+        offsets = batch.offsets(len(center))
+        n_edges = int(offsets[-1])
+        step = BASIS_SPACING / POINTS_PER_WIDTH
+        # far enough beyond the last centre for every Gaussian to have vanished
+        n_points = (self.edge.in_features + TAIL) * POINTS_PER_WIDTH
+        grid = step * torch.arange(-1, n_points, dtype=center.dtype)
+        basis = gaussian_basis(grid, self.edge.in_features)
+        return GatedUpdate.apply(
+            center,
+            neighbor,
+            neighbor_logit,
+            self.edge(basis),
+            self.edge_logit(basis).squeeze(1),
+            batch.neighbors[:n_edges],
+            batch.distances[:n_edges],
+            offsets,
+            step,
+        )
+
+    def _plain(
+        self, center: Tensor, neighbor: Tensor, neighbor_logit: Tensor, batch: GraphBatch
+    ) -> Tensor:
+        """Equations (7)–(9) as written, an array of (n_edges, n_features) at a time."""
+        n_rows = len(center)
+        rows = batch.rows(n_rows)
+        far_ends = batch.neighbors[: len(rows)]
+        distances = batch.distances[: len(rows)].to(center.dtype)
+        basis = gaussian_basis(distances, self.edge.in_features)
+        logits = neighbor_logit[far_ends] + self.edge_logit(basis).squeeze(1)
+        messages = center[rows] + neighbor[far_ends] + self.edge(basis)
+        if self.message_norm is not None:
+            messages = self.message_norm(messages)
+        attention = segment_softmax(logits, rows, n_rows)
+        return segment_sum(attention.unsqueeze(1) * torch.relu(messages), rows, n_rows)

@@ -1,0 +1,150 @@
+"""Which frames make one VAMP estimate, and which of them are pairs.
+
+A statistics batch spans as much of the training time as it can. Frames inside it are ``spacing``
+apart, where ``spacing`` divides the lag, so that every frame is evaluated once and serves as both
+ends of its pairs. One window of a slow process has nearly singular moments, so when even frames a
+whole lag apart are too many, the batch is made of many random windows, each several lags long.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphkoopman.graphs import GraphTrajectory
+
+Block = tuple[int, int, int]  # trajectory, first frame, one past the last frame
+WINDOW_LAGS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Evenly spaced frames of one block: ``frames[i]`` pairs with ``frames[i + lag_steps]``."""
+
+    trajectory: int
+    frames: np.ndarray  # (n_frames,)
+    lag_steps: int
+
+
+@dataclass(frozen=True, eq=False)
+class StatisticsBatch:
+    """Frames of one VAMP estimate, in the order in which their features are stacked.
+
+    Attributes
+    ----------
+    runs : list of Run
+    start_rows, end_rows : ndarray of shape (n_pairs,), int64
+        Rows of the stacked features, (sum of n_frames * n_targets, n_states), at both ends.
+    """
+
+    runs: list[Run]
+    start_rows: np.ndarray
+    end_rows: np.ndarray
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames evaluated."""
+        return sum(len(run.frames) for run in self.runs)
+
+
+def spacing_for(n_frames: int, lagtime: int, batch_size: int | None) -> int:
+    """Largest divisor of the lag that keeps a batch over all frames at ``batch_size`` or above.
+
+    Parameters
+    ----------
+    n_frames : int
+        Frames to span.
+    lagtime : int
+        Frames.
+    batch_size : int or None
+        Frames per estimate; None evaluates every frame.
+
+    Returns
+    -------
+    int
+        Between 1 and ``lagtime``.
+    """
+    if batch_size is None:
+        return 1
+    ratio = n_frames / batch_size
+    return max(d for d in range(1, lagtime + 1) if lagtime % d == 0 and (d == 1 or d <= ratio))
+
+
+def sample_batch(
+    blocks: Sequence[Block],
+    graphs: Sequence[GraphTrajectory],
+    lagtime: int,
+    batch_size: int | None,
+    rng: np.random.RandomState | None,
+) -> StatisticsBatch:
+    """Draw the frames of one VAMP estimate.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        Contiguous stretches, each longer than the lag; pairs never leave them.
+    graphs : sequence of GraphTrajectory
+    lagtime : int
+        Frames.
+    batch_size : int or None
+        Frames to evaluate (about); None takes every frame.
+    rng : RandomState or None
+        Draws the phase of the spaced frames, or the windows; None takes phase zero and, where
+        windows are needed, evenly spaced ones.
+
+    Returns
+    -------
+    StatisticsBatch
+    """
+    n_frames = sum(stop - start for _, start, stop in blocks)
+    spacing = spacing_for(n_frames, lagtime, batch_size)
+    if batch_size is not None and n_frames / spacing > 2 * batch_size:
+        frames_per_window = WINDOW_LAGS * lagtime // spacing + 1
+        blocks = _windows(blocks, lagtime, batch_size // frames_per_window + 1, rng)
+    runs = []
+    for trajectory, start, stop in blocks:
+        # a late phase must leave at least one pair
+        last_phase = min(spacing, stop - start - lagtime)
+        phase = 0 if rng is None else rng.randint(last_phase)
+        frames = np.arange(start + phase, stop, spacing)
+        runs.append(Run(trajectory, frames, lagtime // spacing))
+    return _with_pairs(runs, [g.n_targets for g in graphs])
+
+
+def all_frames(trajectory: int, n_frames: int) -> StatisticsBatch:
+    """Every frame of one trajectory in order, without pairs."""
+    none = np.empty(0, np.int64)
+    return StatisticsBatch([Run(trajectory, np.arange(n_frames), n_frames)], none, none)
+
+
+def _windows(
+    blocks: Sequence[Block], lagtime: int, n_windows: int, rng: np.random.RandomState | None
+) -> list[Block]:
+    """Windows of several lags, placed uniformly over all positions that fit in a block."""
+    length = WINDOW_LAGS * lagtime + 1
+    room = np.array([max(1, stop - start - length + 1) for _, start, stop in blocks])
+    total = room.sum()
+    if rng is None:
+        places = np.linspace(0, total - 1, n_windows).astype(np.int64)
+    else:
+        places = np.sort(rng.randint(total, size=n_windows))
+    owner = np.searchsorted(np.cumsum(room), places, side="right")
+    offset = places - np.concatenate([[0], np.cumsum(room)])[owner]
+    windows = []
+    for b, o in zip(owner, offset, strict=True):
+        trajectory, start, stop = blocks[b]
+        windows.append((trajectory, start + int(o), min(stop, start + int(o) + length)))
+    return windows
+
+
+def _with_pairs(runs: list[Run], n_targets: list[int]) -> StatisticsBatch:
+    starts, ends = [], []
+    row = 0
+    for run in runs:
+        per_frame = n_targets[run.trajectory]
+        n_rows = len(run.frames) * per_frame
+        shift = run.lag_steps * per_frame
+        starts.append(np.arange(row, row + n_rows - shift))
+        ends.append(np.arange(row + shift, row + n_rows))
+        row += n_rows
+    return StatisticsBatch(runs, np.concatenate(starts), np.concatenate(ends))

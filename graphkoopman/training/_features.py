@@ -1,0 +1,126 @@
+"""Forward and backward passes in chunks of frames."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkoopman.graphs import GraphBatch, GraphTrajectory, collate
+from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.objectives import SCORES, score_gradient
+from graphkoopman.training._batches import StatisticsBatch
+
+AUTO_CHUNK_EDGES = 250_000
+
+
+@dataclass(frozen=True, eq=False)
+class GraphData:
+    """Graphs with the node types of a network, and how many frames fit in one pass.
+
+    Attributes
+    ----------
+    graphs : sequence of GraphTrajectory
+    species_index : list of ndarray of shape (n_atoms,)
+        Row of the embedding for every atom of every trajectory.
+    n_conv : int
+    chunk_size : int or None
+        Frames per forward pass; None keeps a pass near a fixed number of edges.
+    device : torch.device
+    """
+
+    graphs: Sequence[GraphTrajectory]
+    species_index: list[np.ndarray]
+    n_conv: int
+    chunk_size: int | None
+    device: torch.device
+
+    def frames_per_chunk(self, trajectory: int) -> int:
+        """Frames of a trajectory in one forward pass."""
+        if self.chunk_size is not None:
+            return self.chunk_size
+        graphs = self.graphs[trajectory]
+        edges_per_frame = max(1.0, len(graphs.distances) / max(1, len(graphs)))
+        return max(1, int(AUTO_CHUNK_EDGES / edges_per_frame))
+
+    def collate(self, trajectory: int, frames: np.ndarray) -> GraphBatch:
+        """Frames of a trajectory as one batch on the device."""
+        batch = collate(
+            self.graphs[trajectory], frames, self.species_index[trajectory], self.n_conv
+        )
+        return batch.to(self.device) if self.device.type != "cpu" else batch
+
+
+def chunks_of(data: GraphData, batch: StatisticsBatch) -> Iterator[tuple[int, np.ndarray]]:
+    """The frames of a batch in the order of its rows, neighbouring runs merged, chunk by chunk."""
+    pending: list[np.ndarray] = []
+    current = -1
+    for run in batch.runs:
+        if run.trajectory != current:
+            yield from _cut(data, current, pending)
+            pending, current = [], run.trajectory
+        pending.append(run.frames)
+    yield from _cut(data, current, pending)
+
+
+def _cut(
+    data: GraphData, trajectory: int, pieces: list[np.ndarray]
+) -> Iterator[tuple[int, np.ndarray]]:
+    if not pieces:
+        return
+    frames = np.concatenate(pieces)
+    size = data.frames_per_chunk(trajectory)
+    for begin in range(0, len(frames), size):
+        yield trajectory, frames[begin : begin + size]
+
+
+def evaluate(
+    data: GraphData,
+    batch: StatisticsBatch,
+    function: Callable[[GraphBatch], Tensor],
+) -> Tensor:
+    """Stack a function of the graphs over a batch, without a graph for gradients.
+
+    Returns
+    -------
+    Tensor of shape (n_rows, n_outputs), on the CPU
+    """
+    with torch.no_grad():
+        return torch.cat([function(data.collate(*chunk)).cpu() for chunk in chunks_of(data, batch)])
+
+
+def backward_score(
+    lobe: GDyNetLobe,
+    data: GraphData,
+    batch: StatisticsBatch,
+    *,
+    method: str,
+    epsilon: float,
+) -> float:
+    """Add the gradient of minus the score to the parameters; return the score.
+
+    More than one chunk takes two passes: features of all chunks, the exact gradient of the score
+    with respect to them, then each chunk again with its slice of that gradient. The result does
+    not depend on the chunk size, memory does.
+    """
+    chunks = list(chunks_of(data, batch))
+    rows = (torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows))
+    if len(chunks) == 1:
+        features = lobe(data.collate(*chunks[0]))
+        score = SCORES[method](
+            features[rows[0].to(features.device)],
+            features[rows[1].to(features.device)],
+            epsilon=epsilon,
+        )
+        (-score).backward()
+        return score.item()
+    features = evaluate(data, batch, lobe)
+    score, gradient = score_gradient(features, rows, method=method, epsilon=epsilon)
+    row = 0
+    for trajectory, frames in chunks:
+        output = lobe(data.collate(trajectory, frames))
+        piece = gradient[row : row + len(output)]
+        output.backward(-piece.to(output.device, output.dtype))
+        row += len(output)
+    return score.item()

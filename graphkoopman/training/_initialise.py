@@ -1,0 +1,73 @@
+"""Start values of the head from the untrained embedding.
+
+Random weights leave the softmax outputs nearly equal in every frame, and Adam then spends most of
+its steps on finding the scale. The embedding of a random graph network already tells environments
+apart, so the head starts as the best linear model on it: its hidden layer sees the embedding
+whitened, its output layer points from the middle to the vertices of the simplex that the slowest
+singular functions span.
+"""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphkoopman.koopman import inner_simplex, singular_functions
+from graphkoopman.lobes import GDyNetLobe
+
+RELATIVE_VARIANCE = 1e-3
+RELATIVE_SPREAD = 1e-2
+LOGIT_RANGE = 4.0  # e⁴: a start that is neither uniform nor saturated
+
+
+def initialise_head(
+    lobe: GDyNetLobe, pooled: Tensor, start_rows: np.ndarray, end_rows: np.ndarray
+) -> None:
+    """Set the head's weights from the pooled vectors of a statistics batch, in place.
+
+    Parameters
+    ----------
+    lobe : GDyNetLobe
+    pooled : Tensor of shape (n_samples, n_features)
+        Output of ``lobe.embed``.
+    start_rows, end_rows : ndarray of shape (n_pairs,)
+        Rows at both ends of every pair.
+    """
+    z = pooled.double().numpy()
+    hidden, output = lobe.hidden, lobe.output
+    with torch.no_grad():
+        center = z.mean(axis=0)
+        scale = z.std(axis=0)
+        scale = np.maximum(scale, RELATIVE_SPREAD * scale.max())
+        z = (z - center) / scale
+        lobe.pooled_mean.copy_(torch.from_numpy(center))
+        lobe.pooled_scale.copy_(torch.from_numpy(scale))
+        whiten, mean = _whitening(z)
+        # rows of the default initialisation, rescaled to unit response to the whitened vectors
+        directions = hidden.weight[:, : whiten.shape[1]].double().numpy()
+        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+        weight = directions @ whiten.T
+        bias = np.linspace(-1.0, 1.0, len(weight)) - weight @ mean
+        _assign(hidden, weight, bias)
+        response = np.maximum(z @ weight.T + bias, 0.0)
+        coefficients, offset = singular_functions(response[start_rows], response[end_rows])
+        n_processes = lobe.output.out_features - 1
+        functions = (response - offset) @ coefficients[:, :n_processes]
+        vertices = inner_simplex(functions)
+        if vertices is None:
+            return  # fewer independent directions than states: keep the random output layer
+        to_memberships = np.linalg.inv(np.column_stack([vertices, np.ones(len(vertices))]))
+        slope = coefficients[:, :n_processes] @ to_memberships[:-1]
+        intercept = to_memberships[-1] - offset @ slope
+        _assign(output, LOGIT_RANGE * slope.T, LOGIT_RANGE * intercept)
+
+
+def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean = z.mean(axis=0)
+    variances, axes = np.linalg.eigh(np.cov((z - mean).T))
+    kept = variances > RELATIVE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
+    return axes[:, kept] / np.sqrt(variances[kept]), mean
+
+
+def _assign(layer: torch.nn.Linear, weight: np.ndarray, bias: np.ndarray) -> None:
+    layer.weight.copy_(torch.from_numpy(weight).to(layer.weight))
+    layer.bias.copy_(torch.from_numpy(bias).to(layer.bias))

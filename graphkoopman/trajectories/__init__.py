@@ -1,0 +1,30 @@
+"""Molecular dynamics trajectories: container, readers, targets and contiguous pieces.
+
+Lengths are in Å and times in ps everywhere behind this door; mdtraj's nm are converted here.
+"""
+
+from graphkoopman.trajectories._blocks import block_split
+from graphkoopman.trajectories._gdynet import load_gdynet_npz
+from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
+from graphkoopman.trajectories._readers import read_trajectory
+from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
+from graphkoopman.trajectories._targets import Targets, resolve_targets
+from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories
+from graphkoopman.trajectories._unwrap import target_centers, unwrap
+
+__all__ = [
+    "Targets",
+    "Trajectory",
+    "adjacent_runs",
+    "as_trajectories",
+    "block_split",
+    "join_adjacent",
+    "load_gdynet_npz",
+    "minimum_image",
+    "read_trajectory",
+    "reduce_cell",
+    "resolve_targets",
+    "segments",
+    "target_centers",
+    "unwrap",
+]

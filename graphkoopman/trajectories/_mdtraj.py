@@ -1,0 +1,63 @@
+"""Between mdtraj's containers and arrays: elements, cells and their orientation."""
+
+from typing import Any
+
+import mdtraj as md
+import numpy as np
+from numpy.typing import NDArray
+
+
+def species_of(topology: md.Topology | None) -> NDArray[np.int64]:
+    """Atomic numbers of a topology's atoms."""
+    if topology is None:
+        raise ValueError(
+            "topology must be present to know the elements, got None; "
+            "build a Trajectory from positions, cell and species instead"
+        )
+    numbers = [0 if atom.element is None else atom.element.number for atom in topology.atoms]
+    if 0 in numbers:
+        atom = topology.atom(numbers.index(0))
+        raise ValueError(
+            f"topology must know the element of every atom, got none for atom {atom.index} "
+            f"({atom}); set its element, or drop virtual sites with atom_slice"
+        )
+    return np.array(numbers, dtype=np.int64)
+
+
+def constant_or_per_frame(cells: Any, scale: float = 1.0) -> NDArray[np.float64] | None:
+    """Cells of shape (n_frames, 3, 3), times a scale, as (3, 3) where they never change.
+
+    None and cells that are zero throughout are the two ways formats spell "not periodic".
+    """
+    if cells is None or not np.any(cells):
+        return None
+    cells = np.asarray(cells, dtype=np.float64)
+    if np.array_equal(cells, np.broadcast_to(cells[0], cells.shape)):
+        return cells[0] * scale
+    return cells * scale
+
+
+def make_topology(species: NDArray[np.int64]) -> md.Topology:
+    """A topology without chemistry: one residue, named by its element, per atom."""
+    topology = md.Topology()
+    chain = topology.add_chain()
+    for number in species.tolist():
+        element = md.element.Element.getByAtomicNumber(number)
+        topology.add_atom(
+            element.symbol, element, topology.add_residue(element.symbol.upper(), chain)
+        )
+    return topology
+
+
+def standard_orientation(
+    positions: NDArray[np.floating], cell: NDArray[np.float64] | None
+) -> tuple[NDArray[np.floating], NDArray[np.float64] | None]:
+    """Rotate positions and cell so that a points along x and b lies in the xy plane."""
+    if cell is None or not np.any(np.triu(cell, 1)):
+        return positions, cell
+    # cell = lower @ rotation.T, from the QR decomposition of the transpose
+    rotation, upper = np.linalg.qr(np.swapaxes(cell, -1, -2))
+    signs = np.sign(np.diagonal(upper, axis1=-2, axis2=-1))
+    rotation = rotation * signs[..., None, :]
+    lower = np.tril(cell @ rotation)
+    return positions @ rotation, lower

@@ -122,7 +122,7 @@ def vamp1_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Te
 
 
 def vamp2_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Tensor:
-    """VAMP-2, the paper's eq. (5): one plus the squared Frobenius norm of ``C00^-1/2 C0t Ctt^-1/2``.
+    """VAMP-2, eq. (5) of the paper: one plus the squared norm of ``C00^-1/2 C0t Ctt^-1/2``.
 
     Parameters
     ----------

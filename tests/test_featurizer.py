@@ -30,7 +30,9 @@ def water(n_molecules=9):
         for name in ("O", "H1", "H2"):
             topology.add_atom(name, md.element.Element.getBySymbol(name[0]), residue)
     rng = np.random.default_rng(1)
-    xyz = rng.uniform(0.0, 0.8, (5, n_molecules, 1, 3)) + rng.normal(0, 0.08, (5, n_molecules, 3, 3))
+    xyz = rng.uniform(0.0, 0.8, (5, n_molecules, 1, 3)) + rng.normal(
+        0, 0.08, (5, n_molecules, 3, 3)
+    )
     traj = md.Trajectory(xyz.reshape(5, -1, 3), topology, time=2.0 + 0.25 * np.arange(5))
     traj.unitcell_vectors = np.tile(0.8 * np.eye(3), (5, 1, 1))
     return traj

@@ -49,7 +49,7 @@ SYSTEMS = {
     "no cell": gas(3, None),
     "molecules": gas(4, TRICLINIC, targets=MOLECULES),
 }
-# 4 Å leaves atoms alone in these gases, 13 Å gives more than 64 neighbours, so buffers must grow
+# 4 Å leaves some atoms without a neighbour; 13 Å gives more than 64, so that buffers must grow
 KINDS = {
     "nearest": {"n_neighbors": 12},
     "sparse": {"n_neighbors": None, "cutoff": 4.0},
@@ -127,6 +127,13 @@ def test_equals_a_search_from_every_atom(trajectory, kind, n_hops):
             np.testing.assert_array_equal(degrees, [len(neighbors[a]) for a in rows])
 
 
+def test_radius_graphs_reach_their_extremes():
+    sparse, dense = (graphs_of(SYSTEMS["no cell"], **KINDS["sparse"], n_hops=1),
+                     graphs_of(SYSTEMS["triclinic"], **KINDS["dense"], n_hops=1))  # fmt: skip
+    assert sparse.degrees.min() == 0
+    assert dense.degrees.min() > 64
+
+
 def test_known_graph_of_a_chain():
     """Atoms 1 Å apart on a line: two neighbours each, one more atom on both sides per hop."""
     positions = np.arange(9.0)[None, :, None] * [1.0, 0.0, 0.0]
@@ -139,7 +146,9 @@ def test_known_graph_of_a_chain():
 
 
 def test_lone_target_has_no_edges():
-    lone = Trajectory([[[0, 0, 0], [9, 0, 0], [10, 0, 0]]], None, [3, 8, 8], timestep=1, targets=[0])
+    lone = Trajectory(
+        [[[0, 0, 0], [9, 0, 0], [10, 0, 0]]], None, [3, 8, 8], timestep=1, targets=[0]
+    )
     graphs = graphs_of(lone, n_neighbors=None, cutoff=3.0, n_hops=2)
     assert graphs.hop_counts.tolist() == [[1, 1, 1]]
     assert graphs.degrees.tolist() == [0]
@@ -224,7 +233,7 @@ def test_files_that_are_not_ours(mmap, tmp_path):
         GraphTrajectory.load(path, mmap=mmap)
     newer = {"format": "graphkoopman-graphs", "version": "99", "scalars": json.dumps({})}
     save_file({"distances": graphs.distances}, path, metadata=newer)
-    with pytest.raises(ValueError, match="graph format 99.*upgrade"):
+    with pytest.raises(ValueError, match=r"graph format 99.*upgrade"):
         GraphTrajectory.load(path, mmap=mmap)
     with pytest.raises(FileNotFoundError):
         GraphTrajectory.load(tmp_path / "absent.graphs", mmap=mmap)
@@ -259,16 +268,16 @@ def test_size_and_repr():
 
 
 def test_too_few_atoms_without_a_cell():
-    with pytest.raises(ValueError, match="n_neighbors=28 needs at least 29 atoms.*got 28"):
+    with pytest.raises(ValueError, match=r"n_neighbors=28 needs at least 29 atoms.*got 28"):
         graphs_of(gas(3, None), n_neighbors=28)
     assert len(graphs_of(gas(3, None), n_neighbors=27)) == 3
 
 
 def test_nanometres_are_noticed(kind):
     run = gas(7, TRICLINIC)
-    # 0.5 Å is the limit: the nearest neighbours of this gas are 1.3 Å apart (median)
+    # 0.5 Å is the limit: the nearest neighbours of this gas are 1.5 Å apart (median)
     short = Trajectory(run.positions / 10, run.cell / 10, run.species, timestep=1.0, targets=[0])
-    with pytest.raises(ValueError, match="positions must be in Å.*multiply both by 10"):
+    with pytest.raises(ValueError, match=r"positions must be in Å.*multiply both by 10"):
         graphs_of(short, **kind)
 
 

@@ -87,7 +87,13 @@ class GraphConvolution(nn.Module):
         self.update_norm = norms[normalization](n_features) if normalization else None
 
     def forward(
-        self, atoms: Tensor, batch: GraphBatch, n_rows: int, *, reference: bool = False
+        self,
+        atoms: Tensor,
+        batch: GraphBatch,
+        n_rows: int,
+        *,
+        species: Tensor | None = None,
+        reference: bool = False,
     ) -> Tensor:
         """Update the first ``n_rows`` atoms.
 
@@ -97,6 +103,9 @@ class GraphConvolution(nn.Module):
             At least every neighbour of the updated atoms.
         batch : GraphBatch
         n_rows : int
+        species : Tensor of shape (n_atoms,) or None
+            Before the first convolution atoms of one type are alike: ``atoms`` then holds one
+            vector per type, and atom ``i`` is ``atoms[species[i]]``.
         reference : bool
             Use the plain implementation where the compiled one would apply.
 
@@ -105,21 +114,31 @@ class GraphConvolution(nn.Module):
         Tensor of shape (n_rows, n_features)
         """
         compiled = atoms.device.type == "cpu" and self.message_norm is None and not reference
-        center, neighbor = self.center(atoms[:n_rows]), self.neighbor(atoms)
-        neighbor_logit = self.neighbor_logit(atoms).squeeze(1)
+        neighbor, neighbor_logit = self.neighbor(atoms), self.neighbor_logit(atoms).squeeze(1)
+        far_ends = batch.neighbors[: batch.offsets(n_rows)[-1]]
+        if species is None:
+            own, center = atoms[:n_rows], self.center(atoms[:n_rows])
+        else:
+            far_ends = species[far_ends]
+            # a gather whose backward is threaded, unlike that of indexing
+            own = nn.functional.embedding(species[:n_rows], atoms)
+            center = nn.functional.embedding(species[:n_rows], self.center(atoms))
         gated_update = self._compiled if compiled else self._plain
-        update = gated_update(center, neighbor, neighbor_logit, batch)
+        update = gated_update(center, neighbor, neighbor_logit, far_ends, batch)
         if self.aggregation == "mean":
             update = update / batch.degrees(n_rows).to(update).clamp_min(1.0).unsqueeze(1)
         if self.update_norm is not None:
             update = self.update_norm(update)
-        return atoms[:n_rows] + update
+        return own + update
 
     def _compiled(
-        self, center: Tensor, neighbor: Tensor, neighbor_logit: Tensor, batch: GraphBatch
+        self,
+        center: Tensor,
+        neighbor: Tensor,
+        neighbor_logit: Tensor,
+        far_ends: Tensor,
+        batch: GraphBatch,
     ) -> Tensor:
-        offsets = batch.offsets(len(center))
-        n_edges = int(offsets[-1])
         step = BASIS_SPACING / POINTS_PER_WIDTH
         # far enough beyond the last centre for every Gaussian to have vanished
         n_points = (self.edge.in_features + TAIL) * POINTS_PER_WIDTH
@@ -131,19 +150,23 @@ class GraphConvolution(nn.Module):
             neighbor_logit,
             self.edge(basis),
             self.edge_logit(basis).squeeze(1),
-            batch.neighbors[:n_edges],
-            batch.distances[:n_edges],
-            offsets,
+            far_ends,
+            batch.distances[: len(far_ends)],
+            batch.offsets(len(center)),
             step,
         )
 
     def _plain(
-        self, center: Tensor, neighbor: Tensor, neighbor_logit: Tensor, batch: GraphBatch
+        self,
+        center: Tensor,
+        neighbor: Tensor,
+        neighbor_logit: Tensor,
+        far_ends: Tensor,
+        batch: GraphBatch,
     ) -> Tensor:
         """Equations (7)–(9) as written, an array of (n_edges, n_features) at a time."""
         n_rows = len(center)
         rows = batch.rows(n_rows)
-        far_ends = batch.neighbors[: len(rows)]
         distances = batch.distances[: len(rows)].to(center.dtype)
         basis = gaussian_basis(distances, self.edge.in_features)
         logits = neighbor_logit[far_ends] + self.edge_logit(basis).squeeze(1)

@@ -6,16 +6,17 @@ For atom ``i`` with neighbours ``j`` at distances ``d_ij``, eqs. (7)–(9) of th
     m_ij  = relu(p_i + q_j + B(d_ij))              message, n_features long
     out_i = Σ_j softmax_j(l_ij) m_ij
 
-with ``p``, ``q`` and ``a`` the atom terms, and ``A(d)``, ``B(d)`` the edge terms ``W₃ u(d)``. An edge
-term depends on the distance alone, so it is tabulated once per call on a grid of spacing ``σ / 32``
-and read by cubic interpolation: the error is 3/128 h⁴ max|u''''| = 3e-7 of a weight. The gradient
-is that of the interpolated function, exactly. Only the attention has a row per edge in memory; the
-backward pass computes messages again instead of storing them.
+with ``p``, ``q`` and ``a`` the atom terms, and ``A(d)``, ``B(d)`` the edge terms ``W₃ u(d)``. An
+edge term depends on the distance alone, so it is tabulated once per call on a grid of spacing
+``σ / 32`` and read by cubic interpolation: the error is 3/128 h⁴ max|u''''| = 3e-7 of a weight.
+The gradient is that of the interpolated function, exactly. Only the attention has a row per edge
+in memory; the backward pass computes messages again instead of storing them.
 
 Rows are split over threads in a fixed way and every thread sums into its own buffers, so results
 do not depend on timing; their last bits depend on the number of threads.
 """
 
+import itertools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -84,7 +85,7 @@ def _over_rows(kernel: Callable, n_rows: int, *arguments: Any) -> list:
     if n_threads == 1:
         return [kernel(0, n_rows, *arguments)]
     bounds = np.linspace(0, n_rows, n_threads + 1).astype(np.int64)
-    parts = zip(bounds[:-1], bounds[1:], strict=True)
+    parts = itertools.pairwise(bounds)
     return list(_pool(n_threads).map(lambda part: kernel(*part, *arguments), parts))
 
 

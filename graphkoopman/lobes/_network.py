@@ -79,11 +79,12 @@ class GDyNetLobe(nn.Module):
     def embed(self, batch: GraphBatch, *, reference: bool = False) -> Tensor:
         """Pooled vectors of the targets, (n_frames * n_targets, n_features)."""
         n_conv = len(self.convolutions)
-        atoms = self.embedding(batch.species[: batch.hop_counts[n_conv]])
+        atoms, species = self.embedding.weight, batch.species
         for layer, convolution in enumerate(self.convolutions, start=1):
             # the last convolution updates the targets only, the one before also their neighbours
             n_rows = batch.hop_counts[n_conv - layer]
-            atoms = convolution(atoms, batch, n_rows, reference=reference)
+            atoms = convolution(atoms, batch, n_rows, species=species, reference=reference)
+            species = None
         return pool_targets(atoms[: batch.hop_counts[0]], batch)
 
     def head(self, pooled: Tensor) -> Tensor:

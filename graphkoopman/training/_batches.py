@@ -100,7 +100,9 @@ def sample_batch(
     spacing = spacing_for(n_frames, lagtime, batch_size)
     if batch_size is not None and n_frames / spacing > 2 * batch_size:
         frames_per_window = WINDOW_LAGS * lagtime // spacing + 1
-        blocks = _windows(blocks, lagtime, batch_size // frames_per_window + 1, rng)
+        # whatever the phase, a window of this length holds that many spaced frames
+        length = frames_per_window * spacing
+        blocks = _windows(blocks, length, batch_size // frames_per_window + 1, rng)
     runs = []
     for trajectory, start, stop in blocks:
         # a late phase must leave at least one pair
@@ -118,10 +120,9 @@ def all_frames(trajectory: int, n_frames: int) -> StatisticsBatch:
 
 
 def _windows(
-    blocks: Sequence[Block], lagtime: int, n_windows: int, rng: np.random.RandomState | None
+    blocks: Sequence[Block], length: int, n_windows: int, rng: np.random.RandomState | None
 ) -> list[Block]:
-    """Windows of several lags, placed uniformly over all positions that fit in a block."""
-    length = WINDOW_LAGS * lagtime + 1
+    """Windows of ``length`` frames, placed uniformly over all positions that fit in a block."""
     room = np.array([max(1, stop - start - length + 1) for _, start, stop in blocks])
     total = room.sum()
     if rng is None:

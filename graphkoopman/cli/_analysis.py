@@ -1,0 +1,108 @@
+"""What every command prints and writes of a fitted estimator: states, exchange, validity."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales, implied_timescales
+from matplotlib import pyplot as plt
+
+from graphkoopman.estimator import GDyNetEstimator
+from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.koopman import BootstrapKoopmanModel
+from graphkoopman.plotting import plot_ck_test, plot_history, plot_timescales
+
+MAX_MULTIPLE = 5
+N_BOOTSTRAP = 200
+
+
+@dataclass(frozen=True, eq=False)
+class Analysis:
+    """Koopman models of some trajectories at multiples of the lag.
+
+    Attributes
+    ----------
+    model : BootstrapKoopmanModel
+        At the estimator's lag.
+    timescales : ImpliedTimescales
+        Over the lags.
+    ck : ChapmanKolmogorovTest
+        Of the model against those at longer lags.
+    """
+
+    model: BootstrapKoopmanModel
+    timescales: ImpliedTimescales
+    ck: ChapmanKolmogorovTest
+
+    @property
+    def ck_error(self) -> float:
+        """Largest deviation between estimated and predicted transition probabilities."""
+        return float(np.abs(self.ck.estimates - self.ck.predictions).max())
+
+
+def analyse(estimator: GDyNetEstimator, graphs: Sequence[GraphTrajectory]) -> Analysis:
+    """Estimate, with error bars, at the lag and as many multiples of it as the data carry."""
+    lag = estimator.lagtime
+    shortest = min(len(item) for item in graphs)
+    # a model at a lag beyond half a trajectory would rest on its two ends alone
+    n_lags = max(1, min(MAX_MULTIPLE, shortest // (2 * lag)))
+    models = estimator.koopman_models(
+        graphs, [lag * n for n in range(1, n_lags + 1)], n_bootstrap=N_BOOTSTRAP
+    )
+    return Analysis(models[0], implied_timescales(models), models[0].ck_test(models))
+
+
+def population_rows(analysis: Analysis) -> list[list[str]]:
+    """State, population and 95 % interval, as text."""
+    model = analysis.model
+    return [
+        [str(state), f"{population:.4f}", f"{low:.4f}", f"{high:.4f}"]
+        for state, (population, (low, high)) in enumerate(
+            zip(model.prior.empirical_populations, model.populations_interval(), strict=True)
+        )
+    ]
+
+
+def timescale_rows(analysis: Analysis) -> list[list[str]]:
+    """Process, relaxation time and 95 % interval in ps, as text."""
+    model = analysis.model
+    times = model.prior.timescales_ps()
+    return [
+        [str(process), f"{time:.4g}", f"{low:.4g}", f"{high:.4g}"]
+        for process, (time, (low, high)) in enumerate(
+            zip(times, model.timescales_ps_interval(), strict=True), start=1
+        )
+    ]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Aligned columns."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = [
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        for row in [header, *rows]
+    ]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """One table as comma-separated values."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_figures(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
+    """Timescales over the lag, CK test and training history as PNG files."""
+    timestep = estimator.timestep_
+    figures = {
+        "timescales.png": plot_timescales(analysis.timescales, timestep=timestep).figure,
+        "ck_test.png": plot_ck_test(analysis.ck, timestep=timestep),
+        "training.png": plot_history(estimator.history_).figure,
+    }
+    for name, figure in figures.items():
+        figure.savefig(folder / name, dpi=150, bbox_inches="tight")
+        plt.close(figure)

@@ -1,0 +1,138 @@
+"""``graphkoopman fit``: states and exchange times from a user's own trajectories."""
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+
+from graphkoopman.cli._analysis import (
+    Analysis,
+    analyse,
+    population_rows,
+    table,
+    timescale_rows,
+    write_csv,
+    write_figures,
+)
+from graphkoopman.estimator import GDyNetEstimator
+from graphkoopman.graphs import GraphFeaturizer
+from graphkoopman.trajectories import read_trajectory
+
+DESCRIPTION = """\
+Learn states of the target atoms from trajectories and print populations and relaxation times.
+
+examples:
+  graphkoopman fit run1.xtc run2.xtc --top box.pdb --targets "element Li" --states 3 --lag 50ps
+  graphkoopman fit *.XDATCAR.gz --timestep 0.1 --targets "element Li" --states 2 --lag 10
+"""
+POPULATION_HEADER = ["state", "population", "95 % low", "95 % high"]
+TIMESCALE_HEADER = ["process", "relaxation time / ps", "95 % low", "95 % high"]
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "fit",
+        help="learn states and exchange times from trajectory files",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("trajectories", nargs="+", metavar="TRAJ", help="trajectory files of one system or more")
+    add("--top", help="topology file, for formats that carry none")
+    add("--timestep", type=float, help="ps per frame, for files that carry no time")
+    add("--stride", type=int, default=1, help="read every n-th frame (1)")
+    add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
+    add("--neighbors", type=int, help="M nearest neighbours per atom (20)")
+    add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
+    add("--states", type=int, default=2, help="number of states (2)")
+    add("--lag", default="1", help='lag time in frames, or with a unit: "10ps", "0.5ns" (1)')
+    add("--convolutions", type=int, default=3, help="convolution layers (3)")
+    add("--epochs", type=int, default=50, help="most training epochs (50)")
+    add("--restarts", type=int, default=1, help="independent runs, the best is kept (1)")
+    add("--seed", type=int, default=0, help="random seed (0)")
+    add("--jobs", type=int, help="threads for building graphs")
+    add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    if options.neighbors is not None and options.cutoff is not None:
+        raise ValueError("--neighbors and --cutoff exclude each other, give one of them")
+    trajectories = [
+        read_trajectory(path, top=options.top, timestep=options.timestep, stride=options.stride)
+        for path in options.trajectories
+    ]
+    featurizer = GraphFeaturizer(
+        targets=options.targets,
+        n_neighbors=None if options.cutoff is not None else options.neighbors or 20,
+        cutoff=options.cutoff,
+        n_hops=options.convolutions,
+        n_jobs=options.jobs,
+    )
+    estimator = GDyNetEstimator(
+        n_states=options.states,
+        lagtime=lag_in_frames(options.lag, trajectories[0].timestep),
+        n_conv=options.convolutions,
+        max_epochs=options.epochs,
+        n_init=options.restarts,
+        random_state=options.seed,
+        verbose=True,
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    graphs = featurizer.fit_transform(trajectories)
+    for path, item in zip(options.trajectories, graphs, strict=True):
+        print(f"{path}: {item}")
+    estimator.fit(graphs)
+    analysis = analyse(estimator, graphs)
+    write_results(options.out, estimator, analysis)
+    np.savez_compressed(
+        options.out / "probabilities.npz",
+        **{f"trajectory_{i}": p for i, p in enumerate(estimator.transform(graphs))},
+    )
+    report(estimator, analysis)
+    print(f"\nmodel, probabilities, tables and figures in {options.out}")
+    return 0
+
+
+def lag_in_frames(text: str, timestep: float) -> int:
+    """Frames of a lag given as a number of frames or with a unit of ps or ns."""
+    match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*(ps|ns)?\s*", text)
+    try:
+        value = float(match.group(1)) if match else float("nan")
+    except ValueError:
+        value = float("nan")
+    unit = match.group(2) if match else None
+    frames = value if unit is None else value * {"ps": 1.0, "ns": 1000.0}[unit] / timestep
+    if not (frames > 0 and abs(frames - round(frames)) < 1e-3 * max(1.0, frames) and round(frames)):
+        raise ValueError(
+            f'--lag must be whole frames (of {timestep:g} ps), such as "10" or "{10 * timestep:g}ps"'
+            f", got {text!r}"
+        )
+    return round(frames)
+
+
+def write_results(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
+    """Model, tables and figures into a folder."""
+    estimator.save(folder / "model.safetensors")
+    write_csv(folder / "populations.csv", POPULATION_HEADER, population_rows(analysis))
+    write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescale_rows(analysis))
+    write_figures(folder, estimator, analysis)
+
+
+def report(estimator: GDyNetEstimator, analysis: Analysis) -> None:
+    """Print populations, relaxation times and how far to trust them."""
+    lag_ps = estimator.lagtime * estimator.timestep_
+    ess = estimator.history_[-1]["effective_sample_size"]
+    print(f"\nStates at a lag of {lag_ps:g} ps\n")
+    print(table(POPULATION_HEADER, population_rows(analysis)))
+    print()
+    print(table(TIMESCALE_HEADER, timescale_rows(analysis)))
+    print(
+        f"\nvalidation VAMP-2 {estimator.validation_score_:.3f} of at most {estimator.n_states}, "
+        f"CK test: largest deviation {analysis.ck_error:.3f}, "
+        f"memberships cut off {estimator.clipped_mass_:.2%}, "
+        f"independent samples of the slowest process per batch {ess:.0f}"
+    )

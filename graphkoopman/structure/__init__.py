@@ -1,0 +1,31 @@
+"""What the surroundings of targets look like in each state.
+
+Pure functions of trajectories and state probabilities: radial distribution functions and
+coordination numbers (12), the charge around a target, profiles and maps of the cell,
+representative neighbourhoods, and bond order parameters. Lengths are in Å, charges in e; results
+carry 95 % intervals.
+"""
+
+from ._bond_order import bond_order
+from ._charge import ChargeIntegral, charge_integral
+from ._frames import Representative, representative_frames, select_representatives
+from ._inputs import EmptyStateWarning
+from ._profile import StateProfile, state_profile
+from ._rdf import StateRDF, state_rdf
+from ._spatial import SpatialMap, spatial_map
+
+__all__ = [
+    "ChargeIntegral",
+    "EmptyStateWarning",
+    "Representative",
+    "SpatialMap",
+    "StateProfile",
+    "StateRDF",
+    "bond_order",
+    "charge_integral",
+    "representative_frames",
+    "select_representatives",
+    "spatial_map",
+    "state_profile",
+    "state_rdf",
+]

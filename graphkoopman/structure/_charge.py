@@ -1,0 +1,158 @@
+"""Charge around targets in each state, Fig. 4c: `ChargeIntegral`, `charge_integral`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
+from ._inputs import Run, check_range, check_runs, warn_empty_states
+from ._shells import block_populations, block_shell_sums
+
+__all__ = ["ChargeIntegral", "charge_integral"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ChargeIntegral:
+    """Charge that targets in each state carry with their surroundings.
+
+    Intervals are 95 %, low and high on the last axis.
+
+    Attributes
+    ----------
+    r : ndarray of shape (n_bins,)
+        Radii of the spheres, Å: the outer borders of the bins.
+    charge : ndarray of shape (n_states, n_bins)
+        Mean charge nearer than ``r``, that of the target included, e.
+    charge_interval : ndarray of shape (n_states, n_bins, 2)
+    own_charge : ndarray of shape (n_states,)
+        Mean charge of the target itself, e; the value at a radius of zero.
+    populations : ndarray of shape (n_states,)
+        Mean probability of each state.
+    n_blocks : int
+        Time blocks that the intervals come from.
+    """
+
+    r: Array
+    charge: Array
+    charge_interval: Array
+    own_charge: Array
+    populations: Array
+    n_blocks: int
+
+
+def charge_integral(
+    trajs: Any,
+    probs: Any,
+    targets: Any,
+    charges: Any,
+    *,
+    r_max: float,
+    n_bins: int,
+    n_blocks: int = DEFAULT_BLOCKS,
+) -> ChargeIntegral:
+    r"""Charge within a radius of targets in each state.
+
+    .. math::
+
+        Q_i(r) = \frac{\langle p_i \left[q_\text{target} + \sum_{j:\, r_j < r} q_j\right]\rangle}
+                      {\langle p_i\rangle}
+
+    where j runs over all atoms that are not the target's own.
+
+    Parameters
+    ----------
+    trajs, probs, targets
+        As for `state_rdf`; the trajectories need no cell.
+    charges : array-like of shape (n_atoms,), or list of these
+        Charge of every atom, e; one array per trajectory if their atoms differ.
+    r_max : float
+        Å; at most half the smallest height of the cell over all frames, if there is one.
+    n_bins : int
+        Radii between 0 and ``r_max``.
+    n_blocks : int
+        Time blocks for the intervals, over all trajectories.
+
+    Returns
+    -------
+    ChargeIntegral
+
+    Raises
+    ------
+    ValueError
+        For inputs that do not match, or a radius beyond the limit of the cell.
+
+    Warns
+    -----
+    EmptyStateWarning
+        If a state has no weight; its averages are NaN.
+
+    Notes
+    -----
+    All atoms of the target count with their charge from a radius of zero on. In a neutral system
+    the integral tends to zero, but a periodic one ends at half its smallest height, before that
+    limit. Atoms count one by one, so a sphere that cuts molecules shows their internal dipoles.
+    For the intervals see `state_rdf`.
+
+    References
+    ----------
+    .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 4c.
+    """
+    runs = check_runs(trajs, probs, targets)
+    atom_charges = _check_charges(runs, charges)
+    r_max, n_bins = check_range(runs, r_max, n_bins)
+    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    columns = [np.zeros(run.trajectory.n_atoms, dtype=np.int64) for run in runs]
+    shells = block_shell_sums(runs, blocks, columns, atom_charges, (1, n_bins), r_max)[:, :, 0]
+    own = _own_charges(runs, blocks, atom_charges)
+    weights, rows = block_populations(runs, blocks)
+    warn_empty_states(weights.sum(axis=0))
+    charge, charge_interval = ratio_interval(
+        own[..., None] + np.cumsum(shells, axis=-1), weights[..., None], blocks, lowest=-np.inf
+    )
+    own_charge, _ = ratio_interval(own, weights, blocks, lowest=-np.inf)
+    return ChargeIntegral(
+        r=np.linspace(0.0, r_max, n_bins + 1)[1:],
+        charge=charge,
+        charge_interval=charge_interval,
+        own_charge=own_charge,
+        populations=weights.sum(axis=0) / rows.sum(),
+        n_blocks=len(blocks),
+    )
+
+
+def _check_charges(runs: Sequence[Run], charges: Any) -> list[Array]:
+    """Charges of every run, (n_atoms,)."""
+    per_run = isinstance(charges, list | tuple) and any(np.ndim(part) for part in charges)
+    arrays = list(charges) if per_run else [charges] * len(runs)
+    if len(arrays) != len(runs):
+        raise ValueError(
+            f"charges must be one array or one per trajectory ({len(runs)}), got {len(arrays)}"
+        )
+    checked = []
+    for run, part in zip(runs, arrays, strict=True):
+        values = np.asarray(part, dtype=np.float64)
+        if values.shape != (run.trajectory.n_atoms,) or not np.isfinite(values).all():
+            raise ValueError(
+                f"charges must be finite, one for each of the {run.trajectory.n_atoms} atoms, "
+                f"got shape {values.shape}; charges of states belong to the conduction analysis"
+            )
+        checked.append(values)
+    return checked
+
+
+def _own_charges(runs: Sequence[Run], blocks: Sequence[Block], charges: Sequence[Array]) -> Array:
+    """Sums of probabilities times the charge of the target, (n_blocks, n_states)."""
+    sums = np.empty((len(blocks), runs[0].n_states))
+    for k, block in enumerate(blocks):
+        run = runs[block.trajectory]
+        own = np.add.reduceat(
+            charges[block.trajectory][run.targets.atoms], run.targets.offsets[:-1]
+        )
+        weights = run.probs[block.start : block.stop].sum(axis=0, dtype=np.float64)
+        sums[k] = own @ weights
+    return sums

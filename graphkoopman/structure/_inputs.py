@@ -1,0 +1,218 @@
+"""What the functions of this layer take, checked once: `Run`, `check_runs`, `check_range`.
+
+Public here: `EmptyStateWarning`.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphkoopman.trajectories import (
+    Targets,
+    Trajectory,
+    as_trajectories,
+    resolve_targets,
+    target_centers,
+    unwrap,
+)
+
+__all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs", "height_limit"]
+
+Array = NDArray[np.float64]
+
+# Float32 softmax rows miss one by 1e-7 and half precision by 1e-3; more is not a probability.
+TOLERANCE = 1e-3
+# Coordinates converted to double precision at a time.
+COORDINATES_PER_PART = 3_000_000
+
+
+class EmptyStateWarning(UserWarning):
+    """A state has no weight in the data, so that its averages are undefined."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A trajectory with the targets and their state probabilities.
+
+    Attributes
+    ----------
+    trajectory : Trajectory
+    targets : Targets
+    probs : ndarray of shape (n_frames, n_targets, n_states)
+    """
+
+    trajectory: Trajectory
+    targets: Targets
+    probs: NDArray[np.floating]
+
+    @property
+    def n_states(self) -> int:
+        """Number of states."""
+        return self.probs.shape[2]
+
+    def owners(self) -> NDArray[np.int64]:
+        """Target that each atom belongs to, (n_atoms,); -1 for the others."""
+        owners = np.full(self.trajectory.n_atoms, -1, dtype=np.int64)
+        targets = np.arange(self.targets.n_targets)
+        owners[self.targets.atoms] = np.repeat(targets, np.diff(self.targets.offsets))
+        return owners
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Frame ranges between ``start`` and ``stop`` that fit in memory as doubles."""
+        step = max(1, COORDINATES_PER_PART // (3 * self.trajectory.n_atoms))
+        for first in range(start, stop, step):
+            yield first, min(first + step, stop)
+
+    def centers(self, start: int, stop: int) -> Array:
+        """Mass-weighted centres of the targets, (n, n_targets, 3) in Å.
+
+        They are whole across the boundary in their own frame, but not unwrapped over time: where
+        the cell changes, a path that follows the atoms leaves the lattice of the current frame.
+        """
+        piece = self.trajectory[start:stop]
+        first_atoms = self.targets.atoms[self.targets.offsets[:-1]]
+        centers = piece.positions[:, first_atoms].astype(np.float64)
+        if len(self.targets.atoms) == len(first_atoms):
+            return centers
+        return centers + target_centers(piece, self.targets) - unwrap(piece, first_atoms)
+
+
+def check_runs(trajs: Any, probs: Any, targets: Any) -> list[Run]:
+    """Pair trajectories with probabilities.
+
+    Parameters
+    ----------
+    trajs : Trajectory, mdtraj.Trajectory, or list of these
+    probs : array or list of arrays of shape (n_frames, n_targets, n_states)
+        One array per trajectory; (n_frames, n_states) is accepted for a single target.
+    targets : str, array-like, list of array-like, callable or None
+        See `resolve_targets`.
+
+    Returns
+    -------
+    runs : list of Run
+
+    Raises
+    ------
+    ValueError
+        If numbers of trajectories, frames, targets or states differ, a value is not finite, or
+        rows are not probabilities.
+    """
+    trajectories = as_trajectories(trajs)
+    arrays = [
+        np.asarray(array) for array in (probs if isinstance(probs, list | tuple) else [probs])
+    ]
+    if len(arrays) != len(trajectories):
+        raise ValueError(
+            f"probs must hold one array per trajectory ({len(trajectories)}), got {len(arrays)}; "
+            "pass a list as long as that of the trajectories"
+        )
+    runs = [
+        _make_run(i, *pair, targets)
+        for i, pair in enumerate(zip(trajectories, arrays, strict=True))
+    ]
+    n_states = sorted({run.n_states for run in runs})
+    if len(n_states) > 1:
+        raise ValueError(
+            f"probs must have the same number of states in every trajectory, got {n_states}; "
+            "take all arrays from one model"
+        )
+    return runs
+
+
+def _make_run(i: int, trajectory: Trajectory, probs: NDArray[Any], targets: Any) -> Run:
+    resolved = resolve_targets(targets, trajectory)
+    if probs.ndim == 2 and resolved.n_targets == 1:
+        probs = probs[:, None, :]
+    expected = (trajectory.n_frames, resolved.n_targets)
+    if probs.ndim != 3 or probs.shape[:2] != expected or probs.shape[2] == 0:
+        raise ValueError(
+            f"probs[{i}] must have shape (n_frames, n_targets, n_states) = ({expected[0]}, "
+            f"{expected[1]}, n_states), got {probs.shape}; use the targets and frames that the "
+            "probabilities were computed for"
+        )
+    if probs.dtype.kind not in "iufb":
+        raise TypeError(f"probs[{i}] must be real numbers, got dtype {probs.dtype}")
+    if probs.dtype.kind in "iub":
+        probs = probs.astype(np.float64)
+    _check_rows(i, probs)
+    return Run(trajectory, resolved, probs)
+
+
+def _check_rows(i: int, probs: NDArray[np.floating]) -> None:
+    """Raise unless rows are finite, not negative and sum to one."""
+    sums = probs.sum(axis=2, dtype=np.float64)
+    # NaN and infinity fail the comparison too
+    bad = ~(np.abs(sums - 1.0) <= TOLERANCE) | (probs.min(axis=2) < -TOLERANCE)
+    if bad.any():
+        frame, target = np.argwhere(bad)[0]
+        raise ValueError(
+            f"probs[{i}] must be probabilities that are not negative and sum to one over the "
+            f"states, got {probs[frame, target].tolist()} at frame {frame}, target {target}; "
+            "pass the output of transform, not features or labels"
+        )
+
+
+def height_limit(trajectory: Trajectory, frames: slice = slice(None)) -> float:
+    """Half the smallest height of the cell over the frames, Å; infinite without a cell."""
+    if trajectory.cell is None:
+        return np.inf
+    cells = trajectory.cell if trajectory.cell.ndim == 3 else trajectory.cell[None]
+    cells = cells[frames] if trajectory.cell.ndim == 3 else cells
+    # the rows of the inverse transpose are the face normals over the heights
+    return float(0.5 / np.linalg.norm(np.linalg.inv(cells), axis=1).max())
+
+
+def check_range(runs: list[Run], r_max: float, n_bins: int) -> tuple[float, int]:
+    """Largest distance and number of bins, or what is wrong with them."""
+    n_bins = check_count("n_bins", n_bins)
+    r_max = check_radius("r_max", r_max, min(height_limit(run.trajectory) for run in runs))
+    return r_max, n_bins
+
+
+def check_count(name: str, value: Any, lowest: int = 1) -> int:
+    """A whole number, ``lowest`` or more."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < lowest:
+        raise ValueError(f"{name} must be an integer >= {lowest}, got {value!r}")
+    return int(value)
+
+
+def check_radius(name: str, value: Any, limit: float) -> float:
+    """A length in Å that is positive and within the limit of the cell."""
+    radius = float(value)
+    if not 0.0 < radius < np.inf:
+        raise ValueError(f"{name} must be > 0 and finite, got {value!r}; pass a length in Å")
+    # a limit computed by the caller may differ in the last bits
+    if radius > limit * (1.0 + 1e-9):
+        raise ValueError(
+            f"{name} must be <= half the smallest height of the cell over all frames "
+            f"({limit:.6g} Å), got {radius:.6g} Å; lower {name}, use a larger cell, or give a "
+            "strongly skewed one by shorter lattice vectors"
+        )
+    return radius
+
+
+def check_periodic(runs: list[Run], purpose: str) -> None:
+    """Raise if a trajectory has no cell."""
+    for i, run in enumerate(runs):
+        if run.trajectory.cell is None:
+            raise ValueError(
+                f"trajs must be periodic for {purpose}, got trajectory {i} without a cell; "
+                "give it one, such as the box that the system was simulated in"
+            )
+
+
+def warn_empty_states(populations: Array) -> None:
+    """Warn of states without weight."""
+    empty = np.flatnonzero(populations <= 0.0).tolist()
+    if empty:
+        warnings.warn(
+            f"states {empty} have no weight in these data, their averages are NaN; use data that "
+            "visit them",
+            EmptyStateWarning,
+            stacklevel=3,
+        )

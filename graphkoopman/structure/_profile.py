@@ -1,0 +1,147 @@
+"""Distribution of the states along a cell vector, Fig. 3c: `StateProfile`, `state_profile`."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._bins import binned_sums
+from ._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
+from ._inputs import Run, check_count, check_periodic, check_runs
+
+__all__ = ["StateProfile", "state_profile"]
+
+Array = NDArray[np.float64]
+
+AXES = {"a": 0, "b": 1, "c": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class StateProfile:
+    """Targets in each state in slabs along a cell vector.
+
+    Intervals are 95 %, low and high on the last axis.
+
+    Attributes
+    ----------
+    position : ndarray of shape (n_bins,)
+        Centres of the slabs along their normal, Å, in the mean cell.
+    fraction : ndarray of shape (n_bins,)
+        Centres of the slabs as fractions of the cell vector.
+    density : ndarray of shape (n_states, n_bins)
+        Targets in the state per volume of the slab, Å⁻³.
+    density_interval : ndarray of shape (n_states, n_bins, 2)
+    probability : ndarray of shape (n_states, n_bins)
+        Mean probability of the state of the targets in the slab; NaN where ``counts`` is zero.
+    probability_interval : ndarray of shape (n_states, n_bins, 2)
+    counts : ndarray of shape (n_bins,)
+        Frames times targets in each slab.
+    axis : int
+        Cell vector that the slabs divide.
+    n_blocks : int
+        Time blocks that the intervals come from.
+    """
+
+    position: Array
+    fraction: Array
+    density: Array
+    density_interval: Array
+    probability: Array
+    probability_interval: Array
+    counts: NDArray[np.int64]
+    axis: int
+    n_blocks: int
+
+
+def state_profile(
+    trajs: Any,
+    probs: Any,
+    targets: Any,
+    *,
+    axis: int | str,
+    n_bins: int,
+    n_blocks: int = DEFAULT_BLOCKS,
+) -> StateProfile:
+    r"""Density and probability of each state along a cell vector.
+
+    .. math:: \rho_i(s) = \frac{\langle \sum_a p_i(a)\,[a \in s] \rangle}{\langle V_s \rangle}
+
+    for slabs s of equal thickness that the other two cell vectors span.
+
+    Parameters
+    ----------
+    trajs, probs, targets
+        As for `state_rdf`.
+    axis : int or str
+        Cell vector: 0, 1, 2 or "a", "b", "c". In an orthogonal box these are x, y, z.
+    n_bins : int
+        Slabs along it.
+    n_blocks : int
+        Time blocks for the intervals, over all trajectories.
+
+    Returns
+    -------
+    StateProfile
+
+    Raises
+    ------
+    ValueError
+        For inputs that do not match, or a trajectory without a cell.
+
+    Notes
+    -----
+    Slabs are fixed to the origin of the cell: remove a drift of the interface before. For the
+    intervals see `state_rdf`.
+
+    References
+    ----------
+    .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 3c.
+    """
+    runs = check_runs(trajs, probs, targets)
+    check_periodic(runs, "a profile along a cell vector")
+    vector = _check_axis(axis)
+    n_bins = check_count("n_bins", n_bins)
+    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    shape = tuple(n_bins if i == vector else 1 for i in range(3))
+    sums, counts = binned_sums(runs, blocks, shape, np.ones(3))
+    sums, counts = sums.reshape(len(blocks), -1, n_bins), counts.reshape(len(blocks), n_bins)
+    volumes = np.array(
+        [np.linalg.det(_cells(runs[b.trajectory])[b.start : b.stop]).sum() for b in blocks]
+    )
+    density, density_interval = ratio_interval(sums, volumes[:, None, None] / n_bins, blocks)
+    probability, probability_interval = ratio_interval(sums, counts[:, None], blocks)
+    fraction = (np.arange(n_bins) + 0.5) / n_bins
+    return StateProfile(
+        position=fraction * _mean_height(runs, vector),
+        fraction=fraction,
+        density=density,
+        density_interval=density_interval,
+        probability=probability,
+        probability_interval=np.minimum(probability_interval, 1.0),
+        counts=counts.sum(axis=0).astype(np.int64),
+        axis=vector,
+        n_blocks=len(blocks),
+    )
+
+
+def _check_axis(axis: int | str) -> int:
+    vector = AXES.get(axis) if isinstance(axis, str) else axis
+    if isinstance(vector, bool) or vector not in (0, 1, 2):
+        raise ValueError(
+            f'axis must be 0, 1, 2 or "a", "b", "c", got {axis!r}; profiles run along cell vectors'
+        )
+    return int(vector)
+
+
+def _cells(run: Run) -> Array:
+    """Cells of every frame of a periodic run."""
+    return np.broadcast_to(run.trajectory.cell, (run.trajectory.n_frames, 3, 3))
+
+
+def _mean_height(runs: list[Run], vector: int) -> float:
+    """Distance between the faces that a cell vector joins, averaged over frames, Å."""
+    heights = [
+        1.0 / np.linalg.norm(np.linalg.inv(_cells(run))[..., vector], axis=1) for run in runs
+    ]
+    return float(np.concatenate(heights).mean())

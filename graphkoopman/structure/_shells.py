@@ -1,0 +1,74 @@
+"""Sums over spherical shells around targets, block by block: `block_shell_sums`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._blocks import Block
+from ._inputs import Run
+from ._pairs import add_shell_sums
+
+__all__ = ["block_populations", "block_shell_sums", "frame_cells"]
+
+Array = NDArray[np.float64]
+
+
+def block_shell_sums(
+    runs: Sequence[Run],
+    blocks: Sequence[Block],
+    columns: Sequence[NDArray[np.int64]],
+    weights: Sequence[Array],
+    shape: tuple[int, int],
+    r_max: float,
+) -> Array:
+    r"""Weights of the atoms around targets, :math:`\sum_{t,a} p_i(t,a)\, w(\text{shell})`.
+
+    Parameters
+    ----------
+    runs, blocks : sequences
+    columns : sequence of n_runs ndarray of shape (n_atoms,)
+        Column in which an atom counts, -1 for none.
+    weights : sequence of n_runs ndarray of shape (n_atoms,)
+    shape : (n_columns, n_bins)
+    r_max : float
+        Å.
+
+    Returns
+    -------
+    sums : ndarray of shape (n_blocks, n_states, n_columns, n_bins)
+    """
+    sums = np.zeros((len(blocks), runs[0].n_states, *shape))
+    owners = [run.owners() for run in runs]
+    for block, block_sums in zip(blocks, sums, strict=True):
+        i = block.trajectory
+        for start, stop in runs[i].parts(block.start, block.stop):
+            add_shell_sums(
+                np.ascontiguousarray(runs[i].trajectory.positions[start:stop], dtype=np.float64),
+                np.ascontiguousarray(frame_cells(runs[i], start, stop)),
+                np.ascontiguousarray(runs[i].centers(start, stop)),
+                owners[i],
+                columns[i],
+                weights[i],
+                np.ascontiguousarray(runs[i].probs[start:stop], dtype=np.float64),
+                r_max,
+                block_sums,
+            )
+    return sums
+
+
+def frame_cells(run: Run, start: int, stop: int) -> Array:
+    """Cells of frames, (n, 3, 3); (0, 3, 3) for a run without a cell."""
+    cells = run.trajectory.cells
+    return np.empty((0, 3, 3)) if cells is None else cells[start:stop]
+
+
+def block_populations(runs: Sequence[Run], blocks: Sequence[Block]) -> tuple[Array, Array]:
+    """Summed probabilities (n_blocks, n_states) and the numbers of frames times targets."""
+    sums = np.empty((len(blocks), runs[0].n_states))
+    rows = np.empty(len(blocks))
+    for k, block in enumerate(blocks):
+        part = runs[block.trajectory].probs[block.start : block.stop]
+        sums[k] = part.sum(axis=(0, 1), dtype=np.float64)
+        rows[k] = part.shape[0] * part.shape[1]
+    return sums, rows

@@ -1,0 +1,118 @@
+"""Where in the cell targets are in which state, Fig. 2c: `SpatialMap`, `spatial_map`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._bins import binned_sums
+from ._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
+from ._inputs import Run, check_count, check_periodic, check_runs
+
+__all__ = ["SpatialMap", "spatial_map"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class SpatialMap:
+    """Mean state probabilities on a grid of the cell.
+
+    Attributes
+    ----------
+    probability : ndarray of shape (n_states, n_a, n_b, n_c)
+        Mean probability of the targets in a voxel; NaN where ``counts`` is zero.
+    probability_interval : ndarray of shape (n_states, n_a, n_b, n_c, 2)
+        95 %, low and high.
+    counts : ndarray of shape (n_a, n_b, n_c)
+        Frames times targets in each voxel.
+    cell : ndarray of shape (3, 3)
+        Mean vectors of what the grid divides, rows, Å: the cell, or its folded unit.
+    n_blocks : int
+        Time blocks that the intervals come from.
+    """
+
+    probability: Array
+    probability_interval: Array
+    counts: NDArray[np.int64]
+    cell: Array
+    n_blocks: int
+
+    @property
+    def positions(self) -> Array:
+        """Centres of the voxels in the mean cell, (n_a, n_b, n_c, 3) in Å."""
+        shape = self.counts.shape
+        return (np.moveaxis(np.indices(shape), 0, -1) + 0.5) / shape @ self.cell
+
+
+def spatial_map(
+    trajs: Any,
+    probs: Any,
+    targets: Any,
+    *,
+    n_bins: int | Sequence[int] = 20,
+    fold: int | Sequence[int] = 1,
+    n_blocks: int = DEFAULT_BLOCKS,
+) -> SpatialMap:
+    """Mean probability of each state as a function of the place in the cell.
+
+    Parameters
+    ----------
+    trajs, probs, targets
+        As for `state_rdf`.
+    n_bins : int or sequence of three ints
+        Voxels along each cell vector, or along each vector of the folded unit.
+    fold : int or sequence of three ints
+        Unit cells that a supercell repeats along each vector; all are mapped onto one.
+    n_blocks : int
+        Time blocks for the intervals, over all trajectories.
+
+    Returns
+    -------
+    SpatialMap
+
+    Raises
+    ------
+    ValueError
+        For inputs that do not match, or a trajectory without a cell.
+
+    Notes
+    -----
+    Voxels are fixed to the origin of the cell: remove a drift of the framework before. For the
+    intervals see `state_rdf`.
+
+    References
+    ----------
+    .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 2c.
+    """
+    runs = check_runs(trajs, probs, targets)
+    check_periodic(runs, "a map of the cell")
+    shape = _three("n_bins", n_bins)
+    repeats = np.array(_three("fold", fold), dtype=np.float64)
+    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    sums, counts = binned_sums(runs, blocks, shape, repeats)
+    probability, interval = ratio_interval(sums, counts[:, None], blocks)
+    return SpatialMap(
+        probability=probability,
+        probability_interval=np.minimum(interval, 1.0),
+        counts=counts.sum(axis=0).astype(np.int64),
+        cell=_mean_cell(runs) / repeats[:, None],
+        n_blocks=len(blocks),
+    )
+
+
+def _three(name: str, value: int | Sequence[int]) -> tuple[int, int, int]:
+    values = [value] * 3 if isinstance(value, int | np.integer) else list(value)
+    if len(values) != 3:
+        raise ValueError(f"{name} must be an integer or three of them, got {value!r}")
+    a, b, c = (check_count(name, number) for number in values)
+    return a, b, c
+
+
+def _mean_cell(runs: Sequence[Run]) -> Array:
+    sums = [
+        np.broadcast_to(run.trajectory.cell, (len(run.trajectory), 3, 3)).sum(0) for run in runs
+    ]
+    return np.sum(sums, axis=0) / sum(len(run.trajectory) for run in runs)

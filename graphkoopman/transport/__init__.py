@@ -1,0 +1,32 @@
+"""Transport of the states: displacements, diffusion and conduction of transitions, lifetimes.
+
+Everything here is a function of trajectories and of state probabilities, eqs. (13)-(16) of
+T. Xie et al., Nat. Commun. 10, 2667 (2019). Lengths in Å, times in ps, charges in e, lag times in
+frames, conductivities in S/cm.
+"""
+
+from graphkoopman.transport._conduction import Conduction, conduction_contributions
+from graphkoopman.transport._diffusion import TransitionDiffusion, transition_diffusion
+from graphkoopman.transport._displacements import TransitionMSD, transition_displacements
+from graphkoopman.transport._residence import ResidenceTimes, residence_times
+from graphkoopman.transport._warnings import (
+    NegativeConductivityWarning,
+    ShortTrajectoryWarning,
+    UnobservedTransitionWarning,
+    UnvisitedStateWarning,
+)
+
+__all__ = [
+    "Conduction",
+    "NegativeConductivityWarning",
+    "ResidenceTimes",
+    "ShortTrajectoryWarning",
+    "TransitionDiffusion",
+    "TransitionMSD",
+    "UnobservedTransitionWarning",
+    "UnvisitedStateWarning",
+    "conduction_contributions",
+    "residence_times",
+    "transition_diffusion",
+    "transition_displacements",
+]

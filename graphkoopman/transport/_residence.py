@@ -1,0 +1,224 @@
+"""Residence times of the states with censoring at the edges: `residence_times`."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from graphkoopman.transport._runs import as_probabilities, check_count
+from graphkoopman.transport._warnings import UnvisitedStateWarning
+
+Array = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class ResidenceTimes:
+    """How long targets stay in each state.
+
+    Attributes
+    ----------
+    mean : ndarray of shape (n_states,)
+        Mean residence time in ps; infinite where no exit was seen, NaN where no target ever was.
+    mean_interval : ndarray of shape (n_states, 2)
+        95 % interval, ps; exact for exponential residence.
+    times : ndarray of shape (n_times,)
+        Ages in ps, from zero.
+    survival : ndarray of shape (n_states, n_times)
+        Kaplan-Meier probability that a visit lasts longer than each age; NaN where no visit of
+        that age was at risk.
+    survival_interval : ndarray of shape (n_states, n_times, 2)
+        95 % interval by Greenwood's formula on the log-log scale.
+    n_exits : ndarray of shape (n_states,)
+        int64; visits whose end was seen.
+    n_censored : ndarray of shape (n_states,)
+        int64; visits cut by the end of a trajectory.
+    timestep : float
+        ps per frame.
+    """
+
+    mean: Array
+    mean_interval: Array
+    times: Array
+    survival: Array
+    survival_interval: Array
+    n_exits: NDArray[np.int64]
+    n_censored: NDArray[np.int64]
+    timestep: float
+
+
+def residence_times(
+    probs_or_labels: ArrayLike | list[ArrayLike],
+    *,
+    timestep: float,
+    n_states: int | None = None,
+    n_times: int | None = None,
+) -> ResidenceTimes:
+    r"""Residence time of each state.
+
+    A target is in its most probable state. With :math:`n` exits seen in :math:`m` frames that have
+    a next frame, the probability of leaving within a frame is :math:`h=n/m` and
+
+    .. math::
+        \bar t = -\Delta t/\ln(1-h),
+
+    the maximum-likelihood estimate for exponential residence sampled every :math:`\Delta t`.
+    Visits cut by either end of a trajectory count with the frames that were seen, which leaves the
+    estimate without bias; averages over completed visits alone are too short.
+
+    Parameters
+    ----------
+    probs_or_labels : array or list of arrays
+        Probabilities (n_frames, n_targets, n_states) as floats, or integer labels
+        (n_frames, n_targets) or (n_frames,).
+    timestep : float
+        ps per frame.
+    n_states : int or None
+        Needed for labels in which the last states do not occur.
+    n_times : int or None
+        Ages at which the survival is given; None is up to the longest visit.
+
+    Returns
+    -------
+    ResidenceTimes
+
+    Raises
+    ------
+    ValueError
+        If an argument is not as described.
+
+    Warns
+    -----
+    UnvisitedStateWarning
+        If no target is ever in a state.
+
+    Notes
+    -----
+    The survival follows visits whose beginning was seen, so it needs no exponential law; compare
+    it with :math:`e^{-t/\bar t}` before the mean is trusted. Recrossings count as exits: noisy
+    probabilities shorten residence, and returns within one frame lengthen it. The interval takes
+    visits as independent.
+
+    Examples
+    --------
+    >>> from graphkoopman.transport import residence_times
+    >>> result = residence_times([0, 0, 0, 1, 1, 0, 0, 0, 0, 1, 0, 0], timestep=2.0)
+    >>> result.n_exits, result.n_censored
+    (array([2, 2]), array([1, 0]))
+    """
+    if isinstance(timestep, bool) or not np.isfinite(timestep) or timestep <= 0:
+        raise ValueError(f"timestep must be a positive number of ps per frame, got {timestep!r}")
+    arrays, n_states = _labels(probs_or_labels, n_states)
+    frames = np.zeros(n_states)
+    n_exits, n_censored = np.zeros((2, n_states), dtype=np.int64)
+    visits = []
+    for labels in arrays:
+        left = labels[:-1] != labels[1:]
+        frames += np.bincount(labels[:-1].ravel(), minlength=n_states)
+        n_exits += np.bincount(labels[:-1][left], minlength=n_states)
+        n_censored += np.bincount(labels[-1], minlength=n_states)
+        visits += [_visits(path) for path in labels.T]
+    state, duration, ended = (np.concatenate(column) for column in zip(*visits, strict=True))
+    _warn_unvisited(frames)
+    longest = int(duration.max()) if len(duration) else 1
+    n_times = longest + 1 if n_times is None else check_count(n_times, "n_times")
+    curves = [_survival(duration[state == i], ended[state == i], n_times) for i in range(n_states)]
+    mean, interval = _exponential(n_exits, frames)
+    return ResidenceTimes(
+        mean=mean * timestep,
+        mean_interval=interval * timestep,
+        times=np.arange(n_times, dtype=np.float64) * timestep,
+        survival=np.array([curve for curve, _ in curves]),
+        survival_interval=np.array([limits for _, limits in curves]),
+        n_exits=n_exits,
+        n_censored=n_censored,
+        timestep=float(timestep),
+    )
+
+
+def _labels(data: Any, n_states: int | None) -> tuple[list[NDArray[np.int64]], int]:
+    """Labels of each trajectory, (n_frames, n_targets), and the number of states."""
+    is_list = isinstance(data, list | tuple) and len(data) > 0 and np.ndim(data[0]) > 0
+    arrays = [np.asarray(array) for array in (data if is_list else [data])]
+    expected = 1 if n_states is None else check_count(n_states, "n_states")
+    labels, found = [], []
+    for array in arrays:
+        is_label = array.dtype.kind in "iu" and array.ndim in (1, 2)
+        if array.size == 0 or not (is_label or (array.dtype.kind == "f" and array.ndim == 3)):
+            raise ValueError(
+                "probs_or_labels must be float probabilities (n_frames, n_targets, n_states) or "
+                f"integer labels (n_frames, n_targets), got {array.dtype} of shape {array.shape}"
+            )
+        if not is_label:
+            array = as_probabilities(array)
+            found.append(array.shape[2])
+            array = array.argmax(axis=2)
+        labels.append(array.reshape(len(array), -1).astype(np.int64))
+        found.append(int(labels[-1].max()) + 1)
+    if min(array.min() for array in labels) < 0 or (n_states and max(found) > expected):
+        raise ValueError(
+            f"probs_or_labels must hold states from 0 to n_states - 1 = {max(expected, 1) - 1}, "
+            f"got labels from {min(array.min() for array in labels)} to {max(found) - 1}"
+        )
+    return labels, max(expected, *found)
+
+
+def _visits(path: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], Any]:
+    """State, duration and whether the end was seen, of the visits whose beginning was seen."""
+    changes = np.flatnonzero(path[1:] != path[:-1]) + 1
+    edges = np.append(changes, len(path))
+    ended = edges[1:] < len(path)
+    # nobody saw whether a visit went on after the last frame, so that frame was not at risk
+    return path[changes], np.diff(edges) - ~ended, ended
+
+
+def _exponential(n_exits: NDArray[np.int64], frames: Array) -> tuple[Array, Array]:
+    """Mean residence in frames and its interval from the exact limits of a binomial hazard."""
+    tail = 0.5 * (1.0 - CONFIDENCE)
+    stays = frames - n_exits
+    with np.errstate(divide="ignore", invalid="ignore"):
+        hazard = n_exits / frames
+        highest = np.where(stays > 0, stats.beta.isf(tail, n_exits + 1, np.maximum(stays, 1)), 1.0)
+        lowest = np.where(n_exits > 0, stats.beta.ppf(tail, np.maximum(n_exits, 1), stays + 1), 0.0)
+        mean, low, high = (-1.0 / np.log1p(-h) for h in (hazard, highest, lowest))
+    low, high = np.where(frames > 0, low, 0.0), np.where(frames > 0, high, np.inf)
+    return np.abs(mean), np.stack([np.abs(low), np.abs(high)], axis=-1)
+
+
+def _survival(
+    duration: NDArray[np.int64], ended: NDArray[np.bool_], n_times: int
+) -> tuple[Array, Array]:
+    """Kaplan-Meier estimate at ages 0, 1, ... frames, and Greenwood's interval."""
+    ages = np.arange(n_times)
+    size = max(n_times, int(duration.max(initial=0)) + 1)
+    deaths = np.bincount(duration[ended], minlength=size)[:n_times]
+    leaving = np.bincount(duration, minlength=size)
+    at_risk = (leaving.sum() - np.concatenate([[0], np.cumsum(leaving)[:-1]]))[:n_times]
+    seen = at_risk > 0
+    ratio = deaths / np.maximum(at_risk, 1)
+    survival = np.where(seen, np.cumprod(1.0 - ratio), np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        greenwood = np.cumsum(deaths / (at_risk * (at_risk - deaths)))
+        half = stats.norm.ppf(0.5 * (1.0 + CONFIDENCE)) * np.sqrt(greenwood) / np.log(survival)
+        limits = np.stack([survival ** np.exp(-half), survival ** np.exp(half)], axis=-1)
+    # without a death, or without survivors, the formula says nothing
+    known = np.isfinite(limits).all(axis=-1) & seen
+    limits = np.where(known[:, None], limits, [0.0, 1.0])
+    limits[(survival == 1.0) & (ages == 0)] = 1.0
+    return survival, np.sort(limits, axis=-1)
+
+
+def _warn_unvisited(frames: Array) -> None:
+    unvisited = np.flatnonzero(frames == 0)
+    if len(unvisited):
+        warnings.warn(
+            f"states {unvisited.tolist()} are never visited before the last frame: their residence "
+            "times are NaN; "
+            "use fewer states or more data",
+            UnvisitedStateWarning,
+            stacklevel=3,
+        )

@@ -1,0 +1,256 @@
+"""GDyNetEstimator: scikit-learn's contract on lists of graphs, states, files."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.pipeline import make_pipeline
+
+from graphkoopman import GDyNetEstimator, GraphFeaturizer, segments
+from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
+
+LAG = 5
+
+
+@pytest.fixture(scope="module")
+def hopping():
+    return make_hopping(chain_rates(2, slowest=25.0), 1500, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def graphs(hopping):
+    return GraphFeaturizer(n_neighbors=8, n_hops=1).fit_transform(hopping.trajectory)
+
+
+def small_estimator(**changes):
+    return GDyNetEstimator(**{"n_states": 2, "lagtime": LAG, "n_conv": 1, "random_state": 0} | changes)
+
+
+@pytest.fixture(scope="module")
+def fitted(graphs):
+    return small_estimator().fit(graphs)
+
+
+def test_learns_the_hidden_states(fitted, graphs, hopping):
+    truth = label_timescales(hopping.labels, LAG, 1.0)
+    model = fitted.fetch_model()
+    # one frame tells the state, so the only difference left is softness of the memberships
+    np.testing.assert_allclose(model.timescales_ps(), truth.timescales, rtol=0.05)
+    populations = np.sort(truth.populations)[::-1]
+    np.testing.assert_allclose(model.empirical_populations, populations, atol=0.01)
+    order = np.argsort(-truth.populations)
+    predicted = order[fitted.predict(graphs)[0]]
+    assert np.mean(predicted == hopping.labels) > 0.99
+
+
+def test_transform_gives_probabilities(fitted, graphs):
+    (probabilities,) = fitted.transform(graphs)
+    assert probabilities.shape == (1500, graphs[0].n_targets, 2)
+    assert probabilities.dtype == np.float64
+    assert probabilities.min() >= 0.0
+    # rows are divided by their sum: rounding of one division per entry
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, atol=1e-14)
+
+
+def test_rows_of_the_koopman_matrix_sum_to_one(fitted, graphs):
+    for lag in (1, LAG, 40):
+        matrix = fitted.koopman_model(graphs, lag).koopman_matrix
+        np.testing.assert_allclose(matrix.sum(axis=1), 1.0, atol=1e-10)
+
+
+def test_score_is_the_vamp2_of_the_states(fitted, graphs):
+    (chi,) = fitted.transform(graphs)
+    x, y = chi[:-LAG, :, :1].reshape(-1, 1), chi[LAG:, :, :1].reshape(-1, 1)
+    # with two states, one column and the constant span them: the score is one plus a correlation
+    correlation = np.corrcoef(x.T, y.T)[0, 1]
+    assert fitted.score(graphs) == pytest.approx(1.0 + correlation**2, abs=1e-8)
+
+
+def test_clone_get_params_and_pickle(fitted, graphs):
+    copy = clone(fitted)
+    assert copy.get_params() == fitted.get_params()
+    assert not hasattr(copy, "lobe_")
+    thawed = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(thawed.transform(graphs)[0], fitted.transform(graphs)[0])
+
+
+def test_same_seed_same_numbers_and_global_generators_untouched(graphs):
+    torch.manual_seed(5)
+    np.random.seed(5)
+    before = torch.random.get_rng_state(), np.random.get_state()[1].copy()
+    a, b = (small_estimator(max_epochs=2, patience=1).fit(graphs) for _ in range(2))
+    for name, value in a.lobe_.state_dict().items():
+        assert torch.equal(value, b.lobe_.state_dict()[name]), name
+    assert torch.equal(torch.random.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])
+
+
+def test_refit_is_idempotent_and_leaves_the_input_alone(graphs):
+    distances = graphs[0].distances.copy()
+    estimator = small_estimator(max_epochs=2, patience=1).fit(graphs)
+    first = estimator.transform(graphs)[0]
+    second = estimator.fit(graphs).transform(graphs)[0]
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(graphs[0].distances, distances)
+
+
+def test_pieces_of_one_run_train_like_the_run(hopping, graphs):
+    featurizer = GraphFeaturizer(n_neighbors=8, n_hops=1)
+    pieces = featurizer.transform(segments(hopping.trajectory, 4))
+    settings = {"max_epochs": 2, "patience": 1}
+    whole = small_estimator(**settings).fit(graphs).fetch_model()
+    joined = small_estimator(**settings).fit(pieces).fetch_model()
+    np.testing.assert_array_equal(joined.koopman_matrix, whole.koopman_matrix)
+
+
+def test_pipeline_from_trajectories_to_score(hopping):
+    pipe = make_pipeline(
+        GraphFeaturizer(n_neighbors=8, n_hops=1), small_estimator(max_epochs=3, patience=1)
+    )
+    pipe.fit([hopping.trajectory[:800], hopping.trajectory[800:]])
+    assert [p.shape[0] for p in pipe.transform([hopping.trajectory[:70]])] == [70]
+    assert 1.0 < pipe.score(hopping.trajectory) < 2.0
+
+
+def test_n_init_keeps_the_best_run(graphs):
+    one = small_estimator(max_epochs=1, patience=1, random_state=3).fit(graphs)
+    three = small_estimator(max_epochs=1, patience=1, random_state=3, n_init=3).fit(graphs)
+    assert three.validation_score_ >= one.validation_score_
+
+
+@pytest.mark.parametrize("objective", ["VAMP1", "VAMPE", ("VAMP2", "VAMP1", "VAMP2")])
+def test_other_objectives_and_the_paper_schedule(graphs, objective):
+    estimator = small_estimator(objective=objective, max_epochs=3, patience=3).fit(graphs)
+    stages = (objective,) if isinstance(objective, str) else objective
+    assert {row["objective"] for row in estimator.history_} == set(stages)
+    assert max(row["stage"] for row in estimator.history_) == len(stages) - 1
+    assert estimator.validation_score_ > 1.5
+
+
+@pytest.mark.parametrize("options", [{"normalization": "batch"}, {"aggregation": "mean"}])
+def test_compatibility_options_train(graphs, options):
+    estimator = small_estimator(max_epochs=5, **options).fit(graphs)
+    assert estimator.validation_score_ > 1.5
+
+
+def test_history_reports_every_epoch(fitted):
+    assert fitted.n_iter_ == len(fitted.history_)
+    row = fitted.history_[-1]
+    assert row["effective_sample_size"] > 1.0
+    assert max(r["validation_score"] for r in fitted.history_) <= fitted.validation_score_
+
+
+def test_bootstrap_covers_the_estimate(fitted, graphs):
+    model = fitted.koopman_model(graphs, n_bootstrap=50)
+    ((low, high),) = model.timescales_ps_interval()
+    assert low < model.prior.timescales_ps()[0] < high
+
+
+def test_save_and_load(fitted, graphs, tmp_path):
+    path = tmp_path / "model.safetensors"
+    fitted.save(path)
+    loaded = GDyNetEstimator.load(path)
+    assert loaded.get_params() == fitted.get_params()
+    np.testing.assert_array_equal(loaded.transform(graphs)[0], fitted.transform(graphs)[0])
+    np.testing.assert_array_equal(
+        loaded.fetch_model().koopman_matrix, fitted.fetch_model().koopman_matrix
+    )
+    assert loaded.history_ == fitted.history_
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def rewrite_header(path, **changes):
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        metadata = file.metadata()
+    save_file(load_file(path), path, metadata=metadata | changes)
+
+
+def test_bad_model_files_are_refused(fitted, tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(FileNotFoundError, match="no model file"):
+        GDyNetEstimator.load(path)
+    fitted.save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="not a readable model file"):
+        GDyNetEstimator.load(path)
+    path.write_bytes(whole)
+    rewrite_header(path, version="999")
+    with pytest.raises(ValueError, match="model format 999"):
+        GDyNetEstimator.load(path)
+    rewrite_header(path, version="1", format="something else")
+    with pytest.raises(ValueError, match="not written by GDyNetEstimator"):
+        GDyNetEstimator.load(path)
+    path.write_bytes(whole)
+    rewrite_header(path, header=json.dumps({"settings": {}}))
+    with pytest.raises(ValueError, match="incomplete or inconsistent"):
+        GDyNetEstimator.load(path)
+
+
+def test_not_fitted(graphs, tmp_path):
+    for use in (
+        lambda e: e.transform(graphs),
+        lambda e: e.predict(graphs),
+        lambda e: e.score(graphs),
+        lambda e: e.fetch_model(),
+        lambda e: e.save(tmp_path / "x"),
+    ):
+        with pytest.raises(NotFittedError):
+            use(small_estimator())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_states": 1}, "n_states must be an integer >= 2, got 1"),
+        ({"lagtime": 0}, "lagtime must be an integer >= 1"),
+        ({"lagtime": 2.5}, "lagtime must be an integer >= 1, got 2.5"),
+        ({"lagtime": 1500}, "lagtime must be < the longest trajectory"),
+        ({"n_conv": 2}, "need graphs of n_hops >= 2, got 1"),
+        ({"learning_rate": -1.0}, "learning_rate must be a positive number"),
+        ({"normalization": "group"}, "normalization must be one of"),
+        ({"aggregation": "max"}, "aggregation must be one of"),
+        ({"objective": "VAMP3"}, "objective must be one of"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"chunk_size": 0}, "chunk_size must be None or a number of frames"),
+        ({"validation_fraction": 1.0}, "validation_fraction must be between 0 and 1"),
+    ],
+)
+def test_bad_settings(graphs, changes, message):
+    with pytest.raises(ValueError, match=message):
+        small_estimator(**changes).fit(graphs)
+
+
+def test_bad_input(hopping, fitted):
+    with pytest.raises(TypeError, match="put a GraphFeaturizer before the estimator"):
+        small_estimator().fit([hopping.trajectory])
+    with pytest.raises(ValueError, match="at least one GraphTrajectory"):
+        small_estimator().fit([])
+    short = hopping.trajectory[:50]
+    mixed = [
+        *GraphFeaturizer(n_neighbors=8, n_hops=1).transform(short),
+        *GraphFeaturizer(n_neighbors=6, n_hops=1).transform(short),
+    ]
+    with pytest.raises(ValueError, match="all graphs must have one n_neighbors"):
+        small_estimator().fit(mixed)
+    labels = ["new"] * hopping.trajectory.n_atoms
+    unseen = GraphFeaturizer(n_neighbors=8, n_hops=1, species_labels=labels).transform(short)
+    with pytest.raises(ValueError, match="were not seen in training"):
+        fitted.transform(unseen)
+
+
+def test_too_many_states_are_said_so(graphs):
+    with pytest.warns(ConvergenceWarning):
+        small_estimator(n_states=4, max_epochs=3).fit(graphs)
+
+
+def test_running_out_of_epochs_warns(graphs):
+    with pytest.warns(ConvergenceWarning, match="raise max_epochs"):
+        small_estimator(max_epochs=1, patience=5).fit(graphs)

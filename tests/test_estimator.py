@@ -16,6 +16,9 @@ from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
 
 LAG = 5
 
+# most tests train for a few epochs on purpose; that a fit warns then has tests of its own
+pytestmark = pytest.mark.filterwarnings("ignore:training was still improving")
+
 
 @pytest.fixture(scope="module")
 def hopping():
@@ -132,6 +135,8 @@ def test_other_objectives_and_the_paper_schedule(graphs, objective):
     assert estimator.validation_score_ > 1.5
 
 
+# five epochs leave the states soft, which is said so
+@pytest.mark.filterwarnings("ignore:.*memberships lay outside the simplex")
 @pytest.mark.parametrize("options", [{"normalization": "batch"}, {"aggregation": "mean"}])
 def test_compatibility_options_train(graphs, options):
     estimator = small_estimator(max_epochs=5, **options).fit(graphs)

@@ -52,11 +52,12 @@ def test_equation_13_term_by_term():
 
 
 def test_stride_thins_the_origins():
-    # 30 frames make a single block of time, so the origins are 0, 3, 6, ...
+    # two blocks of ten origins each, so the strided origins are 0, 5, 10, 15
     rng = np.random.default_rng(1)
-    paths, probs = random_walks([0.5] * 3, 12, rng), random_probs(rng, 12, 3, 2)
-    result = transition_displacements(lithium(paths), probs, "element Li", 11, stride=3)
-    np.testing.assert_allclose(result.msd[0], brute_force(paths, probs, 11, 3), rtol=1e-10)
+    paths, probs = random_walks([0.5] * 3, 30, rng), random_probs(rng, 30, 3, 2)
+    result = transition_displacements(lithium(paths), probs, "element Li", 10, stride=5)
+    np.testing.assert_allclose(result.msd[0], brute_force(paths, probs, 10, 5), rtol=1e-10)
+    np.testing.assert_allclose(result.weight.sum(), 3 * 4)
 
 
 @pytest.mark.parametrize("method", ["slope", "secant"])

@@ -37,7 +37,7 @@ def test_intervals_cover():
     hits = []
     for _ in range(200):
         result = residence_times(two_state_labels([5.0, 3.0], 200, 2, rng), timestep=TIMESTEP)
-        hits.append((result.mean_interval[:, 0] < [5, 3]) & ([5, 3] < result.mean_interval[:, 1]))
+        hits.append((result.mean_interval[:, 0] < [5, 3]) & (result.mean_interval[:, 1] > [5, 3]))
     # exact limits are conservative; binomial standard error 0.011
     assert 0.92 < np.mean(hits) <= 1.0
 

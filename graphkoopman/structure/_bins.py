@@ -1,13 +1,13 @@
 """Sums of probabilities over bins of the cell: `binned_sums`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._blocks import Block
 from ._inputs import Run
-from ._shells import frame_cells
 
 __all__ = ["binned_sums"]
 
@@ -15,15 +15,15 @@ Array = NDArray[np.float64]
 
 
 def binned_sums(
-    runs: Sequence[Run], blocks: Sequence[Block], shape: tuple[int, int, int], fold: Array
+    runs: Sequence[Run], blocks: Sequence[Block], shape: NDArray[np.int64], fold: NDArray[Any]
 ) -> tuple[Array, Array]:
     """Sum probabilities and count targets in parallelepipeds of the cell.
 
     Parameters
     ----------
     runs, blocks : sequences
-    shape : (n_a, n_b, n_c)
-        Bins along each cell vector.
+    shape : ndarray of shape (3,)
+        Bins n_a, n_b, n_c along each cell vector.
     fold : ndarray of shape (3,)
         Repeats of the mapped unit along each cell vector.
 
@@ -39,7 +39,7 @@ def binned_sums(
     for k, block in enumerate(blocks):
         run = runs[block.trajectory]
         for start, stop in run.parts(block.start, block.stop):
-            fractions = run.centers(start, stop) @ np.linalg.inv(frame_cells(run, start, stop))
+            fractions = run.centers(start, stop) @ np.linalg.inv(run.cells(start, stop))
             # a remainder just below one rounds up to the bin behind the last
             bins = np.floor(np.mod(fractions * fold, 1.0) * shape).astype(np.int64) % shape
             index = np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), shape).ravel()

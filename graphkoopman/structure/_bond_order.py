@@ -85,9 +85,15 @@ def bond_order(
     steinhardt = freud.order.Steinhardt(order, average=average)
     results = []
     for trajectory in as_trajectories(trajs):
-        atoms, places = _atoms_and_places(trajectory, targets, among)
-        query = _query(trajectory, len(atoms), n_neighbors, cutoff)
-        results.append(_orders(freud, steinhardt, trajectory, atoms, places, query))
+        positions, places = _positions_and_places(trajectory, targets, among)
+        cells = trajectory.cells
+        if cells is None:
+            raise ValueError(
+                "trajs must be periodic for a bond order, got a trajectory without a cell; "
+                "give it one"
+            )
+        query = _query(trajectory, positions.shape[1], n_neighbors, cutoff)
+        results.append(_orders(freud, steinhardt, positions, cells, places, query))
     return results
 
 
@@ -101,17 +107,17 @@ def _import_freud() -> ModuleType:
     return freud
 
 
-def _atoms_and_places(
+def _positions_and_places(
     trajectory: Trajectory, targets: Any, among: Any
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Atoms that take part, and where the targets are in their list."""
+) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
+    """Positions of the atoms that take part, and where the targets are among them."""
     resolved = resolve_targets(targets, trajectory)
     if len(resolved.atoms) != resolved.n_targets:
         raise ValueError(
             "targets must be single atoms for a bond order, got molecules; choose one atom of each"
         )
     if among is None:
-        return np.arange(trajectory.n_atoms), resolved.atoms
+        return trajectory.positions, resolved.atoms
     atoms = np.sort(resolve_targets(among, trajectory).atoms)
     missing = np.setdiff1d(resolved.atoms, atoms)
     if missing.size:
@@ -119,17 +125,13 @@ def _atoms_and_places(
             f"among must hold all targets, got none of the targets' atoms {missing[:5].tolist()}; "
             "widen the selection"
         )
-    return atoms, np.searchsorted(atoms, resolved.atoms)
+    return trajectory.positions[:, atoms], np.searchsorted(atoms, resolved.atoms)
 
 
 def _query(
     trajectory: Trajectory, n_atoms: int, n_neighbors: int | None, cutoff: float | None
 ) -> dict[str, Any]:
     """Which neighbours freud looks for."""
-    if trajectory.cell is None:
-        raise ValueError(
-            "trajs must be periodic for a bond order, got a trajectory without a cell; give it one"
-        )
     if cutoff is not None:
         limit = height_limit(trajectory)
         return {"r_max": check_radius("cutoff", cutoff, limit), "exclude_ii": True}
@@ -143,18 +145,17 @@ def _query(
 def _orders(
     freud: ModuleType,
     steinhardt: Any,
-    trajectory: Trajectory,
-    atoms: NDArray[np.int64],
+    positions: NDArray[np.floating],
+    cells: Array,
     places: NDArray[np.int64],
     query: dict[str, Any],
 ) -> Array:
     """Order parameters of one trajectory, (n_frames, n_targets)."""
-    orders = np.empty((trajectory.n_frames, len(places)))
-    cells = np.broadcast_to(trajectory.cell, (trajectory.n_frames, 3, 3))
+    orders = np.empty((len(positions), len(places)))
     for frame, cell in enumerate(cells):
         # freud's boxes have a along x and b in the xy plane; the parameters do not turn
         standard = np.linalg.cholesky(cell @ cell.T)
-        fractions = trajectory.positions[frame, atoms].astype(np.float64) @ np.linalg.inv(cell)
+        fractions = positions[frame].astype(np.float64) @ np.linalg.inv(cell)
         box = freud.box.Box.from_matrix(standard.T)
         points = box.wrap((fractions - np.rint(fractions)) @ standard)
         neighbors = freud.locality.AABBQuery(box, points).query(points, query).toNeighborList()

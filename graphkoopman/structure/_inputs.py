@@ -61,6 +61,11 @@ class Run:
         owners[self.targets.atoms] = np.repeat(targets, np.diff(self.targets.offsets))
         return owners
 
+    def cells(self, start: int, stop: int) -> Array:
+        """Cells of frames, (n, 3, 3) in Å; (0, 3, 3) for a run without a cell."""
+        cells = self.trajectory.cells
+        return np.empty((0, 3, 3)) if cells is None else cells[start:stop]
+
     def parts(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
         """Frame ranges between ``start`` and ``stop`` that fit in memory as doubles."""
         step = max(1, COORDINATES_PER_PART // (3 * self.trajectory.n_atoms))

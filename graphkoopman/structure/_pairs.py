@@ -39,7 +39,7 @@ def add_shell_sums(positions, cells, centers, owners, columns, weights, probs, r
     """
     n_frames, n_atoms = positions.shape[:2]
     n_targets = centers.shape[1]
-    n_states, n_columns, n_bins = sums.shape
+    n_columns, n_bins = sums.shape[1:]
     periodic = len(cells) > 0
     shells = np.empty((n_columns, n_bins))
     indices = np.empty(n_atoms, np.int64)

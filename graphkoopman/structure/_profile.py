@@ -103,11 +103,12 @@ def state_profile(
     vector = _check_axis(axis)
     n_bins = check_count("n_bins", n_bins)
     blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
-    shape = tuple(n_bins if i == vector else 1 for i in range(3))
+    shape = np.ones(3, dtype=int)
+    shape[vector] = n_bins
     sums, counts = binned_sums(runs, blocks, shape, np.ones(3))
     sums, counts = sums.reshape(len(blocks), -1, n_bins), counts.reshape(len(blocks), n_bins)
     volumes = np.array(
-        [np.linalg.det(_cells(runs[b.trajectory])[b.start : b.stop]).sum() for b in blocks]
+        [np.linalg.det(runs[b.trajectory].cells(b.start, b.stop)).sum() for b in blocks]
     )
     density, density_interval = ratio_interval(sums, volumes[:, None, None] / n_bins, blocks)
     probability, probability_interval = ratio_interval(sums, counts[:, None], blocks)
@@ -134,14 +135,7 @@ def _check_axis(axis: int | str) -> int:
     return int(vector)
 
 
-def _cells(run: Run) -> Array:
-    """Cells of every frame of a periodic run."""
-    return np.broadcast_to(run.trajectory.cell, (run.trajectory.n_frames, 3, 3))
-
-
 def _mean_height(runs: list[Run], vector: int) -> float:
     """Distance between the faces that a cell vector joins, averaged over frames, Å."""
-    heights = [
-        1.0 / np.linalg.norm(np.linalg.inv(_cells(run))[..., vector], axis=1) for run in runs
-    ]
-    return float(np.concatenate(heights).mean())
+    cells = np.concatenate([run.cells(0, run.trajectory.n_frames) for run in runs])
+    return float(np.mean(1.0 / np.linalg.norm(np.linalg.inv(cells)[..., vector], axis=1)))

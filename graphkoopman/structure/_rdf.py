@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
 from ._inputs import Run, check_periodic, check_range, check_runs, warn_empty_states
-from ._shells import block_populations, block_shell_sums, frame_cells
+from ._shells import block_populations, block_shell_sums
 from ._species import other_atoms, resolve_species
 
 __all__ = ["StateRDF", "state_rdf"]
@@ -195,7 +195,7 @@ def _expected_densities(
     sums = np.empty((len(blocks), runs[0].n_states, n_species))
     for k, block in enumerate(blocks):
         run = runs[block.trajectory]
-        inverse_volumes = 1.0 / np.linalg.det(frame_cells(run, block.start, block.stop))
+        inverse_volumes = 1.0 / np.linalg.det(run.cells(block.start, block.stop))
         # (n_targets, n_states)
         weights = np.tensordot(inverse_volumes, run.probs[block.start : block.stop], axes=(0, 0))
         sums[k] = weights.T @ others[block.trajectory]

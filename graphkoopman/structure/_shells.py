@@ -9,7 +9,7 @@ from ._blocks import Block
 from ._inputs import Run
 from ._pairs import add_shell_sums
 
-__all__ = ["block_populations", "block_shell_sums", "frame_cells"]
+__all__ = ["block_populations", "block_shell_sums"]
 
 Array = NDArray[np.float64]
 
@@ -43,24 +43,22 @@ def block_shell_sums(
     for block, block_sums in zip(blocks, sums, strict=True):
         i = block.trajectory
         for start, stop in runs[i].parts(block.start, block.stop):
-            add_shell_sums(
-                np.ascontiguousarray(runs[i].trajectory.positions[start:stop], dtype=np.float64),
-                np.ascontiguousarray(frame_cells(runs[i], start, stop)),
-                np.ascontiguousarray(runs[i].centers(start, stop)),
-                owners[i],
-                columns[i],
-                weights[i],
-                np.ascontiguousarray(runs[i].probs[start:stop], dtype=np.float64),
-                r_max,
-                block_sums,
+            # copies of one layout, writable: other types of array would be compiled for anew
+            frames = (
+                np.array(array, dtype=np.float64, order="C")
+                for array in (
+                    runs[i].trajectory.positions[start:stop],
+                    runs[i].cells(start, stop),
+                    runs[i].centers(start, stop),
+                    runs[i].probs[start:stop],
+                )
             )
+            positions, cells, centers, probs = frames
+            add_shell_sums(
+                positions, cells, centers, owners[i], columns[i], weights[i], probs, r_max,
+                block_sums,
+            )  # fmt: skip
     return sums
-
-
-def frame_cells(run: Run, start: int, stop: int) -> Array:
-    """Cells of frames, (n, 3, 3); (0, 3, 3) for a run without a cell."""
-    cells = run.trajectory.cells
-    return np.empty((0, 3, 3)) if cells is None else cells[start:stop]
 
 
 def block_populations(runs: Sequence[Run], blocks: Sequence[Block]) -> tuple[Array, Array]:

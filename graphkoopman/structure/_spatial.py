@@ -89,8 +89,8 @@ def spatial_map(
     """
     runs = check_runs(trajs, probs, targets)
     check_periodic(runs, "a map of the cell")
-    shape = _three("n_bins", n_bins)
-    repeats = np.array(_three("fold", fold), dtype=np.float64)
+    shape = np.array(_three("n_bins", n_bins))
+    repeats = np.array(_three("fold", fold))
     blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
     sums, counts = binned_sums(runs, blocks, shape, repeats)
     probability, interval = ratio_interval(sums, counts[:, None], blocks)
@@ -103,16 +103,13 @@ def spatial_map(
     )
 
 
-def _three(name: str, value: int | Sequence[int]) -> tuple[int, int, int]:
+def _three(name: str, value: int | Sequence[int]) -> list[int]:
     values = [value] * 3 if isinstance(value, int | np.integer) else list(value)
     if len(values) != 3:
         raise ValueError(f"{name} must be an integer or three of them, got {value!r}")
-    a, b, c = (check_count(name, number) for number in values)
-    return a, b, c
+    return [check_count(name, number) for number in values]
 
 
 def _mean_cell(runs: Sequence[Run]) -> Array:
-    sums = [
-        np.broadcast_to(run.trajectory.cell, (len(run.trajectory), 3, 3)).sum(0) for run in runs
-    ]
-    return np.sum(sums, axis=0) / sum(len(run.trajectory) for run in runs)
+    cells = np.concatenate([run.cells(0, run.trajectory.n_frames) for run in runs])
+    return cells.mean(axis=0)

@@ -73,26 +73,25 @@ def _elements(runs: Sequence[Run], species: Any) -> list[int]:
     if species is None:
         return present
     wanted = [species] if isinstance(species, str | int | np.integer) else list(species)
-    numbers = [_number(name) for name in wanted]
-    for name, number in zip(wanted, numbers, strict=True):
-        if number not in present:
-            symbols = ", ".join(_element(n).symbol for n in present)
-            raise ValueError(
-                f"species must be elements of the trajectories ({symbols}), got {name!r}; "
-                "name groups of atoms with a dict of selections"
-            )
+    numbers = [_number(name, present) for name in wanted]
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"species must be different elements, got {wanted}")
     return numbers
 
 
-def _number(name: Any) -> int | None:
-    if isinstance(name, int | np.integer):
-        return int(name)
-    try:
-        return md.element.Element.getBySymbol(str(name).capitalize()).number
-    except KeyError:
-        return None
+def _number(name: Any, present: Sequence[int]) -> int:
+    """Atomic number of an element, which must be among those present."""
+    number = name
+    if not isinstance(name, int | np.integer):
+        symbols = {_element(n).symbol.lower(): n for n in present}
+        number = symbols.get(str(name).lower(), -1)
+    if number not in present:
+        known = ", ".join(_element(n).symbol for n in present)
+        raise ValueError(
+            f"species must be elements of the trajectories ({known}), got {name!r}; "
+            "name groups of atoms with a dict of selections"
+        )
+    return int(number)
 
 
 def _element(number: int) -> Any:

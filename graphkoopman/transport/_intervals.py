@@ -128,16 +128,17 @@ def jackknife(
     interval : ndarray of shape (..., 2)
         Low and high; without limits where a single unit holds all the data of an estimate.
     """
-    half = _t_quantile(effective_units(weights)) * _spread(replicates, leakage)
+    with np.errstate(invalid="ignore"):
+        half = _t_quantile(effective_units(weights)) * _spread(replicates, leakage)
     half = np.where(np.isnan(half), np.inf, half)
     if not positive:
-        return _stack(estimate - half, estimate + half)
+        return _stack(estimate - half, estimate + half, -np.inf)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = np.exp(half / estimate)
         low, high = estimate / factor, estimate * factor
     # displacements of targets that never move are zero without doubt
     zero = (estimate == 0.0) & (half == 0.0)
-    return _stack(np.where(zero, 0.0, low), np.where(zero, 0.0, high))
+    return _stack(np.where(zero, 0.0, low), np.where(zero, 0.0, high), 0.0)
 
 
 def effective_units(weights: Array) -> Array:
@@ -160,8 +161,8 @@ def _t_quantile(n_units: Array) -> Array:
     return np.where(degrees > 1e-9, quantile, np.inf)
 
 
-def _stack(low: Array, high: Array) -> Array:
-    """Limits on the last axis, infinite where there is no estimate."""
-    low = np.where(np.isnan(low), -np.inf, low)
+def _stack(low: Array, high: Array, lowest: float) -> Array:
+    """Limits on the last axis, the widest where there is no estimate."""
+    low = np.where(np.isnan(low), lowest, low)
     high = np.where(np.isnan(high), np.inf, high)
     return np.stack([low, high], axis=-1)

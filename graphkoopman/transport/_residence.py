@@ -112,6 +112,8 @@ def residence_times(
     """
     if isinstance(timestep, bool) or not np.isfinite(timestep) or timestep <= 0:
         raise ValueError(f"timestep must be a positive number of ps per frame, got {timestep!r}")
+    if n_times is not None:
+        check_count(n_times, "n_times")
     arrays, n_states = _labels(probs_or_labels, n_states)
     frames = np.zeros(n_states)
     n_exits, n_censored = np.zeros((2, n_states), dtype=np.int64)
@@ -125,7 +127,7 @@ def residence_times(
     state, duration, ended = (np.concatenate(column) for column in zip(*visits, strict=True))
     _warn_unvisited(frames)
     longest = int(duration.max()) if len(duration) else 1
-    n_times = longest + 1 if n_times is None else check_count(n_times, "n_times")
+    n_times = longest + 1 if n_times is None else n_times
     curves = [_survival(duration[state == i], ended[state == i], n_times) for i in range(n_states)]
     mean, interval = _exponential(n_exits, frames)
     return ResidenceTimes(
@@ -216,9 +218,8 @@ def _warn_unvisited(frames: Array) -> None:
     unvisited = np.flatnonzero(frames == 0)
     if len(unvisited):
         warnings.warn(
-            f"states {unvisited.tolist()} are never visited before the last frame: their residence "
-            "times are NaN; "
-            "use fewer states or more data",
+            f"states {unvisited.tolist()} are never visited before the last frame: their "
+            "residence times are NaN; use fewer states or more data",
             UnvisitedStateWarning,
             stacklevel=3,
         )

@@ -1,11 +1,13 @@
-"""Does the default estimator find the right answer for every seed? ``python -m benchmarks.convergence``
+"""Does the default estimator find the right answer for every seed?
+
+Run as ``python -m benchmarks.convergence``.
 
 The toy system of the paper, 20 ns, M = 12, lag 10 ps, no tuning per seed: relaxation time and
 populations of the learned states against the sites visited in the same frames, for the trajectory
 that was trained on and for one that was not. A seed succeeds where, on the trajectory trained on,
 the time is within 10 % of the time counted from transitions between site cores and populations are
-within 0.02. The same time estimated from the site labels at the lag of the model is shown beside it:
-the two references differ by sampling alone.
+within 0.02. The same time estimated from the site labels at the lag of the model is shown beside
+it: the two references differ by sampling alone.
 """
 
 import argparse

@@ -39,7 +39,6 @@ def plot_timescales(
     Axes
     """
     ax = plt.figure().add_subplot() if ax is None else ax
-    # a linear axis starts the grey region at the data, which a logarithmic one cannot draw from zero
     ax.set_yscale("log")
     plot_implied_timescales(timescales, ax=ax)
     for axis in (ax.xaxis, ax.yaxis):

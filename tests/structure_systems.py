@@ -5,7 +5,7 @@ import numpy as np
 from graphkoopman.trajectories import Trajectory, minimum_image
 
 ORTHORHOMBIC = np.diag([11.0, 12.0, 13.0])
-# reduced, with angles far from 90 degrees and smallest height 9.05 Å
+# reduced, with angles far from 90 degrees and smallest height 9.84 Å
 TRICLINIC = np.array([[12.0, 0.0, 0.0], [4.0, 11.0, 0.0], [-3.0, 5.0, 10.0]])
 CELLS = {"orthorhombic": ORTHORHOMBIC, "triclinic": TRICLINIC}
 
@@ -26,9 +26,7 @@ def random_probs(n_frames, n_targets, n_states, seed=0):
 def distances_of(trajectory, frame, center, atoms):
     """Minimum-image distances of atoms from a point, by the 27-image search."""
     cell = None if trajectory.cells is None else trajectory.cells[frame]
-    return np.linalg.norm(
-        minimum_image(trajectory.positions[frame, atoms] - center, cell), axis=-1
-    )
+    return np.linalg.norm(minimum_image(trajectory.positions[frame, atoms] - center, cell), axis=-1)
 
 
 def radius_limit(cell):

@@ -96,12 +96,14 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def write_figures(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
-    """Timescales over the lag, CK test and training history as PNG files."""
+    """Timescales over the lag with the training history, and the CK test, as PNG files."""
     timestep = estimator.timestep_
+    overview, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    plot_timescales(analysis.timescales, axes[0], timestep=timestep)
+    plot_history(estimator.history_, axes[1])
     figures = {
-        "timescales.png": plot_timescales(analysis.timescales, timestep=timestep).figure,
+        "overview.png": overview,
         "ck_test.png": plot_ck_test(analysis.ck, timestep=timestep),
-        "training.png": plot_history(estimator.history_).figure,
     }
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=150, bbox_inches="tight")

@@ -3,6 +3,7 @@
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,10 +89,10 @@ def run(options: argparse.Namespace) -> int:
     estimator.fit(graphs)
     analysis = analyse(estimator, graphs)
     write_results(options.out, estimator, analysis)
-    np.savez_compressed(
-        options.out / "probabilities.npz",
-        **{f"trajectory_{i}": p for i, p in enumerate(estimator.transform(graphs))},
-    )
+    arrays: dict[str, Any] = {
+        f"trajectory_{i}": p for i, p in enumerate(estimator.transform(graphs))
+    }
+    np.savez_compressed(options.out / "probabilities.npz", **arrays)
     report(estimator, analysis)
     print(f"\nmodel, probabilities, tables and figures in {options.out}")
     return 0
@@ -108,8 +109,8 @@ def lag_in_frames(text: str, timestep: float) -> int:
     frames = value if unit is None else value * {"ps": 1.0, "ns": 1000.0}[unit] / timestep
     if not (frames > 0 and abs(frames - round(frames)) < 1e-3 * max(1.0, frames) and round(frames)):
         raise ValueError(
-            f'--lag must be whole frames (of {timestep:g} ps), such as "10" or "{10 * timestep:g}ps"'
-            f", got {text!r}"
+            f"--lag must be whole frames (of {timestep:g} ps), such as 10 or {10 * timestep:g}ps, "
+            f"got {text!r}"
         )
     return round(frames)
 

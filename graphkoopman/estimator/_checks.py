@@ -35,7 +35,7 @@ def check_settings(settings: dict[str, Any]) -> None:
             raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
     for name in POSITIVE:
         value = settings[name]
-        if not isinstance(value, numbers.Real) or not 0 < value < np.inf:
+        if not isinstance(value, numbers.Real) or not 0 < float(value) < np.inf:
             raise ValueError(f"{name} must be a positive number, got {value!r}")
     for name, choices in CHOICES.items():
         if settings[name] not in choices:
@@ -47,7 +47,7 @@ def check_settings(settings: dict[str, Any]) -> None:
         if not isinstance(value, numbers.Integral) or value < 1:
             raise ValueError(f"{name} must be None or a number of frames >= 1, got {value!r}")
     fraction = settings["validation_fraction"]
-    if not isinstance(fraction, numbers.Real) or not 0 < fraction < 1:
+    if not isinstance(fraction, numbers.Real) or not 0 < float(fraction) < 1:
         raise ValueError(
             f"validation_fraction must be between 0 and 1 (both excluded), got {fraction!r}"
         )
@@ -131,11 +131,12 @@ def species_rows(graphs: Sequence[GraphTrajectory], species: np.ndarray) -> list
 
 
 def warn_of_doubts(estimator: Any) -> None:
-    """ConvergenceWarnings of a fit that ended without an error but should not be trusted blindly."""
+    """Warn of a fit that ended without an error but should not be trusted blindly."""
     doubts = []
     if not estimator.converged_:
         doubts.append(
-            f"training was still improving after max_epochs={estimator.max_epochs}; raise max_epochs"
+            f"training was still improving after max_epochs={estimator.max_epochs}; "
+            "raise max_epochs"
         )
     n_distinct = estimator.state_map_.n_distinct
     if n_distinct < estimator.n_states:

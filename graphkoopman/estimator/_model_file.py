@@ -118,9 +118,8 @@ def read_estimator(path: str | os.PathLike, cls: type) -> Any:
             **states,
         )
         estimator.clipped_mass_ = states["clipped_mass"]
-        moments = Moments(
-            **{name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}, **header["moments"]
-        )
+        sums: dict[str, Any] = {name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}
+        moments = Moments(**sums, **header["moments"])
         estimator.model_ = KoopmanModel(
             arrays["model.koopman_matrix"],
             lagtime=moments.lagtime,

@@ -94,7 +94,7 @@ def collate(
     row_offsets = None
     if k is None:
         row_offsets = _ragged_offsets(graphs, frames, counts, before, hop_counts[n_conv - 1])
-    n_edges = hop_counts[n_conv - 1] * k if row_offsets is None else int(row_offsets[-1])
+    n_edges = hop_counts[n_conv - 1] * (k or 0) if row_offsets is None else int(row_offsets[-1])
     species = np.empty(hop_counts[n_conv], np.int64)
     neighbors = np.empty(n_edges, np.int64)
     distances = np.empty(n_edges, np.float32)

@@ -104,7 +104,7 @@ def inner_simplex(points: np.ndarray) -> np.ndarray | None:
     ----------
     Weber and Galliat, ZIB-Report 02-12 (2002), the inner simplex algorithm.
     """
-    n_points, dim = points.shape
+    dim = points.shape[1]
     corners = [int(np.argmax(np.square(points).sum(axis=1)))]
     rest = points - points[corners[0]]
     for _ in range(dim):

@@ -47,6 +47,9 @@ class GDyNetLobe(nn.Module):
         As in :class:`GraphConvolution`.
     """
 
+    pooled_mean: Tensor
+    pooled_scale: Tensor
+
     def __init__(
         self,
         n_species: int,
@@ -79,7 +82,8 @@ class GDyNetLobe(nn.Module):
     def embed(self, batch: GraphBatch, *, reference: bool = False) -> Tensor:
         """Pooled vectors of the targets, (n_frames * n_targets, n_features)."""
         n_conv = len(self.convolutions)
-        atoms, species = self.embedding.weight, batch.species
+        atoms: Tensor = self.embedding.weight
+        species: Tensor | None = batch.species
         for layer, convolution in enumerate(self.convolutions, start=1):
             # the last convolution updates the targets only, the one before also their neighbours
             n_rows = batch.hop_counts[n_conv - layer]

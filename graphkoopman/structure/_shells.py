@@ -43,22 +43,24 @@ def block_shell_sums(
     for block, block_sums in zip(blocks, sums, strict=True):
         i = block.trajectory
         for start, stop in runs[i].parts(block.start, block.stop):
-            # copies of one layout, writable: other types of array would be compiled for anew
-            frames = (
-                np.array(array, dtype=np.float64, order="C")
-                for array in (
-                    runs[i].trajectory.positions[start:stop],
-                    runs[i].cells(start, stop),
-                    runs[i].centers(start, stop),
-                    runs[i].probs[start:stop],
-                )
-            )
-            positions, cells, centers, probs = frames
+            positions, cells, centers, probs = _frames(runs[i], start, stop)
             add_shell_sums(
                 positions, cells, centers, owners[i], columns[i], weights[i], probs, r_max,
                 block_sums,
             )  # fmt: skip
     return sums
+
+
+def _frames(run: Run, start: int, stop: int) -> list[Array]:
+    """Positions, cells, centres and probabilities of frames, for the compiled loop."""
+    arrays = (
+        run.trajectory.positions[start:stop],
+        run.cells(start, stop),
+        run.centers(start, stop),
+        run.probs[start:stop],
+    )
+    # copies of one layout, writable: other types of array would be compiled for anew
+    return [np.array(array, dtype=np.float64, order="C") for array in arrays]
 
 
 def block_populations(runs: Sequence[Run], blocks: Sequence[Block]) -> tuple[Array, Array]:

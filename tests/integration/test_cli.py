@@ -48,7 +48,7 @@ def test_fit_prints_and_writes_states_and_times(hopping, files, capsys):
     with (out / "populations.csv").open() as file:
         populations = [float(row[1]) for row in list(csv.reader(file))[1:]]
     np.testing.assert_allclose(populations, np.sort(truth.populations)[::-1], atol=0.01)
-    for name in ("timescales.png", "ck_test.png", "training.png"):
+    for name in ("overview.png", "ck_test.png"):
         assert (out / name).stat().st_size > 5000
     assert GDyNetEstimator.load(out / "model.safetensors").n_states == 2
     with np.load(out / "probabilities.npz") as arrays:

@@ -13,7 +13,7 @@ from torch.autograd import gradcheck
 
 from graphkoopman.graphs import build_graphs, collate
 from graphkoopman.lobes import GDyNetLobe, GraphConvolution, gaussian_basis
-from graphkoopman.lobes._convolution import segment_softmax, segment_sum
+from graphkoopman.lobes._convolution import _torch_scatter, segment_softmax, segment_sum
 from graphkoopman.lobes._kernels import MIN_ROWS_PER_THREAD, GatedUpdate
 from graphkoopman.trajectories import Trajectory, resolve_targets
 
@@ -366,7 +366,15 @@ def test_segment_sum_and_softmax():
     torch.testing.assert_close(weights[:2], torch.softmax(300 * v[:2, 0], 0))
 
 
-def test_segment_sum_hands_over_to_torch_scatter(monkeypatch):
+@pytest.fixture
+def forget_torch_scatter():
+    """Whether the extra is there is looked up once; these tests change the answer."""
+    _torch_scatter.cache_clear()
+    yield _torch_scatter.cache_clear
+    _torch_scatter.cache_clear()
+
+
+def test_segment_sum_hands_over_to_torch_scatter(monkeypatch, forget_torch_scatter):
     """The call is by torch-scatter's documented signature; its own results are tested below."""
     calls = {}
 
@@ -384,12 +392,13 @@ def test_segment_sum_hands_over_to_torch_scatter(monkeypatch):
 
 if importlib.util.find_spec("torch_scatter") is not None:
 
-    def test_torch_scatter_equals_native_torch(monkeypatch):
+    def test_torch_scatter_equals_native_torch(monkeypatch, forget_torch_scatter):
         """Collected only where the optional extra is installed."""
         results = []
         for hidden in (False, True):
             if hidden:
                 monkeypatch.setitem(sys.modules, "torch_scatter", None)  # import then fails
+                forget_torch_scatter()
             values = segment_values()
             sums = segment_sum(values, SEGMENT, 5)
             (sums * sums).sum().backward()

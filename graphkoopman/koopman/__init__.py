@@ -4,15 +4,20 @@ Everything here is a function of state probabilities, arrays of shape
 (n_frames, n_targets, n_states); no network and no trajectory is needed.
 """
 
-from ._align import align_states, state_correlation
-from ._bootstrap import BootstrapKoopmanModel
-from ._chapman_kolmogorov import StateObservable
-from ._estimate import estimate_koopman
-from ._model import KoopmanModel
-from ._moments import Moments, lagged_moments
-from ._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
-from ._states import StateMap, identify_states, inner_simplex, singular_functions
-from ._warnings import (
+from graphkoopman.koopman._align import align_states, state_correlation
+from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
+from graphkoopman.koopman._chapman_kolmogorov import StateObservable
+from graphkoopman.koopman._estimate import estimate_koopman
+from graphkoopman.koopman._model import KoopmanModel
+from graphkoopman.koopman._moments import Moments, lagged_moments
+from graphkoopman.koopman._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
+from graphkoopman.koopman._states import (
+    StateMap,
+    identify_states,
+    inner_simplex,
+    singular_functions,
+)
+from graphkoopman.koopman._warnings import (
     FewUnitsWarning,
     InvalidTimescaleWarning,
     RankDeficientWarning,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from ._moments import as_probabilities, check_probs
+from graphkoopman.koopman._moments import as_probabilities, check_probs
 
 __all__ = ["align_states", "state_correlation"]
 

@@ -10,10 +10,10 @@ from deeptime.util.validation import ChapmanKolmogorovTest
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from ._chapman_kolmogorov import chapman_kolmogorov
-from ._model import KoopmanModel, implied_timescales_of, timescales_in_ps
-from ._units import UnitMoments
-from ._warnings import FewUnitsWarning, InvalidTimescaleWarning
+from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
+from graphkoopman.koopman._model import KoopmanModel, implied_timescales_of, timescales_in_ps
+from graphkoopman.koopman._units import UnitMoments
+from graphkoopman.koopman._warnings import FewUnitsWarning, InvalidTimescaleWarning
 
 __all__ = ["BootstrapKoopmanModel", "dirichlet_concentration", "draw_weights"]
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from ._spectrum import decompose
+from graphkoopman.koopman._spectrum import decompose
 
 __all__ = ["reversible", "stochastic"]
 

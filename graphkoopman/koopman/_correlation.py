@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._model import implied_timescales_of
-from ._moments import Moments, accumulate, as_probabilities, lagged_moments
-from ._solve import solve_koopman
+from graphkoopman.koopman._model import implied_timescales_of
+from graphkoopman.koopman._moments import Moments, accumulate, as_probabilities, lagged_moments
+from graphkoopman.koopman._solve import solve_koopman
 
 __all__ = ["are_targets_independent", "correlation_time"]
 

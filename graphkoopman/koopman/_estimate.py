@@ -7,12 +7,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
-from ._bootstrap import BootstrapKoopmanModel, dirichlet_concentration, draw_weights
-from ._constraints import reversible, stochastic
-from ._model import KoopmanModel
-from ._moments import Moments, check_lagtime, check_probs, lagged_moments, longer_than
-from ._solve import solve_koopman
-from ._units import unit_moments
+from graphkoopman.koopman._bootstrap import (
+    BootstrapKoopmanModel,
+    dirichlet_concentration,
+    draw_weights,
+)
+from graphkoopman.koopman._constraints import reversible, stochastic
+from graphkoopman.koopman._model import KoopmanModel
+from graphkoopman.koopman._moments import (
+    Moments,
+    check_lagtime,
+    check_probs,
+    lagged_moments,
+    longer_than,
+)
+from graphkoopman.koopman._solve import solve_koopman
+from graphkoopman.koopman._units import unit_moments
 
 __all__ = ["Constraint", "estimate_koopman"]
 

@@ -12,10 +12,10 @@ from deeptime.markov.msm import MarkovStateModel
 from deeptime.util.validation import ChapmanKolmogorovTest
 from numpy.typing import ArrayLike, NDArray
 
-from ._chapman_kolmogorov import chapman_kolmogorov
-from ._moments import Moments, check_lagtime
-from ._spectrum import Spectrum, decompose
-from ._warnings import InvalidTimescaleWarning, StationaryDistributionWarning
+from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
+from graphkoopman.koopman._moments import Moments, check_lagtime
+from graphkoopman.koopman._spectrum import Spectrum, decompose
+from graphkoopman.koopman._warnings import InvalidTimescaleWarning, StationaryDistributionWarning
 
 __all__ = ["KoopmanModel", "implied_timescales_of", "timescales_in_ps"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._warnings import SkippedTrajectoryWarning
+from graphkoopman.koopman._warnings import SkippedTrajectoryWarning
 
 __all__ = ["Moments", "check_lagtime", "check_probs", "lagged_moments"]
 

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import expm, logm
 
-from ._bootstrap import BootstrapKoopmanModel
-from ._model import KoopmanModel, timescales_in_ps
-from ._warnings import UnsupportedRateWarning
+from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
+from graphkoopman.koopman._model import KoopmanModel, timescales_in_ps
+from graphkoopman.koopman._warnings import UnsupportedRateWarning
 
 __all__ = ["GlobalKoopman", "SiteGraph", "fcc_site_graph", "global_koopman"]
 

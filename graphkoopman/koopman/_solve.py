@@ -5,8 +5,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from ._moments import Moments
-from ._warnings import RankDeficientWarning
+from graphkoopman.koopman._moments import Moments
+from graphkoopman.koopman._warnings import RankDeficientWarning
 
 __all__ = ["solve_koopman", "undetermined_states"]
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._correlation import are_targets_independent, correlation_time
-from ._moments import Moments, accumulate, as_probabilities
+from graphkoopman.koopman._correlation import are_targets_independent, correlation_time
+from graphkoopman.koopman._moments import Moments, accumulate, as_probabilities
 
 __all__ = ["UNITS", "UnitMoments", "unit_moments"]
 

@@ -1,6 +1,8 @@
 """One gated graph convolution: the plain reference, and the compiled kernel where it applies."""
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +34,25 @@ def gaussian_basis(distances: Tensor, n_basis: int, spacing: float = BASIS_SPACI
     return torch.exp(-(((distances.unsqueeze(-1) - centres) / spacing) ** 2))
 
 
-def segment_sum(values: Tensor, segment: Tensor, n_segments: int) -> Tensor:
-    """Sum of the rows of each segment, (n_segments, ...); ``segment`` is sorted, (n_rows,)."""
+@lru_cache(maxsize=1)
+def _torch_scatter() -> Any:
     try:
-        from torch_scatter import scatter
+        import torch_scatter
     except ImportError:
-        out = values.new_zeros((n_segments, *values.shape[1:]))
-        return out.index_add(0, segment, values)
-    return scatter(values, segment, dim=0, dim_size=n_segments, reduce="sum")
+        return None
+    return torch_scatter
+
+
+def segment_sum(values: Tensor, segment: Tensor, n_segments: int) -> Tensor:
+    """Sum of the rows of each segment, (n_segments, ...); ``segment`` is (n_rows,).
+
+    By torch-scatter where it is installed, by torch's own ``index_add`` otherwise.
+    """
+    scatter = _torch_scatter()
+    if scatter is not None:
+        return scatter.scatter(values, segment, dim=0, dim_size=n_segments, reduce="sum")
+    out = values.new_zeros((n_segments, *values.shape[1:]))
+    return out.index_add(0, segment, values)
 
 
 def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:

@@ -6,13 +6,17 @@ representative neighbourhoods, and bond order parameters. Lengths are in Å, cha
 carry 95 % intervals.
 """
 
-from ._bond_order import bond_order
-from ._charge import ChargeIntegral, charge_integral
-from ._frames import Representative, representative_frames, select_representatives
-from ._inputs import EmptyStateWarning
-from ._profile import StateProfile, state_profile
-from ._rdf import StateRDF, state_rdf
-from ._spatial import SpatialMap, spatial_map
+from graphkoopman.structure._bond_order import bond_order
+from graphkoopman.structure._charge import ChargeIntegral, charge_integral
+from graphkoopman.structure._frames import (
+    Representative,
+    representative_frames,
+    select_representatives,
+)
+from graphkoopman.structure._inputs import EmptyStateWarning
+from graphkoopman.structure._profile import StateProfile, state_profile
+from graphkoopman.structure._rdf import StateRDF, state_rdf
+from graphkoopman.structure._spatial import SpatialMap, spatial_map
 
 __all__ = [
     "ChargeIntegral",

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._blocks import Block
-from ._inputs import Run
+from graphkoopman.structure._blocks import Block
+from graphkoopman.structure._inputs import Run
 
 __all__ = ["binned_sums"]
 

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.structure._inputs import check_count, check_radius, height_limit
 from graphkoopman.trajectories import Trajectory, as_trajectories, resolve_targets
-
-from ._inputs import check_count, check_radius, height_limit
 
 __all__ = ["bond_order"]
 

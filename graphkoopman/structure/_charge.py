@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
-from ._inputs import Run, check_range, check_runs, warn_empty_states
-from ._shells import block_populations, block_shell_sums
+from graphkoopman.structure._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
+from graphkoopman.structure._inputs import Run, check_range, check_runs, warn_empty_states
+from graphkoopman.structure._shells import block_populations, block_shell_sums
 
 __all__ = ["ChargeIntegral", "charge_integral"]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._bins import binned_sums
-from ._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
-from ._inputs import Run, check_count, check_periodic, check_runs
+from graphkoopman.structure._bins import binned_sums
+from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
+from graphkoopman.structure._inputs import Run, check_count, check_periodic, check_runs
 
 __all__ = ["StateProfile", "state_profile"]
 

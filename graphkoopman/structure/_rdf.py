@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
-from ._inputs import Run, check_periodic, check_range, check_runs, warn_empty_states
-from ._shells import block_populations, block_shell_sums
-from ._species import other_atoms, resolve_species
+from graphkoopman.structure._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
+from graphkoopman.structure._inputs import (
+    Run,
+    check_periodic,
+    check_range,
+    check_runs,
+    warn_empty_states,
+)
+from graphkoopman.structure._shells import block_populations, block_shell_sums
+from graphkoopman.structure._species import other_atoms, resolve_species
 
 __all__ = ["StateRDF", "state_rdf"]
 

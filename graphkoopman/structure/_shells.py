@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ._blocks import Block
-from ._inputs import Run
-from ._pairs import add_shell_sums
+from graphkoopman.structure._blocks import Block
+from graphkoopman.structure._inputs import Run
+from graphkoopman.structure._pairs import add_shell_sums
 
 __all__ = ["block_populations", "block_shell_sums"]
 

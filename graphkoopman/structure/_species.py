@@ -7,9 +7,8 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.structure._inputs import Run
 from graphkoopman.trajectories import resolve_targets
-
-from ._inputs import Run
 
 __all__ = ["other_atoms", "resolve_species"]
 

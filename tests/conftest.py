@@ -2,7 +2,13 @@
 
 from pathlib import Path
 
+import matplotlib as mpl
 import pytest
+import torch
+
+# Test problems are small: one thread is faster, and numbers do not depend on the machine's cores.
+torch.set_num_threads(1)
+mpl.use("Agg")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

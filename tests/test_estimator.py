@@ -218,7 +218,7 @@ def test_not_fitted(graphs, tmp_path):
         ({"n_states": 1}, "n_states must be an integer >= 2, got 1"),
         ({"lagtime": 0}, "lagtime must be an integer >= 1"),
         ({"lagtime": 2.5}, "lagtime must be an integer >= 1, got 2.5"),
-        ({"lagtime": 1500}, "lagtime must be < the longest trajectory"),
+        ({"lagtime": 1500}, "lagtime must be < the shortest trajectory .1500 frames., got 1500"),
         ({"n_conv": 2}, "need graphs of n_hops >= 2, got 1"),
         ({"learning_rate": -1.0}, "learning_rate must be a positive number"),
         ({"normalization": "group"}, "normalization must be one of"),

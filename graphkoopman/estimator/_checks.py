@@ -91,12 +91,12 @@ def check_graphs(X: Any) -> list[GraphTrajectory]:
 
 
 def check_lagtime(graphs: Sequence[GraphTrajectory], lagtime: int) -> None:
-    """Raise ValueError unless some trajectory is longer than the lag."""
-    longest = max(len(item) for item in graphs)
-    if lagtime >= longest:
+    """Raise ValueError unless every trajectory is longer than the lag."""
+    shortest = min(len(item) for item in graphs)
+    if lagtime >= shortest:
         raise ValueError(
-            f"lagtime must be < the longest trajectory ({longest} frames), got {lagtime}; lower "
-            "lagtime or give longer trajectories"
+            f"lagtime must be < the shortest trajectory ({shortest} frames), got {lagtime}; lower "
+            "lagtime or drop short runs"
         )
 
 

@@ -208,9 +208,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         ConvergenceWarning
             If epochs ran out while the score still rose, or the states overlap.
         """
-        graphs = self._check_input(X)
+        graphs = join_adjacent_graphs(self._check_input(X))
         check_lagtime(graphs, self.lagtime)
-        graphs = join_adjacent_graphs(graphs)
         rng = check_random_state(self.random_state)
         blocks = block_split(
             [len(item) for item in graphs],

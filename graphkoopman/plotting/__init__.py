@@ -1,0 +1,47 @@
+"""Figures: one ``plot_*(result, ax=None) -> ax`` per result, nothing is estimated here.
+
+Models: :func:`plot_timescales`, :func:`plot_ck_test` (a figure of many panels),
+:func:`plot_eigenvectors`, :func:`plot_populations`, :func:`plot_history`.
+Structure: :func:`plot_state_rdf`, :func:`plot_coordination`, :func:`plot_charge_integral`,
+:func:`plot_state_profile`, :func:`plot_spatial_map`.
+Transport: :func:`plot_transition_msd`, :func:`plot_conduction`, :func:`plot_residence_times`.
+
+Lengths are in Å, times in ps; bands and error bars are 95 % intervals. Where an interval has no
+end, it is not drawn.
+"""
+
+from graphkoopman.plotting._koopman import (
+    plot_ck_test,
+    plot_eigenvectors,
+    plot_history,
+    plot_populations,
+    plot_timescales,
+)
+from graphkoopman.plotting._structure import (
+    plot_charge_integral,
+    plot_coordination,
+    plot_spatial_map,
+    plot_state_profile,
+    plot_state_rdf,
+)
+from graphkoopman.plotting._transport import (
+    plot_conduction,
+    plot_residence_times,
+    plot_transition_msd,
+)
+
+__all__ = [
+    "plot_charge_integral",
+    "plot_ck_test",
+    "plot_conduction",
+    "plot_coordination",
+    "plot_eigenvectors",
+    "plot_history",
+    "plot_populations",
+    "plot_residence_times",
+    "plot_spatial_map",
+    "plot_state_profile",
+    "plot_state_rdf",
+    "plot_timescales",
+    "plot_transition_msd",
+]

@@ -1,0 +1,186 @@
+"""Figures of Koopman models and of training.
+
+Public: :func:`plot_timescales`, :func:`plot_ck_test`, :func:`plot_eigenvectors`,
+:func:`plot_populations`, :func:`plot_history`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from deeptime.plots import plot_ck_test as deeptime_plot_ck_test
+from deeptime.plots import plot_implied_timescales
+from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+from numpy.typing import NDArray
+
+from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
+from graphkoopman.plotting._axes import axes_or_new, error_arms
+
+BAR_WIDTH = 0.8
+
+
+def _in_ps(timestep: float) -> FuncFormatter:
+    return FuncFormatter(lambda frames, _: f"{frames * timestep:g}")
+
+
+def plot_timescales(
+    timescales: ImpliedTimescales, ax: Axes | None = None, *, timestep: float
+) -> Axes:
+    """Relaxation timescales over the lag (Figs. 2b, 3d, 4d), with bands where there are samples.
+
+    Parameters
+    ----------
+    timescales : ImpliedTimescales
+        From ``deeptime.util.validation.implied_timescales``; frames.
+    ax : Axes or None
+    timestep : float
+        ps per frame, for the labels.
+
+    Returns
+    -------
+    Axes
+    """
+    ax = axes_or_new(ax)
+    ax.set_yscale("log")
+    plot_implied_timescales(timescales, ax=ax)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter(_in_ps(timestep))
+    ax.set_xlabel("lag time / ps")
+    ax.set_ylabel("relaxation time / ps")
+    return ax
+
+
+def plot_ck_test(test: ChapmanKolmogorovTest, *, timestep: float) -> Figure:
+    """Chapman–Kolmogorov test (Figs. 2d, 3f, 4f), one panel per pair of states.
+
+    Parameters
+    ----------
+    test : ChapmanKolmogorovTest
+        From ``KoopmanModel.ck_test``.
+    timestep : float
+        ps per frame, for the labels.
+
+    Returns
+    -------
+    Figure
+    """
+    grid = deeptime_plot_ck_test(test, xlabel="lag time / ps")
+    for ax in np.ravel(grid.axes):
+        ax.xaxis.set_major_formatter(_in_ps(timestep))
+    return grid.figure
+
+
+def plot_eigenvectors(
+    model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None
+) -> Axes:
+    """Relaxation processes projected on the states (Figs. 3e, 4e), as groups of bars.
+
+    A process exchanges the states of positive component with those of negative component.
+
+    Parameters
+    ----------
+    model : KoopmanModel or BootstrapKoopmanModel
+        With samples, bars carry the 95 % intervals of ``model.t_interval``.
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+
+    Notes
+    -----
+    Of a complex pair the real parts are drawn, and its label says so. The sign of an eigenvector
+    is free: those of the samples are turned to the estimate's.
+    """
+    ax = axes_or_new(ax)
+    prior = model.prior if isinstance(model, BootstrapKoopmanModel) else model
+    vectors = prior.eigenvectors.real
+    processes = np.arange(1, prior.n_states)
+    intervals = (
+        _eigenvector_intervals(model) if isinstance(model, BootstrapKoopmanModel) else None
+    )
+    width = BAR_WIDTH / len(processes)
+    for process in processes:
+        eigenvalue = prior.eigenvalues[process]
+        number = f"{eigenvalue:.3f}" + ("" if np.isreal(eigenvalue) else ", real part")
+        ax.bar(
+            np.arange(prior.n_states) + (process - 0.5 * (len(processes) + 1)) * width,
+            vectors[:, process],
+            width,
+            yerr=None
+            if intervals is None
+            else error_arms(vectors[:, process], intervals[:, process]),
+            capsize=2,
+            label=f"process {process}, λ = {number}",
+        )
+    ax.axhline(0.0, color="black", linewidth=0.8)
+    ax.set_xticks(np.arange(prior.n_states))
+    ax.set_xlabel("state")
+    ax.set_ylabel("eigenvector component")
+    ax.legend()
+    return ax
+
+
+def _eigenvector_intervals(model: BootstrapKoopmanModel) -> NDArray[np.float64]:
+    """Limits of the components, (n_states, n_states, 2)."""
+    estimate = model.prior.eigenvectors.real
+    samples = np.array([sample.eigenvectors.real for sample in model.samples])
+    overlap = np.einsum("sp,nsp->np", estimate, samples)
+    return model.t_interval(estimate, samples * np.where(overlap < 0.0, -1.0, 1.0)[:, None])
+
+
+def plot_populations(
+    model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None
+) -> Axes:
+    """Populations of the states in the data, as bars.
+
+    Parameters
+    ----------
+    model : KoopmanModel or BootstrapKoopmanModel
+        Estimated from data; with samples, bars carry the intervals of
+        ``model.populations_interval``.
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+    """
+    ax = axes_or_new(ax)
+    if isinstance(model, BootstrapKoopmanModel):
+        populations = model.prior.empirical_populations
+        arms = error_arms(populations, model.populations_interval())
+    else:
+        populations, arms = model.empirical_populations, None
+    states = np.arange(model.n_states)
+    ax.bar(states, populations, BAR_WIDTH, yerr=arms, capsize=4)
+    ax.set_xticks(states)
+    ax.set_xlabel("state")
+    ax.set_ylabel("population")
+    ax.set_ylim(bottom=0.0)
+    return ax
+
+
+def plot_history(history: Sequence[dict[str, Any]], ax: Axes | None = None) -> Axes:
+    """Scores over the epochs of a fit.
+
+    Parameters
+    ----------
+    history : sequence of dict
+        ``GDyNetEstimator.history_``.
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+    """
+    ax = axes_or_new(ax)
+    epochs = np.arange(1, len(history) + 1)
+    for key, label in (("train_score", "training"), ("validation_score", "validation VAMP-2")):
+        ax.plot(epochs, [row[key] for row in history], label=label)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("VAMP score")
+    ax.legend()
+    return ax

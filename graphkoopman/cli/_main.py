@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from graphkoopman.cli import _demo, _fit
+from graphkoopman.cli import _analyze, _demo, _fit
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -15,7 +15,7 @@ def build_parser() -> argparse.ArgumentParser:
         "molecular dynamics trajectories, by graph dynamical networks.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (_demo, _fit):
+    for module in (_demo, _fit, _analyze):
         module.add_command(commands)
     return parser
 

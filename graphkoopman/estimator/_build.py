@@ -12,7 +12,7 @@ from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training import TrainingSettings
 
 SAMPLES_PER_BATCH = 5_000
-MIN_FRAMES_PER_BATCH = 200
+MIN_FRAMES_PER_BATCH = 50
 
 
 def device_of(device: str) -> torch.device:

@@ -13,7 +13,7 @@ from deeptime.plots import plot_implied_timescales
 from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter
 from numpy.typing import NDArray
 
 from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
@@ -24,6 +24,17 @@ BAR_WIDTH = 0.8
 
 def _in_ps(timestep: float) -> FuncFormatter:
     return FuncFormatter(lambda frames, _: f"{frames * timestep:g}")
+
+
+class _LogInPs(LogFormatter):
+    """Minor ticks of a logarithmic axis in frames, where matplotlib finds room for labels."""
+
+    def __init__(self, timestep: float) -> None:
+        super().__init__()
+        self.timestep = timestep
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x * self.timestep:g}" if super().__call__(x, pos) else ""
 
 
 def plot_timescales(
@@ -48,6 +59,7 @@ def plot_timescales(
     plot_implied_timescales(timescales, ax=ax)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(_in_ps(timestep))
+    ax.yaxis.set_minor_formatter(_LogInPs(timestep))
     ax.set_xlabel("lag time / ps")
     ax.set_ylabel("relaxation time / ps")
     return ax
@@ -73,9 +85,7 @@ def plot_ck_test(test: ChapmanKolmogorovTest, *, timestep: float) -> Figure:
     return grid.figure
 
 
-def plot_eigenvectors(
-    model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None
-) -> Axes:
+def plot_eigenvectors(model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None) -> Axes:
     """Relaxation processes projected on the states (Figs. 3e, 4e), as groups of bars.
 
     A process exchanges the states of positive component with those of negative component.
@@ -99,9 +109,7 @@ def plot_eigenvectors(
     prior = model.prior if isinstance(model, BootstrapKoopmanModel) else model
     vectors = prior.eigenvectors.real
     processes = np.arange(1, prior.n_states)
-    intervals = (
-        _eigenvector_intervals(model) if isinstance(model, BootstrapKoopmanModel) else None
-    )
+    intervals = _eigenvector_intervals(model) if isinstance(model, BootstrapKoopmanModel) else None
     width = BAR_WIDTH / len(processes)
     for process in processes:
         eigenvalue = prior.eigenvalues[process]
@@ -132,9 +140,7 @@ def _eigenvector_intervals(model: BootstrapKoopmanModel) -> NDArray[np.float64]:
     return model.t_interval(estimate, samples * np.where(overlap < 0.0, -1.0, 1.0)[:, None])
 
 
-def plot_populations(
-    model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None
-) -> Axes:
+def plot_populations(model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None) -> Axes:
     """Populations of the states in the data, as bars.
 
     Parameters

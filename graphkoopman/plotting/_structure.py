@@ -124,7 +124,8 @@ def plot_state_profile(
     ax = axes_or_new(ax)
     curves, intervals = getattr(result, quantity), getattr(result, f"{quantity}_interval")
     for state, (curve, interval) in enumerate(zip(curves, intervals, strict=True)):
-        curve_with_band(ax, result.position, curve, interval, label=f"state {state}")
+        # a slab between empty ones shows as its marker only
+        curve_with_band(ax, result.position, curve, interval, marker=".", label=f"state {state}")
     ax.set_xlabel(f"position along {VECTORS[result.axis]} / Å")
     ax.set_ylabel("density / Å⁻³" if quantity == "density" else "probability")
     ax.legend()

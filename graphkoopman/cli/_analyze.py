@@ -1,0 +1,179 @@
+"""``graphkoopman analyze``: everything a saved model says about trajectories, old or new."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+
+from graphkoopman.cli._analysis import (
+    Analysis,
+    analyse,
+    population_rows,
+    table,
+    timescale_rows,
+    write_csv,
+    write_figures,
+)
+from graphkoopman.cli._fit import POPULATION_HEADER, TIMESCALE_HEADER
+from graphkoopman.cli._results import Inputs, save_figure, write_analyses
+from graphkoopman.estimator import GDyNetEstimator
+from graphkoopman.graphs import GraphFeaturizer
+from graphkoopman.plotting import plot_eigenvectors, plot_populations
+from graphkoopman.trajectories import Trajectory, read_trajectory
+
+DESCRIPTION = """\
+Read a saved model, find the states in trajectories that it was or was not trained on, and write
+tables (CSV) and figures (PNG) of what surrounds them, where they are and how they move.
+
+examples:
+  graphkoopman analyze model.safetensors run3.xtc --top box.pdb --targets "element Li"
+  graphkoopman analyze model.safetensors run*.xtc --top box.pdb --targets "element Li" \\
+      --charges charges.txt --state-charges 0.9 0.1 --temperature 363
+"""
+LARGEST_RADIUS = 10.0  # Å, where the cell allows it
+
+
+def add_command(commands: argparse._SubParsersAction) -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "analyze",
+        help="structure and transport of a saved model's states",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
+    add("trajectories", nargs="+", metavar="TRAJ", help="trajectory files of one system")
+    add("--top", help="topology file, for formats that carry none")
+    add("--timestep", type=float, help="ps per frame, for files that carry no time")
+    add("--stride", type=int, default=1, help="read every n-th frame (1); as in the fit")
+    add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
+    add("--neighbors", type=int, help="M nearest neighbours per atom (20); as in the fit")
+    add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
+    add("--charges", type=Path, help="text file with the charge of every atom in e")
+    add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
+    add("--temperature", type=float, help="temperature in K")
+    add("--r-max", type=float, help="largest radius in Å (10, or what the cell allows)")
+    add("--jobs", type=int, help="threads for building graphs")
+    add("--out", type=Path, default=Path("graphkoopman-analysis"), help="output folder")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    if options.neighbors is not None and options.cutoff is not None:
+        raise ValueError("--neighbors and --cutoff exclude each other, give one of them")
+    estimator = GDyNetEstimator.load(options.model)
+    trajectories = [
+        read_trajectory(path, top=options.top, timestep=options.timestep, stride=options.stride)
+        for path in options.trajectories
+    ]
+    check_timesteps(trajectories, estimator.timestep_)
+    check_conduction(options.state_charges, options.temperature, estimator.n_states)
+    r_max = radius(trajectories, options.r_max)
+    charges = None if options.charges is None else read_charges(options.charges, trajectories)
+    featurizer = GraphFeaturizer(
+        targets=options.targets,
+        n_neighbors=None if options.cutoff is not None else options.neighbors or 20,
+        cutoff=options.cutoff,
+        n_hops=estimator.n_conv,
+        n_jobs=options.jobs,
+    )
+    graphs = featurizer.fit_transform(trajectories)
+    for path, item in zip(options.trajectories, graphs, strict=True):
+        print(f"{path}: {item}")
+    analysis = analyse(estimator, graphs)
+    options.out.mkdir(parents=True, exist_ok=True)
+    write_models(options.out, estimator, analysis)
+    inputs = Inputs(
+        trajectories=trajectories,
+        probabilities=estimator.transform(graphs),
+        targets=options.targets,
+        model=analysis.model,
+        r_max=r_max,
+        charges=charges,
+        state_charges=options.state_charges,
+        temperature=options.temperature,
+    )
+    write_analyses(options.out, inputs)
+    print(f"\ntables and figures in {options.out}")
+    return 0
+
+
+def check_timesteps(trajectories: Sequence[Trajectory], timestep: float) -> None:
+    """Raise unless the frames are as far apart as those the model learned from."""
+    for trajectory in trajectories:
+        if abs(trajectory.timestep - timestep) > 1e-3 * timestep:
+            raise ValueError(
+                f"the model was learned from frames {timestep:g} ps apart, got "
+                f"{trajectory.timestep:g} ps; set --stride or --timestep to match"
+            )
+
+
+def check_conduction(
+    state_charges: Sequence[float] | None, temperature: float | None, n_states: int
+) -> None:
+    """Raise on charges that do not match the states, or on no temperature of this world."""
+    if state_charges is not None and not (
+        len(state_charges) in (1, n_states)
+        and np.isfinite(state_charges).all()
+        and np.any(state_charges)
+    ):
+        raise ValueError(
+            f"--state-charges must be {n_states} finite numbers in e, or one for all states, and "
+            f"not all zero, got {' '.join(f'{charge:g}' for charge in state_charges)}"
+        )
+    if temperature is not None and not 0 < temperature < np.inf:
+        raise ValueError(f"--temperature must be a positive number of K, got {temperature:g}")
+
+
+def radius(trajectories: Sequence[Trajectory], r_max: float | None) -> float:
+    """Largest radius in Å: the one asked for, or what all cells allow up to a default."""
+    cells = [item.cells for item in trajectories if item.cells is not None]
+    # the rows of the inverse transpose are the face normals over the heights
+    inverse_heights = [np.linalg.norm(np.linalg.inv(cell), axis=-2).max() for cell in cells]
+    limit = min((0.5 / float(inverse) for inverse in inverse_heights), default=np.inf)
+    if r_max is None:
+        return min(LARGEST_RADIUS, limit)
+    if not 0 < r_max <= limit * (1.0 + 1e-9):
+        raise ValueError(
+            f"--r-max must be > 0 and at most half the smallest height of the cell "
+            f"({limit:.6g} Å), got {r_max:g}"
+        )
+    return r_max
+
+
+def read_charges(path: Path, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
+    """Charges of all atoms in e from a text file; # begins a comment."""
+    words = [word for line in path.read_text().splitlines() for word in line.split("#")[0].split()]
+    try:
+        charges = np.array([float(word) for word in words])
+    except ValueError as error:
+        raise ValueError(f"--charges must be a file of numbers, got {path}: {error}") from error
+    n_atoms = sorted({item.n_atoms for item in trajectories})
+    if n_atoms != [len(charges)] or not np.isfinite(charges).all():
+        raise ValueError(
+            f"--charges must be one finite number for each of the {n_atoms} atoms, got "
+            f"{len(charges)} numbers in {path}"
+        )
+    return charges
+
+
+def write_models(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
+    """Print and write populations, relaxation times and the test of the model."""
+    populations, timescales = population_rows(analysis), timescale_rows(analysis)
+    print(f"\nStates at a lag of {estimator.lagtime * estimator.timestep_:g} ps\n")
+    print(table(POPULATION_HEADER, populations))
+    print()
+    print(table(TIMESCALE_HEADER, timescales))
+    print(f"\nCK test: largest deviation {analysis.ck_error:.3f}")
+    write_csv(folder / "populations.csv", POPULATION_HEADER, populations)
+    write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescales)
+    write_figures(folder, estimator, analysis)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
+    plot_populations(analysis.model, axes[0])
+    plot_eigenvectors(analysis.model, axes[1])
+    save_figure(figure, folder / "states.png")

@@ -1,0 +1,193 @@
+"""``graphkoopman analyze``, run as a user would."""
+
+import csv
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import pytest
+
+from graphkoopman import GDyNetEstimator, GraphFeaturizer, read_trajectory
+from graphkoopman.cli import main
+from graphkoopman.cli._results import rows
+from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.structure import charge_integral, state_rdf
+from graphkoopman.transport import residence_times
+
+# a fit of a few epochs is not asked to converge here
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+TIMESTEP, N_NEIGHBORS, LAGTIME = 0.5, 8, 5
+ALWAYS = {
+    "populations.csv",
+    "timescales.csv",
+    "overview.png",
+    "ck_test.png",
+    "states.png",
+    "displacement.csv",
+    "displacement.png",
+    "residence.csv",
+    "survival.csv",
+    "residence.png",
+}
+WITH_CELL = {"rdf.csv", "coordination.csv", "rdf.png", "profile.csv", "profile.png"}
+WITH_CHARGES = {"charge.csv", "charge.png"}
+WITH_TRANSPORT = {"conduction.csv", "conductivity.csv", "conduction.png"}
+
+
+def read_table(path):
+    with path.open() as file:
+        header, *body = csv.reader(file)
+    return header, body
+
+
+def columns_of(path, *columns):
+    _, body = read_table(path)
+    return np.array([[float(row[column]) for column in columns] for row in body])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Files of a run with its model; the atoms carry alternating charges."""
+    folder = tmp_path_factory.mktemp("run")
+    hopping = make_hopping(chain_rates(2, slowest=25.0), 900, n_targets=12, random_state=0)
+    trajectory = hopping.trajectory.to_mdtraj()
+    trajectory.time = np.arange(len(trajectory)) * TIMESTEP
+    trajectory[0].save_pdb(folder / "box.pdb")
+    trajectory[:500].save_xtc(folder / "first.xtc")
+    trajectory[500:].save_xtc(folder / "second.xtc")
+    charges = np.where(np.arange(trajectory.n_atoms) % 2, -1.0, 1.0)
+    np.savetxt(folder / "charges.txt", charges, header="e, one per atom")
+    (folder / "words.txt").write_text("1.0 minus\n")
+    (folder / "few.txt").write_text("1.0 -1.0\n")
+    first = read_trajectory(folder / "first.xtc", top=folder / "box.pdb")
+    graphs = featurize(first)
+    estimator = GDyNetEstimator(2, LAGTIME, n_conv=1, max_epochs=8, random_state=0).fit(graphs)
+    estimator.save(folder / "model.safetensors")
+    return folder
+
+
+def featurize(trajectory):
+    featurizer = GraphFeaturizer("element Li", n_neighbors=N_NEIGHBORS, n_hops=1)
+    return featurizer.fit_transform(trajectory)
+
+
+def arguments_for(run, *files):
+    return [
+        "analyze", str(run / "model.safetensors"), *(str(run / name) for name in files),
+        "--top", str(run / "box.pdb"), "--targets", "element Li",
+        "--neighbors", str(N_NEIGHBORS),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def probabilities(run):
+    estimator = GDyNetEstimator.load(run / "model.safetensors")
+    second = read_trajectory(run / "second.xtc", top=run / "box.pdb")
+    return second, estimator.transform(featurize(second))
+
+
+@pytest.mark.filterwarnings("ignore::graphkoopman.transport.NegativeConductivityWarning")
+def test_all_inputs_give_all_analyses(run, probabilities, capsys):
+    out = run / "all"
+    arguments = [*arguments_for(run, "second.xtc"), "--charges", str(run / "charges.txt")]
+    arguments += ["--state-charges", "1.0", "-0.5", "--temperature", "300", "--r-max", "5"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    captured = capsys.readouterr()
+    assert "States at a lag of 2.5 ps" in captured.out
+    assert "relaxation time / ps" in captured.out
+    assert "not run" not in captured.out
+    assert "6/6" in captured.err
+    written = {path.name for path in out.iterdir()}
+    assert written == ALWAYS | WITH_CELL | WITH_CHARGES | WITH_TRANSPORT
+    assert all((out / name).stat().st_size > 5000 for name in written if name.endswith("png"))
+
+    trajectory, probs = probabilities
+    rdf = state_rdf(trajectory, probs, "element Li", r_max=5.0, n_bins=50)
+    header, body = read_table(out / "rdf.csv")
+    assert header == ["state", "species", "r / angstrom", "g", "95 % low", "95 % high"]
+    assert [row[1] for row in body[:: len(rdf.r)]] == list(rdf.species) * 2
+    # six digits are written
+    np.testing.assert_allclose(columns_of(out / "rdf.csv", 3)[:, 0], rdf.g.ravel(), rtol=1e-5)
+    radii = columns_of(out / "coordination.csv", 2)[: len(rdf.r), 0]
+    np.testing.assert_allclose(radii, rdf.edges[1:], rtol=1e-5)
+
+    charges = np.loadtxt(run / "charges.txt")
+    integral = charge_integral(trajectory, probs, "element Li", charges, r_max=5.0, n_bins=50)
+    np.testing.assert_allclose(
+        columns_of(out / "charge.csv", 2)[:, 0], integral.charge.ravel(), rtol=1e-5, atol=1e-6
+    )
+    residence = residence_times(probs, timestep=TIMESTEP)
+    np.testing.assert_allclose(
+        columns_of(out / "residence.csv", 1, 2, 3),
+        np.column_stack([residence.mean, residence.mean_interval]),
+        rtol=1e-5,
+    )
+    header, body = read_table(out / "displacement.csv")
+    assert header[2] == "lag / ps"
+    assert sorted({float(row[2]) for row in body}) == [TIMESTEP * n for n in range(1, 11)]
+    for name in ("profile.csv", "conduction.csv"):
+        header, _ = read_table(out / name)
+        assert len(set(header)) == len(header)
+    quantities = [row[0] for row in read_table(out / "conductivity.csv")[1]]
+    assert quantities[1:] == ["Nernst-Einstein / S/cm", "Einstein / S/cm", "closure"]
+
+
+def test_missing_inputs_are_named(run, capsys):
+    out = run / "few"
+    arguments = [*arguments_for(run, "first.xtc", "second.xtc"), "--state-charges", "1"]
+    assert main([*arguments, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "not run: charge integral, which needs --charges" in printed
+    assert "not run: conduction, which needs --temperature" in printed
+    assert {path.name for path in out.iterdir()} == ALWAYS | WITH_CELL
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["--charges", "{run}/words.txt"], "--charges must be a file of numbers"),
+        (["--charges", "{run}/few.txt"], "got 2 numbers in"),
+        (["--charges", "{run}/none.txt"], "none.txt"),
+        (["--state-charges", "1", "2", "3"], "--state-charges must be 2 finite numbers"),
+        (["--state-charges", "0"], "not all zero"),
+        (["--temperature", "-3"], "--temperature must be a positive number"),
+        (["--r-max", "500"], "half the smallest height of the cell"),
+        (["--timestep", "2"], "frames 0.5 ps apart, got 2 ps"),
+        (["--stride", "2"], "frames 0.5 ps apart, got 1 ps"),
+        (["--cutoff", "3"], "exclude each other"),
+        (["--targets", "element Xe"], "Xe"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_exit_code_2(run, capsys, changes, message):
+    filled = [text.format(run=run) for text in changes]
+    out = run / "bad"
+    assert main([*arguments_for(run, "first.xtc"), *filled, "--out", str(out)]) == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not out.exists()
+
+
+def test_a_missing_model_ends_in_one_line(run, capsys):
+    assert main(["analyze", str(run / "none.safetensors"), str(run / "first.xtc")]) == 2
+    assert "no model file at" in capsys.readouterr().err
+
+
+def test_help_has_an_example(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["analyze", "--help"])
+    assert end.value.code == 0
+    assert "graphkoopman analyze model.safetensors" in capsys.readouterr().out
+
+
+def test_rows_broadcast_and_keep_six_digits():
+    table = rows(np.arange(2)[:, None], np.array(["Li", "S"]), np.array([[1 / 3], [np.inf]]))
+    assert table == [
+        ["0", "Li", "0.333333"],
+        ["0", "S", "0.333333"],
+        ["1", "Li", "inf"],
+        ["1", "S", "inf"],
+    ]

@@ -12,6 +12,7 @@ from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training import TrainingSettings
 
 SAMPLES_PER_BATCH = 5_000
+EDGES_PER_BATCH = 3_000_000  # a second of compute or so, where the fields of few targets are large
 MIN_FRAMES_PER_BATCH = 50
 
 
@@ -44,8 +45,11 @@ def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> Trai
     """The estimator's training parameters, "auto" resolved for the graphs at hand."""
     batch_size = estimator.batch_size
     if batch_size == "auto":
-        n_targets = np.mean([item.n_targets for item in graphs])
-        batch_size = max(MIN_FRAMES_PER_BATCH, int(SAMPLES_PER_BATCH / n_targets))
+        n_frames = sum(len(item) for item in graphs)
+        targets_per_frame = sum(len(item) * item.n_targets for item in graphs) / n_frames
+        edges_per_frame = max(1.0, sum(len(item.distances) for item in graphs) / n_frames)
+        affordable = min(SAMPLES_PER_BATCH / targets_per_frame, EDGES_PER_BATCH / edges_per_frame)
+        batch_size = max(MIN_FRAMES_PER_BATCH, int(affordable))
     return TrainingSettings(
         lagtime=estimator.lagtime,
         objectives=check_objectives(estimator.objective),

@@ -74,8 +74,9 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         end; the learning rate falls at every half patience.
     batch_size : int, "auto" or None
         Frames that make one VAMP estimate (about). None takes all training frames, the paper's
-        "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples, spread
-        over all training time as far as a spacing of one lag allows.
+        "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples,
+        fewer where receptive fields are large, spread over all training time as far as a spacing
+        of one lag allows.
     chunk_size : int or None
         Frames per forward pass; memory grows with it, results do not depend on it.
     validation_fraction : float

@@ -5,10 +5,14 @@ from pathlib import Path
 import matplotlib as mpl
 import pytest
 import torch
+from hypothesis import settings
 
 # Test problems are small: one thread is faster, and numbers do not depend on the machine's cores.
 torch.set_num_threads(1)
 mpl.use("Agg")
+# The same examples in every run, whatever the speed of the machine.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.load_profile("fixed")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -2,11 +2,13 @@
 
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
+from scipy.spatial.transform import Rotation
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.pipeline import make_pipeline
@@ -59,6 +61,56 @@ def test_transform_gives_probabilities(fitted, graphs):
     assert probabilities.min() >= 0.0
     # rows are divided by their sum: rounding of one division per entry
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, atol=1e-14)
+
+
+def rotated(trajectory, rotation):
+    cell = trajectory.cell @ rotation.T
+    return replace(trajectory, positions=trajectory.positions @ rotation.T, cell=cell)
+
+
+def reflected(trajectory):
+    # a mirror image of positions and cell; two lattice vectors swap to keep the cell right-handed
+    mirror = np.diag([-1.0, 1.0, 1.0])
+    cell = (trajectory.cell @ mirror)[[1, 0, 2]]
+    return replace(trajectory, positions=trajectory.positions @ mirror, cell=cell)
+
+
+def shifted_and_wrapped(trajectory):
+    moved = trajectory.positions + np.array([3.1, -7.7, 40.0])
+    fractional = moved @ np.linalg.inv(trajectory.cell)
+    return replace(trajectory, positions=(fractional - np.floor(fractional)) @ trajectory.cell)
+
+
+def permuted(trajectory):
+    order = np.random.default_rng(1).permutation(trajectory.n_atoms)
+    targets = np.argsort(order)[trajectory.targets]
+    return replace(
+        trajectory,
+        positions=trajectory.positions[:, order],
+        species=trajectory.species[order],
+        targets=targets,
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: rotated(t, Rotation.random(random_state=2).as_matrix()),
+        reflected,
+        shifted_and_wrapped,
+        permuted,
+    ],
+    ids=["rotation", "reflection", "translation and wrapping", "permutation"],
+)
+def test_probabilities_are_invariant(fitted, hopping, change):
+    trajectory = hopping.trajectory[:200]
+    positions = trajectory.positions.astype(np.float64)  # the changes then round at 1e-15
+    trajectory = replace(trajectory, positions=positions)
+    featurizer = GraphFeaturizer(n_neighbors=8, n_hops=1)
+    before = fitted.transform(featurizer.transform(trajectory))[0]
+    after = fitted.transform(featurizer.transform(change(trajectory)))[0]
+    # float32 in the network, times the slope of the map to memberships
+    np.testing.assert_allclose(after, before, atol=1e-5)
 
 
 def test_rows_of_the_koopman_matrix_sum_to_one(fitted, graphs):

@@ -12,7 +12,7 @@ from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training import TrainingSettings
 
 SAMPLES_PER_BATCH = 5_000
-EDGES_PER_BATCH = 3_000_000  # a second of compute or so, where the fields of few targets are large
+EDGES_PER_BATCH = 1_500_000  # bounds the time of a step where the fields of few targets are large
 MIN_FRAMES_PER_BATCH = 50
 
 

@@ -304,6 +304,15 @@ def test_bad_input(hopping, fitted):
         fitted.transform(unseen)
 
 
+def test_targets_that_never_change_are_said_so(hopping):
+    still = replace(
+        hopping.trajectory, positions=np.repeat(hopping.trajectory.positions[:1], 60, axis=0)
+    )
+    graphs = GraphFeaturizer(targets=[0], n_neighbors=8, n_hops=1).transform(still)
+    with pytest.raises(ValueError, match="same neighbourhood in every frame"):
+        small_estimator().fit(graphs)
+
+
 def test_too_many_states_are_said_so(graphs):
     with pytest.warns(ConvergenceWarning):
         small_estimator(n_states=4, max_epochs=3).fit(graphs)

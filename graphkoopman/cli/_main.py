@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from graphkoopman.cli import _analyze, _demo, _fit
 
@@ -23,11 +25,17 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     options = build_parser().parse_args(arguments)
-    try:
-        return options.run(options)
-    except (ValueError, OSError, ImportError) as error:
-        print(f"graphkoopman {options.command}: {error}", file=sys.stderr)
-        return 2
+
+    def one_line(message: Warning | str, *_: Any, **__: Any) -> None:
+        print(f"graphkoopman {options.command}: warning: {message}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = one_line
+        try:
+            return options.run(options)
+        except (ValueError, OSError, ImportError) as error:
+            print(f"graphkoopman {options.command}: {error}", file=sys.stderr)
+            return 2
 
 
 if __name__ == "__main__":

@@ -14,8 +14,11 @@ from torch import Tensor
 from graphkoopman.koopman import inner_simplex, singular_functions
 from graphkoopman.lobes import GDyNetLobe
 
+# Directions of the embedding that vary less are left to training: whitened, they would be mostly
+# rounding, and weights this large would make every step of the layers before them a leap.
 RELATIVE_VARIANCE = 1e-3
-RELATIVE_SPREAD = 1e-2
+RELATIVE_SPREAD = 1e-2  # of single features, for the same reason
+SMALLEST_SPREAD = 1e-6  # rounding of float32
 LOGIT_RANGE = 4.0  # e⁴: a start that is neither uniform nor saturated
 
 
@@ -31,12 +34,22 @@ def initialise_head(
         Output of ``lobe.embed``.
     start_rows, end_rows : ndarray of shape (n_pairs,)
         Rows at both ends of every pair.
+
+    Raises
+    ------
+    ValueError
+        If the embedding is the same for every target in every frame.
     """
     z = pooled.double().numpy()
     hidden, output = lobe.hidden, lobe.output
     with torch.no_grad():
         center = z.mean(axis=0)
         scale = z.std(axis=0)
+        if scale.max() < SMALLEST_SPREAD:
+            raise ValueError(
+                "all targets have the same neighbourhood in every frame, there is nothing to "
+                "learn; check that the trajectory moves and that r_max reaches the neighbours"
+            )
         scale = np.maximum(scale, RELATIVE_SPREAD * scale.max())
         z = (z - center) / scale
         lobe.pooled_mean.copy_(torch.from_numpy(center))

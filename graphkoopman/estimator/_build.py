@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from graphkoopman.estimator._checks import check_objectives
+from graphkoopman.estimator._checks import check_objectives, species_rows
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.training import TrainingSettings
+from graphkoopman.training import GraphData, TrainingSettings
 
 SAMPLES_PER_BATCH = 5_000
 EDGES_PER_BATCH = 1_500_000  # bounds the time of a step where the fields of few targets are large
@@ -21,6 +21,17 @@ def device_of(device: str) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
+
+
+def graph_data(estimator: Any, graphs: Sequence[GraphTrajectory]) -> GraphData:
+    """Graphs with the node types that a fitted or fitting estimator knows."""
+    return GraphData(
+        graphs=graphs,
+        species_index=species_rows(graphs, estimator.species_),
+        n_conv=estimator.n_conv,
+        chunk_size=estimator.chunk_size,
+        device=device_of(estimator.device),
+    )
 
 
 def new_lobe(estimator: Any, rng: np.random.RandomState) -> GDyNetLobe:

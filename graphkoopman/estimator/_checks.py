@@ -90,6 +90,14 @@ def check_graphs(X: Any) -> list[GraphTrajectory]:
     return graphs
 
 
+def check_input(estimator: Any, X: Any) -> list[GraphTrajectory]:
+    """Settings and graphs of an estimator, checked together."""
+    check_settings(estimator.get_params(deep=False))
+    graphs = check_graphs(X)
+    check_hops(graphs, estimator.n_conv)
+    return graphs
+
+
 def check_lagtime(graphs: Sequence[GraphTrajectory], lagtime: int) -> None:
     """Raise ValueError unless every trajectory is longer than the lag."""
     shortest = min(len(item) for item in graphs)

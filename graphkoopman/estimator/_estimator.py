@@ -10,17 +10,15 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from graphkoopman.estimator._build import device_of, new_lobe, training_settings
+from graphkoopman.estimator._build import graph_data, new_lobe, training_settings
 from graphkoopman.estimator._checks import (
     check_graphs,
-    check_hops,
+    check_input,
     check_lagtime,
-    check_settings,
-    species_rows,
     warn_of_doubts,
 )
 from graphkoopman.estimator._model_file import read_estimator, write_estimator
-from graphkoopman.graphs import GraphTrajectory, join_adjacent_graphs
+from graphkoopman.graphs import join_adjacent_graphs
 from graphkoopman.koopman import (
     BootstrapKoopmanModel,
     KoopmanModel,
@@ -29,7 +27,6 @@ from graphkoopman.koopman import (
 )
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training import (
-    GraphData,
     Trainer,
     TrainingResult,
     all_frames,
@@ -209,7 +206,7 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         ConvergenceWarning
             If epochs ran out while the score still rose, or the states overlap.
         """
-        graphs = join_adjacent_graphs(self._check_input(X))
+        graphs = join_adjacent_graphs(check_input(self, X))
         check_lagtime(graphs, self.lagtime)
         rng = check_random_state(self.random_state)
         blocks = block_split(
@@ -220,7 +217,7 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         )
         self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
         self.timestep_ = float(graphs[0].timestep)
-        data = self._data(graphs)
+        data = graph_data(self, graphs)
         settings = training_settings(self, graphs)
         runs: list[tuple[GDyNetLobe, TrainingResult]] = []
         n_epochs = self.n_init * len(settings.objectives) * self.max_epochs
@@ -263,8 +260,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
             If the graphs have too few hops, or node types unknown to the network.
         """
         check_is_fitted(self)
-        graphs = self._check_input(X)
-        data = self._data(graphs)
+        graphs = check_input(self, X)
+        data = graph_data(self, graphs)
         probabilities = []
         for i, item in enumerate(graphs):
             features = evaluate(data, all_frames(i, len(item)), self.lobe_).numpy()
@@ -396,21 +393,4 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
-        tags.target_tags.required = False
-        tags.non_deterministic = False
         return tags
-
-    def _check_input(self, X: Any) -> list[GraphTrajectory]:
-        check_settings(self.get_params(deep=False))
-        graphs = check_graphs(X)
-        check_hops(graphs, self.n_conv)
-        return graphs
-
-    def _data(self, graphs: list[GraphTrajectory]) -> GraphData:
-        return GraphData(
-            graphs=graphs,
-            species_index=species_rows(graphs, self.species_),
-            n_conv=self.n_conv,
-            chunk_size=self.chunk_size,
-            device=device_of(self.device),
-        )

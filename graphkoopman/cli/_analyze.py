@@ -18,11 +18,11 @@ from graphkoopman.cli._analysis import (
     write_figures,
 )
 from graphkoopman.cli._fit import POPULATION_HEADER, TIMESCALE_HEADER
+from graphkoopman.cli._input import add_input_arguments, featurizer_of, read_inputs
 from graphkoopman.cli._results import Inputs, save_figure, write_analyses
 from graphkoopman.estimator import GDyNetEstimator
-from graphkoopman.graphs import GraphFeaturizer
 from graphkoopman.plotting import plot_eigenvectors, plot_populations
-from graphkoopman.trajectories import Trajectory, read_trajectory
+from graphkoopman.trajectories import Trajectory
 
 DESCRIPTION = """\
 Read a saved model, find the states in trajectories that it was or was not trained on, and write
@@ -46,42 +46,24 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     )
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
-    add("trajectories", nargs="+", metavar="TRAJ", help="trajectory files of one system")
-    add("--top", help="topology file, for formats that carry none")
-    add("--timestep", type=float, help="ps per frame, for files that carry no time")
-    add("--stride", type=int, default=1, help="read every n-th frame (1); as in the fit")
-    add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
-    add("--neighbors", type=int, help="M nearest neighbours per atom (20); as in the fit")
-    add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
+    add_input_arguments(parser)
     add("--charges", type=Path, help="text file with the charge of every atom in e")
     add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
     add("--temperature", type=float, help="temperature in K")
     add("--r-max", type=float, help="largest radius in Å (10, or what the cell allows)")
-    add("--jobs", type=int, help="threads for building graphs")
     add("--out", type=Path, default=Path("graphkoopman-analysis"), help="output folder")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    if options.neighbors is not None and options.cutoff is not None:
-        raise ValueError("--neighbors and --cutoff exclude each other, give one of them")
     estimator = GDyNetEstimator.load(options.model)
-    trajectories = [
-        read_trajectory(path, top=options.top, timestep=options.timestep, stride=options.stride)
-        for path in options.trajectories
-    ]
+    featurizer = featurizer_of(options, n_hops=estimator.n_conv)
+    trajectories = read_inputs(options)
     check_timesteps(trajectories, estimator.timestep_)
     check_conduction(options.state_charges, options.temperature, estimator.n_states)
     r_max = radius(trajectories, options.r_max)
     charges = None if options.charges is None else read_charges(options.charges, trajectories)
-    featurizer = GraphFeaturizer(
-        targets=options.targets,
-        n_neighbors=None if options.cutoff is not None else options.neighbors or 20,
-        cutoff=options.cutoff,
-        n_hops=estimator.n_conv,
-        n_jobs=options.jobs,
-    )
     graphs = featurizer.fit_transform(trajectories)
     for path, item in zip(options.trajectories, graphs, strict=True):
         print(f"{path}: {item}")

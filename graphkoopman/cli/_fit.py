@@ -16,9 +16,8 @@ from graphkoopman.cli._analysis import (
     write_csv,
     write_figures,
 )
+from graphkoopman.cli._input import add_input_arguments, featurizer_of, read_inputs
 from graphkoopman.estimator import GDyNetEstimator
-from graphkoopman.graphs import GraphFeaturizer
-from graphkoopman.trajectories import read_trajectory
 
 DESCRIPTION = """\
 Learn states of the target atoms from trajectories and print populations and relaxation times.
@@ -39,40 +38,22 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_input_arguments(parser)
     add = parser.add_argument
-    add("trajectories", nargs="+", metavar="TRAJ", help="trajectory files of one system or more")
-    add("--top", help="topology file, for formats that carry none")
-    add("--timestep", type=float, help="ps per frame, for files that carry no time")
-    add("--stride", type=int, default=1, help="read every n-th frame (1)")
-    add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
-    add("--neighbors", type=int, help="M nearest neighbours per atom (20)")
-    add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
     add("--states", type=int, default=2, help="number of states (2)")
     add("--lag", default="1", help='lag time in frames, or with a unit: "10ps", "0.5ns" (1)')
     add("--convolutions", type=int, default=3, help="convolution layers (3)")
     add("--epochs", type=int, default=50, help="most training epochs (50)")
     add("--restarts", type=int, default=1, help="independent runs, the best is kept (1)")
     add("--seed", type=int, default=0, help="random seed (0)")
-    add("--jobs", type=int, help="threads for building graphs")
     add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    if options.neighbors is not None and options.cutoff is not None:
-        raise ValueError("--neighbors and --cutoff exclude each other, give one of them")
-    trajectories = [
-        read_trajectory(path, top=options.top, timestep=options.timestep, stride=options.stride)
-        for path in options.trajectories
-    ]
-    featurizer = GraphFeaturizer(
-        targets=options.targets,
-        n_neighbors=None if options.cutoff is not None else options.neighbors or 20,
-        cutoff=options.cutoff,
-        n_hops=options.convolutions,
-        n_jobs=options.jobs,
-    )
+    featurizer = featurizer_of(options, n_hops=options.convolutions)
+    trajectories = read_inputs(options)
     estimator = GDyNetEstimator(
         n_states=options.states,
         lagtime=lag_in_frames(options.lag, trajectories[0].timestep),

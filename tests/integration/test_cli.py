@@ -67,6 +67,7 @@ def test_fit_prints_and_writes_states_and_times(hopping, files, capsys):
             ["{run}/first.xtc", "--top", "{run}/box.pdb", "--cutoff", "3", "--neighbors", "8"],
             "exclude each other",
         ),
+        (["{run}/first.xtc", "--top", "{run}/box.pdb", "--neighbors", "0"], "n_neighbors must be"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_exit_code_2(files, capsys, arguments, message):
@@ -85,7 +86,7 @@ def test_lags_in_frames_or_time(text, frames):
 
 
 def test_every_command_has_help_with_an_example(capsys):
-    for command in ("demo", "fit"):
+    for command in ("demo", "fit", "analyze"):
         with pytest.raises(SystemExit) as end:
             main([command, "--help"])
         assert end.value.code == 0

@@ -1,0 +1,43 @@
+"""Trajectory files of a command: their arguments, reading them, and the graphs asked for."""
+
+import argparse
+
+from graphkoopman.graphs import GraphFeaturizer
+from graphkoopman.trajectories import Trajectory, read_trajectory
+
+DEFAULT_NEIGHBORS = 20
+
+
+def add_input_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say what to read and which graphs to build."""
+    add = parser.add_argument
+    add("trajectories", nargs="+", metavar="TRAJ", help="trajectory files")
+    add("--top", help="topology file, for formats that carry none")
+    add("--timestep", type=float, help="ps per frame, for files that carry no time")
+    add("--stride", type=int, default=1, help="read every n-th frame (1)")
+    add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
+    add("--neighbors", type=int, help=f"M nearest neighbours per atom ({DEFAULT_NEIGHBORS})")
+    add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
+    add("--jobs", type=int, help="threads for building graphs")
+
+
+def featurizer_of(options: argparse.Namespace, n_hops: int) -> GraphFeaturizer:
+    """Featurizer of the graphs asked for; both kinds at once are an error."""
+    if options.neighbors is not None and options.cutoff is not None:
+        raise ValueError("--neighbors and --cutoff exclude each other, give one of them")
+    neighbors = DEFAULT_NEIGHBORS if options.neighbors is None else options.neighbors
+    return GraphFeaturizer(
+        targets=options.targets,
+        n_neighbors=None if options.cutoff is not None else neighbors,
+        cutoff=options.cutoff,
+        n_hops=n_hops,
+        n_jobs=options.jobs,
+    )
+
+
+def read_inputs(options: argparse.Namespace) -> list[Trajectory]:
+    """Read every trajectory file."""
+    return [
+        read_trajectory(path, top=options.top, timestep=options.timestep, stride=options.stride)
+        for path in options.trajectories
+    ]

@@ -6,10 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from koopman_chains import (
     CYCLE,
+    FIVE_STATE,
+    FOUR_STATE,
     THREE_STATE,
     TWO_STATE,
     exact_moments,
     observe,
+    seen_through_noise,
     simulate,
     stationary,
 )
@@ -45,6 +48,24 @@ def test_estimates_converge_to_the_chain(transition):
         np.testing.assert_allclose(
             model.empirical_populations, stationary(transition), atol=tolerance
         )
+
+
+@pytest.mark.parametrize("transition", [TWO_STATE, THREE_STATE, FOUR_STATE, FIVE_STATE])
+def test_noisy_estimates_converge_like_the_square_root_of_the_data(transition):
+    n_states, noise, lagtime = len(transition), 0.2, 2
+    populations, timescales = seen_through_noise(transition, lagtime, noise)
+    errors = np.empty((2, 6, 2 * n_states - 1))
+    for length, n_frames in enumerate((500, 8000)):
+        for seed in range(6):
+            probs = observe(simulate(transition, n_frames, 10, seed=seed), n_states, noise, seed)
+            model = estimate_koopman(probs, lagtime)
+            errors[length, seed, : n_states - 1] = model.timescales() / timescales - 1
+            errors[length, seed, n_states - 1 :] = model.empirical_populations / populations - 1
+    short, long = np.sqrt((errors**2).mean(axis=1))
+    # a quarter is expected of 16 times the data; six seeds know a spread to 30 %
+    assert np.sqrt((long**2).mean() / (short**2).mean()) < 0.45
+    # no bias is left: the mean of six is within three of its standard errors
+    assert np.all(np.abs(errors[1].mean(axis=0)) < 3 * np.maximum(long, 1e-3) / np.sqrt(6) + 0.01)
 
 
 def test_frame_noise_fades_with_the_lag_time():

@@ -1,5 +1,7 @@
 """Figures show the numbers of their results, and nothing else."""
 
+from dataclasses import replace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -10,9 +12,16 @@ from deeptime.util.validation import implied_timescales
 from matplotlib import pyplot as plt
 
 from graphkoopman import plotting
-from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, estimate_koopman
+from graphkoopman.koopman import (
+    BootstrapKoopmanModel,
+    KoopmanModel,
+    SiteGraph,
+    estimate_koopman,
+    fcc_site_graph,
+    global_koopman,
+)
 from graphkoopman.structure import ChargeIntegral, SpatialMap, StateProfile, StateRDF
-from graphkoopman.transport import Conduction, TransitionMSD, residence_times
+from graphkoopman.transport import Conduction, TransitionDiffusion, TransitionMSD, residence_times
 
 N_STATES, N_BINS = 2, 6
 
@@ -213,6 +222,7 @@ def test_spatial_map_shows_one_layer_at_the_angle_of_the_cell(spatial, ax):
     assert mesh.get_clim() == (0.0, 1.0)
     assert ax.figure.axes[1].get_ylabel() == "probability of state 1"
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("along a / Å", "across a / Å")
+    assert ax.get_title() == "layer 0 of 4 along c"
 
 
 def test_spatial_map_along_another_vector(spatial):
@@ -343,6 +353,20 @@ def test_ck_test_has_a_panel_per_pair_of_states(models):
     panels = [panel for panel in figure.axes if panel.lines]
     assert len(panels) == 9
     assert panels[0].xaxis.get_major_formatter()(2, None) == "1"
+    names = [panel.texts[0].get_text() for panel in panels]
+    assert names == [f"{i}→{j}" for i in range(3) for j in range(3)]
+
+
+def test_ck_test_names_its_curves(models):
+    test = models[0].ck_test(models)
+    figure = plotting.plot_ck_test(test, timestep=0.5)
+    (legend,) = figure.legends
+    for curve, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+        drawn = [
+            line for line in figure.axes[0].lines if line.get_linestyle() == curve.get_linestyle()
+        ]
+        expected = {"estimated": test.estimates, "predicted": test.predictions}[text.get_text()]
+        np.testing.assert_array_equal(drawn[0].get_ydata(), expected[:, 0, 0])
 
 
 def test_history(ax):
@@ -350,6 +374,79 @@ def test_history(ax):
     assert plotting.plot_history(history, ax) is ax
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, 2.0, 3.0])
     np.testing.assert_array_equal(ax.lines[1].get_xdata(), [1, 2, 3])
+
+
+def local_model():
+    samples = [KoopmanModel([[1 - x, x], [0.14, 0.86]], lagtime=1, timestep=0.5)
+               for x in np.linspace(0.008, 0.012, 20)]  # fmt: skip
+    options = {"n_units": 20, "n_effective": 20.0, "concentration": 1.0, "unit": "targets"}
+    return BootstrapKoopmanModel(
+        KoopmanModel([[0.99, 0.01], [0.14, 0.86]], lagtime=1, timestep=0.5), samples, **options
+    )
+
+
+def test_global_timescales_name_their_multiplets(ax):
+    result = global_koopman(local_model(), fcc_site_graph())
+    assert plotting.plot_global_timescales(result, ax) is ax
+    (bars,) = ax.containers
+    np.testing.assert_array_equal(bars.lines[0].get_ydata(), result.timescales_ps)
+    arms = [arm[:, 1] for arm in bars.lines[2][0].get_segments()]
+    np.testing.assert_allclose(arms, result.timescales_ps_interval, rtol=1e-12)
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert names == ["1\n3 modes", "2\n7 modes", "3\n1 mode"]
+    assert ax.get_ylabel() == "relaxation time / ps"
+
+
+def test_global_modes_that_never_relax_are_named(ax):
+    bonds = np.kron(np.eye(2, dtype=int), np.array([[0, 1], [1, 0]]))
+    plotting.plot_global_timescales(
+        global_koopman(local_model().prior, SiteGraph([0, 1, 0, 1], bonds)), ax
+    )
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert names == ["1\n1 mode, endless", "2\n2 modes"]
+    (bars,) = ax.containers
+    assert len(bars.lines[0].get_ydata()) == 1
+    ax.figure.canvas.draw()
+
+
+def diffusion_result(msd, method):
+    at_tau = 2 if method == "slope" else slice(2, 3)
+    if method == "secant":
+        msd = replace(
+            msd, lags=msd.lags[at_tau], msd=msd.msd[at_tau], msd_interval=msd.msd_interval[at_tau],
+            weight=msd.weight[at_tau], total=msd.total[at_tau],
+            total_interval=msd.total_interval[at_tau],
+        )  # fmt: skip
+    diffusion = np.array([[0.02, 0.03], [np.nan, 0.05]])
+    return TransitionDiffusion(
+        diffusion=diffusion,
+        diffusion_interval=around(diffusion, 0.01),
+        intercept=np.full((2, 2), 0.0 if method == "secant" else 0.3),
+        total=0.03,
+        total_interval=np.array([0.02, 0.04]),
+        window=(1, 8),
+        msd=msd,
+        lagtime=4,
+        timestep=0.5,
+        method=method,
+        unit="targets",
+        n_units=12,
+    )
+
+
+@pytest.mark.parametrize(("method", "start"), [("slope", 0.5), ("secant", 0.0)])
+def test_transition_diffusion_shows_its_fit(msd, ax, method, start):
+    result = diffusion_result(msd, method)
+    assert plotting.plot_transition_diffusion(result, ax) is ax
+    fits = [line for line in ax.lines if line.get_label().startswith(("0→", "1→"))]
+    for line, (i, j) in zip(fits, [(0, 0), (0, 1), (1, 1)], strict=True):
+        x, y = line.get_xdata(), line.get_ydata()
+        np.testing.assert_allclose(x, [start, result.msd.times[-1]])
+        np.testing.assert_allclose(np.diff(y) / np.diff(x) / 6, result.diffusion[i, j])
+        assert line.get_label().startswith(f"{i}→{j}: {result.diffusion[i, j]:.3g} (")
+    points = [part.lines[0].get_ydata() for part in ax.containers]
+    np.testing.assert_array_equal(points[1], result.msd.msd[:, 0, 1])
+    assert ax.get_legend().get_title().get_text() == "diffusion / Å²/ps"
 
 
 def test_every_figure_is_exported():

@@ -62,3 +62,13 @@ def test_a_single_block_tells_nothing_about_the_scatter():
     ratio, interval = ratio_interval(2 * weights, weights, blocks)
     np.testing.assert_array_equal(ratio, [2, 2, np.nan])
     np.testing.assert_array_equal(interval, [[0, np.inf], [2, 2], [np.nan, np.nan]])
+
+
+def test_rounding_in_a_single_block_does_not_matter():
+    # 0.1 three times over 3 is not 0.1: the residual is not zero, its leverage is one
+    blocks = [Block(0, i, i + 1, i > 0) for i in range(3)]
+    sums = np.array([[0.1 + 0.1 + 0.1, 0.7], [0.0, 0.0], [0.0, 0.0]])
+    counts = np.array([[3.0, 11.0], [0.0, 0.0], [0.0, 0.0]])
+    ratio, interval = ratio_interval(sums, counts, blocks)
+    np.testing.assert_allclose(ratio, [0.1, 0.7 / 11])
+    np.testing.assert_array_equal(interval, [[0, np.inf], [0, np.inf]])

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from structure_systems import TRICLINIC, distances_of, gas, random_probs
+from transport_walkers import one_state
 
 from graphkoopman.structure import EmptyStateWarning, charge_integral
 from graphkoopman.trajectories import Trajectory
+from graphkoopman.transport import conduction_contributions
 
 
 def test_a_sphere_around_everything_holds_the_total_charge():
@@ -59,6 +61,29 @@ def test_ion_pairs_and_free_ions():
     result = charge_integral(trajectory, crisp, "element Li", [1, 1, -1, -1], r_max=5, n_bins=50)
     np.testing.assert_allclose(result.charge[0], np.where(result.r < 2.08, 1, 0), atol=1e-12)
     np.testing.assert_allclose(result.charge[1], 1, atol=1e-12)
+    # radii are multiples of 0.1 Å, and the pair is 2.05 Å apart
+    for radius, paired in ((2.04, 1), (2.06, 0), (4.97, 0)):
+        np.testing.assert_allclose(result.within(radius), [paired, 1], atol=1e-12)
+    with pytest.raises(ValueError, match=r"radius must be within .*0\.1 to 5 Å\), got 5\.2"):
+        result.within(5.2)
+
+
+def test_charges_of_a_shell_are_state_charges_of_a_conductivity():
+    rng = np.random.default_rng(1)
+    walks = np.cumsum(0.1 * rng.normal(size=(60, 2, 3)), axis=0) + [[0, 0, 0], [12, 12, 12]]
+    # each with a counter ion at 1 Å, far from the other pair
+    positions = np.concatenate([walks, walks + [0, 0, 1.0]], axis=1)
+    trajectory = Trajectory(positions, 30 * np.eye(3), [3, 3, 9, 9], timestep=1.0)
+    probs = np.ones((60, 2, 1))
+    integral = charge_integral(trajectory, probs, "element Li", [1, 1, -0.4, -0.4], r_max=2,
+                               n_bins=10)  # fmt: skip
+    options = {"model": one_state(2), "temperature": 300.0, "method": "secant"}
+    screened, bare = (
+        conduction_contributions(trajectory, probs, "element Li", state_charges=charges, **options)
+        for charges in (integral.within(1.5), 1.0)
+    )
+    np.testing.assert_allclose(screened.state_charges, 0.6, rtol=1e-12)
+    np.testing.assert_allclose(screened.total / bare.total, 0.36, rtol=1e-12)
 
 
 def test_charges_may_differ_between_trajectories():

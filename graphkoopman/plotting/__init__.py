@@ -1,10 +1,12 @@
 """Figures: one ``plot_*(result, ax=None) -> ax`` per result, nothing is estimated here.
 
 Models: :func:`plot_timescales`, :func:`plot_ck_test` (a figure of many panels),
-:func:`plot_eigenvectors`, :func:`plot_populations`, :func:`plot_history`.
+:func:`plot_eigenvectors`, :func:`plot_populations`, :func:`plot_global_timescales`,
+:func:`plot_history`.
 Structure: :func:`plot_state_rdf`, :func:`plot_coordination`, :func:`plot_charge_integral`,
 :func:`plot_state_profile`, :func:`plot_spatial_map`.
-Transport: :func:`plot_transition_msd`, :func:`plot_conduction`, :func:`plot_residence_times`.
+Transport: :func:`plot_transition_msd`, :func:`plot_transition_diffusion`,
+:func:`plot_conduction`, :func:`plot_residence_times`.
 
 Lengths are in Å, times in ps; bands and error bars are 95 % intervals. Where an interval has no
 end, it is not drawn.
@@ -13,6 +15,7 @@ end, it is not drawn.
 from graphkoopman.plotting._koopman import (
     plot_ck_test,
     plot_eigenvectors,
+    plot_global_timescales,
     plot_history,
     plot_populations,
     plot_timescales,
@@ -27,6 +30,7 @@ from graphkoopman.plotting._structure import (
 from graphkoopman.plotting._transport import (
     plot_conduction,
     plot_residence_times,
+    plot_transition_diffusion,
     plot_transition_msd,
 )
 
@@ -36,6 +40,7 @@ __all__ = [
     "plot_conduction",
     "plot_coordination",
     "plot_eigenvectors",
+    "plot_global_timescales",
     "plot_history",
     "plot_populations",
     "plot_residence_times",
@@ -43,5 +48,6 @@ __all__ = [
     "plot_state_profile",
     "plot_state_rdf",
     "plot_timescales",
+    "plot_transition_diffusion",
     "plot_transition_msd",
 ]

@@ -1,4 +1,4 @@
-"""What all figures share: axes where none are given, bands and error bars of 95 % intervals."""
+"""What all figures share: axes, colours, bands and error bars of 95 % intervals."""
 
 from typing import Any
 
@@ -7,11 +7,18 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-__all__ = ["BAND_OPACITY", "axes_or_new", "curve_with_band", "error_arms"]
+__all__ = ["BAND_OPACITY", "COLORS", "axes_or_new", "color_of", "curve_with_band", "error_arms"]
 
 Array = NDArray[np.float64]
 
 BAND_OPACITY = 0.25
+# Okabe and Ito's palette, which colour-blind readers can tell apart, without black and yellow
+COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
+
+
+def color_of(number: int) -> str:
+    """Colour of a state, process or transition by its number; the same in all figures."""
+    return COLORS[number % len(COLORS)]
 
 
 def axes_or_new(ax: Axes | None) -> Axes:

@@ -1,7 +1,7 @@
 """Figures of Koopman models and of training.
 
 Public: :func:`plot_timescales`, :func:`plot_ck_test`, :func:`plot_eigenvectors`,
-:func:`plot_populations`, :func:`plot_history`.
+:func:`plot_populations`, :func:`plot_global_timescales`, :func:`plot_history`.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatter
 from numpy.typing import NDArray
 
-from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
-from graphkoopman.plotting._axes import axes_or_new, error_arms
+from graphkoopman.koopman import BootstrapKoopmanModel, GlobalKoopman, KoopmanModel
+from graphkoopman.plotting._axes import COLORS, axes_or_new, color_of, error_arms
 
 BAR_WIDTH = 0.8
 
@@ -56,7 +56,11 @@ def plot_timescales(
     """
     ax = axes_or_new(ax)
     ax.set_yscale("log")
-    plot_implied_timescales(timescales, ax=ax)
+    plot_implied_timescales(timescales, ax=ax, colors=COLORS, show_cutoff=False)
+    # below the lag time nothing can be resolved; a straight line is curved on this axis
+    lags = np.linspace(*timescales.lagtimes[[0, -1]], 100)
+    ax.plot(lags, lags, color="black", linewidth=2)
+    ax.fill_between(lags, ax.get_ylim()[0], lags, color="grey", alpha=0.5, linewidth=0.0)
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_major_formatter(_in_ps(timestep))
     ax.yaxis.set_minor_formatter(_LogInPs(timestep))
@@ -79,9 +83,23 @@ def plot_ck_test(test: ChapmanKolmogorovTest, *, timestep: float) -> Figure:
     -------
     Figure
     """
-    grid = deeptime_plot_ck_test(test, xlabel="lag time / ps")
-    for ax in np.ravel(grid.axes):
+    # deeptime 0.4.5 swaps the names in its legend, and counts states from one
+    grid = deeptime_plot_ck_test(test, color=color_of(0), xlabel="lag time / ps", legend=False)
+    for (begin, end), ax in np.ndenumerate(grid.axes):
         ax.xaxis.set_major_formatter(_in_ps(timestep))
+        (name,) = ax.texts
+        name.set_text(f"{begin}→{end}")
+        # curves start at one on the diagonal and at zero elsewhere
+        name.set_position((0.05, 0.05 if begin == end else 0.88))
+    estimated, predicted = grid.axes[0, 0].lines
+    grid.figure.legend(
+        [estimated, predicted],
+        ["estimated", "predicted"],
+        title="95 % bands" if test.has_errors else None,
+        loc="outside upper center",
+        ncol=2,
+        frameon=False,
+    )
     return grid.figure
 
 
@@ -122,6 +140,7 @@ def plot_eigenvectors(model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | No
             if intervals is None
             else error_arms(vectors[:, process], intervals[:, process]),
             capsize=2,
+            color=color_of(process - 1),
             label=f"process {process}, λ = {number}",
         )
     ax.axhline(0.0, color="black", linewidth=0.8)
@@ -161,11 +180,45 @@ def plot_populations(model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | Non
     else:
         populations, arms = model.empirical_populations, None
     states = np.arange(model.n_states)
-    ax.bar(states, populations, BAR_WIDTH, yerr=arms, capsize=4)
+    colors = [color_of(state) for state in states]
+    ax.bar(states, populations, BAR_WIDTH, yerr=arms, capsize=4, color=colors)
     ax.set_xticks(states)
     ax.set_xlabel("state")
     ax.set_ylabel("population")
     ax.set_ylim(bottom=0.0)
+    return ax
+
+
+def plot_global_timescales(result: GlobalKoopman, ax: Axes | None = None) -> Axes:
+    """Relaxation times over the sites of a cell, each degenerate group once.
+
+    Parameters
+    ----------
+    result : GlobalKoopman
+        From `graphkoopman.koopman.global_koopman`; its local model needs a timestep.
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+        Labels say how many modes share a time; error bars are there if the local model has
+        samples. Groups that never relax are named and not drawn.
+    """
+    ax = axes_or_new(ax)
+    times, interval = result.timescales_ps, result.timescales_ps_interval
+    groups = np.arange(len(times))
+    shown = np.isfinite(times)
+    arms = None if interval is None else error_arms(times, interval)[:, shown]
+    ax.errorbar(groups[shown], times[shown], arms, fmt="o", capsize=4, color=color_of(0))
+    ax.set_yscale("log")
+    names = [
+        f"{number + 1}\n{size} mode" + ("s" if size > 1 else "") + ("" if relaxes else ", endless")
+        for number, size, relaxes in zip(groups, result.degeneracies, shown, strict=True)
+    ]
+    ax.set_xticks(groups, names)
+    ax.set_xlim(-0.5, len(groups) - 0.5)
+    ax.set_xlabel("group of degenerate modes")
+    ax.set_ylabel("relaxation time / ps")
     return ax
 
 
@@ -184,8 +237,9 @@ def plot_history(history: Sequence[dict[str, Any]], ax: Axes | None = None) -> A
     """
     ax = axes_or_new(ax)
     epochs = np.arange(1, len(history) + 1)
-    for key, label in (("train_score", "training"), ("validation_score", "validation VAMP-2")):
-        ax.plot(epochs, [row[key] for row in history], label=label)
+    curves = {"train_score": "training", "validation_score": "validation VAMP-2"}
+    for number, (key, label) in enumerate(curves.items()):
+        ax.plot(epochs, [row[key] for row in history], color=color_of(number), label=label)
     ax.set_xlabel("epoch")
     ax.set_ylabel("VAMP score")
     ax.legend()

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from graphkoopman.plotting._axes import axes_or_new, curve_with_band
+from graphkoopman.plotting._axes import axes_or_new, color_of, curve_with_band
 from graphkoopman.structure import ChargeIntegral, SpatialMap, StateProfile, StateRDF
 
 Array = NDArray[np.float64]
@@ -93,7 +93,9 @@ def plot_charge_integral(result: ChargeIntegral, ax: Axes | None = None) -> Axes
     for state, (charge, interval) in enumerate(
         zip(result.charge, result.charge_interval, strict=True)
     ):
-        curve_with_band(ax, result.r, charge, interval, label=f"state {state}")
+        curve_with_band(
+            ax, result.r, charge, interval, color=color_of(state), label=f"state {state}"
+        )
     ax.set_xlabel("r / Å")
     ax.set_ylabel("charge within r / e")
     ax.legend()
@@ -125,7 +127,8 @@ def plot_state_profile(
     curves, intervals = getattr(result, quantity), getattr(result, f"{quantity}_interval")
     for state, (curve, interval) in enumerate(zip(curves, intervals, strict=True)):
         # a slab between empty ones shows as its marker only
-        curve_with_band(ax, result.position, curve, interval, marker=".", label=f"state {state}")
+        style = {"marker": ".", "color": color_of(state), "label": f"state {state}"}
+        curve_with_band(ax, result.position, curve, interval, **style)
     ax.set_xlabel(f"position along {VECTORS[result.axis]} / Å")
     ax.set_ylabel("density / Å⁻³" if quantity == "density" else "probability")
     ax.legend()
@@ -180,6 +183,7 @@ def plot_spatial_map(
         vmax=1.0,
     )
     ax.figure.colorbar(mesh, ax=ax, label=f"probability of state {state}")
+    ax.set_title(f"layer {layer} of {shape[vector]} along {VECTORS[vector]}")
     ax.set_aspect("equal")
     ax.set_xlabel(f"along {VECTORS[first]} / Å")
     ax.set_ylabel(f"across {VECTORS[first]} / Å")
@@ -208,7 +212,7 @@ def _species_curves(
                 r,
                 curves[state, column],
                 intervals[state, column],
-                color=f"C{state}",
+                color=color_of(state),
                 linestyle=LINE_STYLES[style % len(LINE_STYLES)],
                 label=f"state {state}, {name}",
             )

@@ -1,13 +1,14 @@
 """Figures of displacements, conduction and lifetimes.
 
-Public: :func:`plot_transition_msd`, :func:`plot_conduction`, :func:`plot_residence_times`.
+Public: :func:`plot_transition_msd`, :func:`plot_transition_diffusion`, :func:`plot_conduction`,
+:func:`plot_residence_times`.
 """
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from graphkoopman.plotting._axes import axes_or_new, curve_with_band, error_arms
-from graphkoopman.transport import Conduction, ResidenceTimes, TransitionMSD
+from graphkoopman.plotting._axes import axes_or_new, color_of, curve_with_band, error_arms
+from graphkoopman.transport import Conduction, ResidenceTimes, TransitionDiffusion, TransitionMSD
 
 
 def plot_transition_msd(result: TransitionMSD, ax: Axes | None = None) -> Axes:
@@ -24,6 +25,7 @@ def plot_transition_msd(result: TransitionMSD, ax: Axes | None = None) -> Axes:
         Transitions that never occur are left out.
     """
     ax = axes_or_new(ax)
+    n_states = result.msd.shape[1]
     for i, j in np.argwhere(np.isfinite(result.msd).any(axis=0)):
         curve_with_band(
             ax,
@@ -31,6 +33,7 @@ def plot_transition_msd(result: TransitionMSD, ax: Axes | None = None) -> Axes:
             result.msd[:, i, j],
             result.msd_interval[:, i, j],
             marker=".",
+            color=color_of(i * n_states + j),
             label=f"{i}→{j}",
         )
     curve_with_band(
@@ -45,6 +48,40 @@ def plot_transition_msd(result: TransitionMSD, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("lag time / ps")
     ax.set_ylabel("squared displacement / Å²")
     ax.legend()
+    return ax
+
+
+def plot_transition_diffusion(result: TransitionDiffusion, ax: Axes | None = None) -> Axes:
+    """Squared displacements in the window of the fit, and the lines whose slopes are 6 D.
+
+    Parameters
+    ----------
+    result : TransitionDiffusion
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+        The legend gives D with its interval; transitions that never occur are left out. Lines of
+        secants start at the origin.
+    """
+    ax = axes_or_new(ax)
+    n_states, times = len(result.diffusion), result.msd.times
+    ends = np.array([0.0 if result.method == "secant" else times[0], times[-1]])
+    for i, j in np.argwhere(np.isfinite(result.diffusion)):
+        curve, (low, high) = result.msd.msd[:, i, j], result.diffusion_interval[i, j]
+        color = color_of(i * n_states + j)
+        arms = error_arms(curve, result.msd.msd_interval[:, i, j])
+        ax.errorbar(times, curve, arms, fmt=".", capsize=2, color=color)
+        ax.plot(
+            ends,
+            result.intercept[i, j] + 6.0 * result.diffusion[i, j] * ends,
+            color=color,
+            label=f"{i}→{j}: {result.diffusion[i, j]:.3g} ({low:.3g} to {high:.3g})",
+        )
+    ax.set_xlabel("lag time / ps")
+    ax.set_ylabel("squared displacement / Å²")
+    ax.legend(title="diffusion / Å²/ps")
     return ax
 
 
@@ -66,7 +103,7 @@ def plot_conduction(result: Conduction, ax: Axes | None = None) -> Axes:
     percent = result.percent.ravel()
     bars = np.arange(len(percent))
     arms = error_arms(percent, result.percent_interval.reshape(-1, 2))
-    ax.bar(bars, percent, yerr=arms, capsize=3)
+    ax.bar(bars, percent, yerr=arms, capsize=3, color=[color_of(bar) for bar in bars])
     ax.axhline(0.0, color="black", linewidth=0.8)
     names = [f"{i}→{j}" for i in range(n_states) for j in range(n_states)]
     ax.set_xticks(bars, names, rotation=90 if len(names) > 9 else 0)
@@ -97,6 +134,7 @@ def plot_residence_times(result: ResidenceTimes, ax: Axes | None = None) -> Axes
             result.survival[state],
             result.survival_interval[state],
             step=True,
+            color=color_of(state),
             label=f"state {state}: {result.mean[state]:.3g} ps ({low:.3g} to {high:.3g})",
         )
     ax.set_yscale("log")

@@ -115,6 +115,8 @@ def ratio_interval(
         leverage = denominator / total
         freedom = 1.0 / np.sum(leverage**2, axis=0) - 1.0
         residual = (numerator - ratio * denominator) / np.sqrt(1.0 - leverage) / total
+    # a block that holds all the data has no scatter of its own, whatever rounding leaves of it
+    residual = np.where(leverage < 1.0, residual, 0.0)
     follows = np.array([block.follows for block in blocks[1:]], dtype=bool)
     variance = np.sum(residual**2, axis=0)
     neighbours = np.sum(residual[1:][follows] * residual[:-1][follows], axis=0)

@@ -44,6 +44,32 @@ class ChargeIntegral:
     populations: Array
     n_blocks: int
 
+    def within(self, radius: float) -> Array:
+        """Charge of each state within a radius, such as that of the first shell, Fig. 4c.
+
+        Parameters
+        ----------
+        radius : float
+            Å; the nearest of ``r`` counts.
+
+        Returns
+        -------
+        charges : ndarray of shape (n_states,)
+            e; ``state_charges`` of `graphkoopman.transport.conduction_contributions`.
+
+        Raises
+        ------
+        ValueError
+            If the radius is beyond those of the integral.
+        """
+        half_bin = 0.5 * float(self.r[0])
+        if not half_bin <= radius <= self.r[-1] + half_bin:
+            raise ValueError(
+                f"radius must be within the integral ({self.r[0]:g} to {self.r[-1]:g} Å), got "
+                f"{radius:g}; raise r_max of charge_integral"
+            )
+        return self.charge[:, np.argmin(np.abs(self.r - radius))].copy()
+
 
 def charge_integral(
     trajs: Any,

@@ -1,0 +1,56 @@
+"""Where the tutorials on real trajectories find their data and leave their figures."""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+VARIABLE = "GRAPHKOOPMAN_DATA"
+BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
+SMALL = os.environ.get("GRAPHKOOPMAN_TUTORIAL_SIZE") == "small"
+
+
+def default_folder() -> Path:
+    """The folder named by the environment, or the one beside the checkout."""
+    return Path(os.environ.get(VARIABLE, BESIDE_THE_CHECKOUT))
+
+
+def folders(name: str, description: str) -> tuple[Path, Path]:
+    """Folder of the data and folder for the figures, from the command line.
+
+    Parameters
+    ----------
+    name : str
+        Subfolder of the data that the tutorial reads.
+    description : str
+        Of the tutorial.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=Path, default=default_folder(), help="folder of the data")
+    out = Path(tempfile.gettempdir()) / f"graphkoopman-{Path(sys.argv[0]).stem}"
+    parser.add_argument("--out", type=Path, default=out, help=f"folder for figures ({out})")
+    options = parser.parse_args()
+    if not (options.data / name).is_dir():
+        parser.error(
+            f"there is no folder {name} in {options.data}; name the folder of the trajectories "
+            f"with --data or in the environment variable {VARIABLE}"
+        )
+    options.out.mkdir(parents=True, exist_ok=True)
+    return options.data / name, options.out
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure, and close it."""
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+    print("wrote", path)
+
+
+def with_interval(value: float, interval, digits: int = 3) -> str:
+    """A number with its 95 % interval."""
+    low, high = interval
+    return f"{value:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"

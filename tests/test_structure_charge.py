@@ -70,9 +70,11 @@ def test_ion_pairs_and_free_ions():
 
 def test_charges_of_a_shell_are_state_charges_of_a_conductivity():
     rng = np.random.default_rng(1)
-    walks = np.cumsum(0.1 * rng.normal(size=(60, 2, 3)), axis=0) + [[0, 0, 0], [12, 12, 12]]
+    walks = np.array([[0.0, 0, 0], [12, 12, 12]]) + np.cumsum(
+        0.1 * rng.normal(size=(60, 2, 3)), axis=0
+    )
     # each with a counter ion at 1 Å, far from the other pair
-    positions = np.concatenate([walks, walks + [0, 0, 1.0]], axis=1)
+    positions = np.concatenate([walks, walks + np.array([0, 0, 1.0])], axis=1)
     trajectory = Trajectory(positions, 30 * np.eye(3), [3, 3, 9, 9], timestep=1.0)
     probs = np.ones((60, 2, 1))
     integral = charge_integral(trajectory, probs, "element Li", [1, 1, -0.4, -0.4], r_max=2,

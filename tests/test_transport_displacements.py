@@ -328,7 +328,7 @@ def test_timesteps_and_states_must_agree():
         transition_displacements(
             [lithium(paths), lithium(paths, timestep=1.0)], both, "element Li", 1
         )
-    with pytest.raises(ValueError, match="same states in every trajectory"):
+    with pytest.raises(ValueError, match="same number of states in every trajectory"):
         transition_displacements(
             [lithium(paths)] * 2, [ones(paths), ones(paths, 2)], "element Li", 1
         )

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from graphkoopman.koopman._moments import as_probabilities, check_probs
+from graphkoopman.koopman._moments import check_probs
+from graphkoopman.probabilities import as_probabilities
 
 __all__ = ["align_states", "state_correlation"]
 

@@ -14,6 +14,7 @@ from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
 from graphkoopman.koopman._model import KoopmanModel, implied_timescales_of, timescales_in_ps
 from graphkoopman.koopman._units import UnitMoments
 from graphkoopman.koopman._warnings import FewUnitsWarning, InvalidTimescaleWarning
+from graphkoopman.uncertainty import t_quantile
 
 __all__ = ["BootstrapKoopmanModel", "dirichlet_concentration", "draw_weights"]
 
@@ -267,8 +268,7 @@ class BootstrapKoopmanModel(BayesianModel):
         to_standard_error = np.sqrt(
             (n_units * self.concentration + 1.0) / ((n_units - 1.0) * (1.0 - self.leakage))
         )
-        quantile = stats.t.ppf(0.5 * (1.0 + confidence), self.n_effective - 1.0)
-        factor = quantile * to_standard_error
+        factor = t_quantile(self.n_effective, confidence) * to_standard_error
         with np.errstate(invalid="ignore"):
             half = 0.5 * (high - low)
             # Where samples leave the range on one side, the other side keeps its own spread.
@@ -291,7 +291,7 @@ def dirichlet_concentration(units: UnitMoments) -> float:
 
     It is bounded from below, because with very few units the weights would fall on one of them.
     """
-    ratio = stats.t.ppf(0.975, units.n_effective - 1.0) / stats.norm.ppf(0.975)
+    ratio = t_quantile(units.n_effective) / stats.norm.ppf(0.975)
     total = (units.n_units - 1.0) * (1.0 - units.leakage) / ratio**2 - 1.0
     return float(max(total / units.n_units, _SMALLEST_CONCENTRATION))
 

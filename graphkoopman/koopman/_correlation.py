@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.koopman._model import implied_timescales_of
-from graphkoopman.koopman._moments import Moments, accumulate, as_probabilities, lagged_moments
+from graphkoopman.koopman._moments import Moments, accumulate, lagged_moments
 from graphkoopman.koopman._solve import solve_koopman
+from graphkoopman.probabilities import as_probabilities
 
 __all__ = ["are_targets_independent", "correlation_time"]
 

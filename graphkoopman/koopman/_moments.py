@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.koopman._warnings import SkippedTrajectoryWarning
+from graphkoopman.probabilities import as_probabilities
 
 __all__ = ["Moments", "check_lagtime", "check_probs", "lagged_moments"]
 
 Array = NDArray[np.float64]
 
-# Float32 softmax rows miss one by 1e-7 and half precision by 1e-3; more is not a probability.
-_ROW_SUM_TOLERANCE = 1e-3
 _BLOCK_BYTES = 2**24
 
 
@@ -245,16 +244,3 @@ def accumulate(
             sums[:, k] += first.transpose(0, 2, 1) @ second
         totals += chi_0.sum(axis=1)
     return (sums, totals) if per_target else (sums[0], totals[0])
-
-
-def as_probabilities(chi: NDArray[Any]) -> Array:
-    """Float64 copy with rows divided by their sum; raises where rows are no probabilities."""
-    rows = np.asarray(chi, dtype=np.float64)
-    sums = rows.sum(axis=-1, keepdims=True)
-    if not np.all(np.abs(sums - 1.0) <= _ROW_SUM_TOLERANCE):  # also catches NaN
-        worst = sums.flat[np.argmax(~(np.abs(sums - 1.0) <= _ROW_SUM_TOLERANCE))]
-        raise ValueError(
-            "probs must be finite and sum to one over the last axis (states), got a sum of "
-            f"{worst:.6g}; pass softmax outputs or memberships, not raw features"
-        )
-    return rows / sums

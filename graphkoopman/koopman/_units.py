@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.koopman._correlation import are_targets_independent, correlation_time
-from graphkoopman.koopman._moments import Moments, accumulate, as_probabilities
+from graphkoopman.koopman._moments import Moments, accumulate
+from graphkoopman.probabilities import as_probabilities
+from graphkoopman.uncertainty import block_counts, effective_units
 
 __all__ = ["UNITS", "UnitMoments", "unit_moments"]
 
@@ -31,7 +33,6 @@ UNITS = (
 )
 # The paper's error bars come from four pieces of the test set.
 _N_CHUNKS = 4
-_FEWEST_UNITS = 4
 _ENOUGH_UNITS = 10
 
 
@@ -71,7 +72,7 @@ class UnitMoments:
     @property
     def n_effective(self) -> float:
         """Number of units of equal size that would carry the same information (Kish)."""
-        return float(self.n_pairs.sum() ** 2 / np.sum(self.n_pairs**2))
+        return float(effective_units(self.n_pairs))
 
     def weighted(self, weights: Array) -> Moments:
         """Pooled moments with each unit counted `weights` times, (n_units,)."""
@@ -192,11 +193,7 @@ def _cut_blocks(lengths: NDArray[np.int_], n_targets: list[int], time: float) ->
     block = 2.2 * time ** (2 / 3) * total ** (1 / 3)
     if total / block < _ENOUGH_UNITS:
         block = min(block, max(total / _ENOUGH_UNITS, 4.0 * time))
-    while True:
-        counts = [max(1, min(int(n / block), n)) for n in lengths]
-        if np.dot(counts, n_targets) >= _FEWEST_UNITS or block <= 1.0:
-            break
-        block /= 1.1
+    counts = block_counts(lengths.tolist(), block, copies=n_targets)
     pieces: list[_Piece] = []
     for i, (n, count) in enumerate(zip(lengths, counts, strict=True)):
         edges = np.linspace(0, n, count + 1).astype(int)

@@ -1,6 +1,7 @@
 """What all figures share: axes, colours, bands and error bars of 95 % intervals."""
 
-from typing import Any
+from operator import index
+from typing import Any, SupportsIndex
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -16,9 +17,9 @@ BAND_OPACITY = 0.25
 COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 
 
-def color_of(number: int) -> str:
+def color_of(number: SupportsIndex) -> str:
     """Colour of a state, process or transition by its number; the same in all figures."""
-    return COLORS[number % len(COLORS)]
+    return COLORS[index(number) % len(COLORS)]
 
 
 def axes_or_new(ax: Axes | None) -> Axes:

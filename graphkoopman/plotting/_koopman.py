@@ -58,7 +58,7 @@ def plot_timescales(
     ax.set_yscale("log")
     plot_implied_timescales(timescales, ax=ax, colors=COLORS, show_cutoff=False)
     # below the lag time nothing can be resolved; a straight line is curved on this axis
-    lags = np.linspace(*timescales.lagtimes[[0, -1]], 100)
+    lags = np.linspace(timescales.lagtimes[0], timescales.lagtimes[-1], 100)
     ax.plot(lags, lags, color="black", linewidth=2)
     ax.fill_between(lags, ax.get_ylim()[0], lags, color="grey", alpha=0.5, linewidth=0.0)
     for axis in (ax.xaxis, ax.yaxis):

@@ -127,8 +127,15 @@ def plot_state_profile(
     curves, intervals = getattr(result, quantity), getattr(result, f"{quantity}_interval")
     for state, (curve, interval) in enumerate(zip(curves, intervals, strict=True)):
         # a slab between empty ones shows as its marker only
-        style = {"marker": ".", "color": color_of(state), "label": f"state {state}"}
-        curve_with_band(ax, result.position, curve, interval, **style)
+        curve_with_band(
+            ax,
+            result.position,
+            curve,
+            interval,
+            marker=".",
+            color=color_of(state),
+            label=f"state {state}",
+        )
     ax.set_xlabel(f"position along {VECTORS[result.axis]} / Å")
     ax.set_ylabel("density / Å⁻³" if quantity == "density" else "probability")
     ax.legend()

@@ -11,16 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from graphkoopman.trajectories import Trajectory
+from graphkoopman.uncertainty import effective_units, t_quantile
 
 __all__ = ["DEFAULT_BLOCKS", "Block", "cut_blocks", "ratio_interval"]
 
 Array = NDArray[np.float64]
 
 DEFAULT_BLOCKS = 20
-CONFIDENCE = 0.95
 # Below this many degrees of freedom a single block holds nearly all the data: nothing is known
 # about the scatter.
 FEWEST_FREEDOM = 0.5
@@ -113,7 +112,6 @@ def ratio_interval(
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = numerator.sum(axis=0) / total
         leverage = denominator / total
-        freedom = 1.0 / np.sum(leverage**2, axis=0) - 1.0
         residual = (numerator - ratio * denominator) / np.sqrt(1.0 - leverage) / total
     # a block that holds all the data has no scatter of its own, whatever rounding leaves of it
     residual = np.where(leverage < 1.0, residual, 0.0)
@@ -121,9 +119,9 @@ def ratio_interval(
     variance = np.sum(residual**2, axis=0)
     neighbours = np.sum(residual[1:][follows] * residual[:-1][follows], axis=0)
     error = np.sqrt(variance + 2.0 * np.maximum(neighbours, 0.0))
-    known = freedom >= FEWEST_FREEDOM
-    quantile = stats.t.ppf(0.5 * (1.0 + CONFIDENCE), np.where(known, freedom, 1.0))
-    half = np.where(known, quantile * error, np.inf)
+    quantile = t_quantile(effective_units(denominator), fewest=FEWEST_FREEDOM)
+    with np.errstate(invalid="ignore"):
+        half = np.where(np.isfinite(quantile), quantile * error, np.inf)
     half = np.where(np.isnan(ratio), np.nan, half)
     interval = np.stack([np.maximum(ratio - half, lowest), ratio + half], axis=-1)
     return ratio, interval

@@ -5,27 +5,18 @@ Public here: `EmptyStateWarning`.
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.trajectories import (
-    Targets,
-    Trajectory,
-    as_trajectories,
-    resolve_targets,
-    target_centers,
-    unwrap,
-)
+from graphkoopman.probabilities import ROW_SUM_TOLERANCE, TargetRun, pair_runs
+from graphkoopman.trajectories import Trajectory, target_centers, unwrap
 
 __all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs", "height_limit"]
 
 Array = NDArray[np.float64]
 
-# Float32 softmax rows miss one by 1e-7 and half precision by 1e-3; more is not a probability.
-TOLERANCE = 1e-3
 # Coordinates converted to double precision at a time.
 COORDINATES_PER_PART = 3_000_000
 
@@ -34,25 +25,8 @@ class EmptyStateWarning(UserWarning):
     """A state has no weight in the data, so that its averages are undefined."""
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A trajectory with the targets and their state probabilities.
-
-    Attributes
-    ----------
-    trajectory : Trajectory
-    targets : Targets
-    probs : ndarray of shape (n_frames, n_targets, n_states)
-    """
-
-    trajectory: Trajectory
-    targets: Targets
-    probs: NDArray[np.floating]
-
-    @property
-    def n_states(self) -> int:
-        """Number of states."""
-        return self.probs.shape[2]
+class Run(TargetRun):
+    """A trajectory with its targets and their probabilities, and what the geometry needs."""
 
     def owners(self) -> NDArray[np.int64]:
         """Target that each atom belongs to, (n_atoms,); -1 for the others."""
@@ -86,7 +60,9 @@ class Run:
         return centers + target_centers(piece, self.targets) - unwrap(piece, first_atoms)
 
 
-def check_runs(trajs: Any, probs: Any, targets: Any) -> list[Run]:
+def check_runs(
+    trajs: Any, probs: Any, targets: Any, *, periodic_for: str | None = None
+) -> list[Run]:
     """Pair trajectories with probabilities.
 
     Parameters
@@ -96,6 +72,8 @@ def check_runs(trajs: Any, probs: Any, targets: Any) -> list[Run]:
         One array per trajectory; (n_frames, n_states) is accepted for a single target.
     targets : str, array-like, list of array-like, callable or None
         See `resolve_targets`.
+    periodic_for : str or None
+        What the trajectories need a cell for.
 
     Returns
     -------
@@ -104,55 +82,29 @@ def check_runs(trajs: Any, probs: Any, targets: Any) -> list[Run]:
     Raises
     ------
     ValueError
-        If numbers of trajectories, frames, targets or states differ, a value is not finite, or
-        rows are not probabilities.
+        If numbers of trajectories, frames, targets or states differ, a value is not finite, rows
+        are not probabilities, or a cell is needed and missing.
     """
-    trajectories = as_trajectories(trajs)
-    arrays = [
-        np.asarray(array) for array in (probs if isinstance(probs, list | tuple) else [probs])
-    ]
-    if len(arrays) != len(trajectories):
-        raise ValueError(
-            f"probs must hold one array per trajectory ({len(trajectories)}), got {len(arrays)}; "
-            "pass a list as long as that of the trajectories"
+    runs = []
+    for i, run in enumerate(pair_runs(trajs, probs, targets)):
+        whole = run.probs.dtype.kind in "iub"
+        runs.append(
+            Run(run.trajectory, run.targets, run.probs.astype(float) if whole else run.probs)
         )
-    runs = [
-        _make_run(i, *pair, targets)
-        for i, pair in enumerate(zip(trajectories, arrays, strict=True))
-    ]
-    n_states = sorted({run.n_states for run in runs})
-    if len(n_states) > 1:
-        raise ValueError(
-            f"probs must have the same number of states in every trajectory, got {n_states}; "
-            "take all arrays from one model"
-        )
+        _check_rows(i, runs[-1].probs)
+        if periodic_for is not None and run.trajectory.cell is None:
+            raise ValueError(
+                f"trajs must be periodic for {periodic_for}, got trajectory {i} without a cell; "
+                "give it one, such as the box that the system was simulated in"
+            )
     return runs
-
-
-def _make_run(i: int, trajectory: Trajectory, probs: NDArray[Any], targets: Any) -> Run:
-    resolved = resolve_targets(targets, trajectory)
-    if probs.ndim == 2 and resolved.n_targets == 1:
-        probs = probs[:, None, :]
-    expected = (trajectory.n_frames, resolved.n_targets)
-    if probs.ndim != 3 or probs.shape[:2] != expected or probs.shape[2] == 0:
-        raise ValueError(
-            f"probs[{i}] must have shape (n_frames, n_targets, n_states) = ({expected[0]}, "
-            f"{expected[1]}, n_states), got {probs.shape}; use the targets and frames that the "
-            "probabilities were computed for"
-        )
-    if probs.dtype.kind not in "iufb":
-        raise TypeError(f"probs[{i}] must be real numbers, got dtype {probs.dtype}")
-    if probs.dtype.kind in "iub":
-        probs = probs.astype(np.float64)
-    _check_rows(i, probs)
-    return Run(trajectory, resolved, probs)
 
 
 def _check_rows(i: int, probs: NDArray[np.floating]) -> None:
     """Raise unless rows are finite, not negative and sum to one."""
     sums = probs.sum(axis=2, dtype=np.float64)
     # NaN and infinity fail the comparison too
-    bad = ~(np.abs(sums - 1.0) <= TOLERANCE) | (probs.min(axis=2) < -TOLERANCE)
+    bad = ~(np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE) | (probs.min(axis=2) < -ROW_SUM_TOLERANCE)
     if bad.any():
         frame, target = np.argwhere(bad)[0]
         raise ValueError(
@@ -199,16 +151,6 @@ def check_radius(name: str, value: Any, limit: float) -> float:
             "strongly skewed one by shorter lattice vectors"
         )
     return radius
-
-
-def check_periodic(runs: list[Run], purpose: str) -> None:
-    """Raise if a trajectory has no cell."""
-    for i, run in enumerate(runs):
-        if run.trajectory.cell is None:
-            raise ValueError(
-                f"trajs must be periodic for {purpose}, got trajectory {i} without a cell; "
-                "give it one, such as the box that the system was simulated in"
-            )
 
 
 def warn_empty_states(populations: Array) -> None:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from graphkoopman.structure._bins import binned_sums
 from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
-from graphkoopman.structure._inputs import Run, check_count, check_periodic, check_runs
+from graphkoopman.structure._inputs import Run, check_count, check_runs
 
 __all__ = ["StateProfile", "state_profile"]
 
@@ -98,8 +98,7 @@ def state_profile(
     ----------
     .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 3c.
     """
-    runs = check_runs(trajs, probs, targets)
-    check_periodic(runs, "a profile along a cell vector")
+    runs = check_runs(trajs, probs, targets, periodic_for="a profile along a cell vector")
     vector = _check_axis(axis)
     n_bins = check_count("n_bins", n_bins)
     blocks = cut_blocks([run.trajectory for run in runs], n_blocks)

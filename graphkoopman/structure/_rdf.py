@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from graphkoopman.structure._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
 from graphkoopman.structure._inputs import (
     Run,
-    check_periodic,
     check_range,
     check_runs,
     warn_empty_states,
@@ -154,8 +153,7 @@ def state_rdf(
     >>> rdf.species, rdf.coordination[0, 0, rdf.edges[1:].searchsorted(3.5)].round(9).item()
     (('Li',), 6.0)
     """
-    runs = check_runs(trajs, probs, targets)
-    check_periodic(runs, "a radial distribution function")
+    runs = check_runs(trajs, probs, targets, periodic_for="a radial distribution function")
     r_max, n_bins = check_range(runs, r_max, n_bins)
     names, columns = resolve_species(runs, species)
     blocks = cut_blocks([run.trajectory for run in runs], n_blocks)

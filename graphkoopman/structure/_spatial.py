@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from graphkoopman.structure._bins import binned_sums
 from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
-from graphkoopman.structure._inputs import Run, check_count, check_periodic, check_runs
+from graphkoopman.structure._inputs import Run, check_count, check_runs
 
 __all__ = ["SpatialMap", "spatial_map"]
 
@@ -87,8 +87,7 @@ def spatial_map(
     ----------
     .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 2c.
     """
-    runs = check_runs(trajs, probs, targets)
-    check_periodic(runs, "a map of the cell")
+    runs = check_runs(trajs, probs, targets, periodic_for="a map of the cell")
     shape = np.array(_three("n_bins", n_bins))
     repeats = np.array(_three("fold", fold))
     blocks = cut_blocks([run.trajectory for run in runs], n_blocks)

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from graphkoopman.transport._sums import PairSums, TransitionSums
+from graphkoopman.uncertainty import effective_units, t_quantile
 
 Array = NDArray[np.float64]
 Unit: TypeAlias = Literal["auto", "targets", "blocks", "blocks+targets"]
 
-CONFIDENCE = 0.95
 SIGNIFICANCE = 0.05
 ENOUGH_UNITS = 10
 MAX_LEAKAGE = 0.5
@@ -129,7 +129,7 @@ def jackknife(
         Low and high; without limits where a single unit holds all the data of an estimate.
     """
     with np.errstate(invalid="ignore"):
-        half = _t_quantile(effective_units(weights)) * _spread(replicates, leakage)
+        half = t_quantile(effective_units(weights)) * _spread(replicates, leakage)
     half = np.where(np.isnan(half), np.inf, half)
     if not positive:
         return _stack(estimate - half, estimate + half, -np.inf)
@@ -141,24 +141,12 @@ def jackknife(
     return _stack(np.where(zero, 0.0, low), np.where(zero, 0.0, high), 0.0)
 
 
-def effective_units(weights: Array) -> Array:
-    """Number of units of equal size with the same information (Kish), (...)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.nan_to_num(weights.sum(axis=0) ** 2 / (weights**2).sum(axis=0))
-
-
 def _spread(replicates: Array, leakage: float) -> Array:
     n_units = len(replicates)
     if n_units < 2:
         return np.full(replicates.shape[1:], np.inf)
     variance = (n_units - 1) * replicates.var(axis=0) / (1.0 - leakage)
     return np.sqrt(variance)
-
-
-def _t_quantile(n_units: Array) -> Array:
-    degrees = np.maximum(n_units - 1.0, 0.0)
-    quantile = stats.t.ppf(0.5 * (1.0 + CONFIDENCE), np.where(degrees > 0, degrees, 1.0))
-    return np.where(degrees > 1e-9, quantile, np.inf)
 
 
 def _stack(low: Array, high: Array, lowest: float) -> Array:

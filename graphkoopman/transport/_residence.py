@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from graphkoopman.transport._runs import as_probabilities, check_count
+from graphkoopman.probabilities import as_probabilities
+from graphkoopman.transport._runs import check_count
 from graphkoopman.transport._warnings import UnvisitedStateWarning
+from graphkoopman.uncertainty import CONFIDENCE
 
 Array = NDArray[np.float64]
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.transport._runs import Run, target_blocks
+from graphkoopman.uncertainty import block_counts
 
 Array = NDArray[np.float64]
 
 N_BLOCKS = 20
-FEWEST_BLOCKS = 4
 N_GROUPS = 200
 
 
@@ -197,11 +197,7 @@ def count_blocks(n_origins: list[int], lag: int) -> list[int]:
     Four blocks are worth shortening them to one lag.
     """
     length = max(2.0 * lag, sum(n_origins) / N_BLOCKS)
-    while True:
-        counts = [max(1, int(n / length)) for n in n_origins]
-        if sum(counts) >= FEWEST_BLOCKS or length <= max(lag, 1.0):
-            return counts
-        length = max(length / 1.1, lag, 1.0)
+    return block_counts(n_origins, length, shortest=max(lag, 1.0))
 
 
 def _run_sums(

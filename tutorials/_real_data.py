@@ -4,7 +4,9 @@ import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
@@ -50,7 +52,12 @@ def save(figure: Figure, path: Path) -> None:
     print("wrote", path)
 
 
-def with_interval(value: float, interval, digits: int = 3) -> str:
+def with_interval(value: float, interval: Iterable[float]) -> str:
     """A number with its 95 % interval."""
     low, high = interval
-    return f"{value:.{digits}g} [{low:.{digits}g}, {high:.{digits}g}]"
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def stated(result: Any, name: str) -> str:
+    """A number of a result with its 95 % interval."""
+    return with_interval(getattr(result, name), getattr(result, f"{name}_interval"))

@@ -1,16 +1,17 @@
 """Which conducts more, an ordered or a disordered solid electrolyte, and through which states?
 
-Ab-initio trajectories of Li6PS5X, with X = Cl or I on sites of its own (0 %), on the sites of
-sulfur (100 %), or on both (50 %). Neighbourhoods of lithium are learned where both kinds exist, at
-50 %, and looked for in all three. The data are read, not bundled: see ``--help``.
+Ab-initio trajectories of Li6PS5X, with the halide X = Cl or I on sites of its own (0 %), on the
+sites of sulfur (100 %), or on both (50 %). Two kinds of surroundings of lithium are learned where
+both exist, at 50 %, and looked for in all three. The data are read, not bundled: see ``--help``.
 
-``GRAPHKOOPMAN_TUTORIAL_SIZE=small`` runs it in seconds, on pieces too short to learn from.
+``GRAPHKOOPMAN_TUTORIAL_SIZE=small`` runs it in seconds, on a piece too short to learn from.
 """
 
+import itertools
 import warnings
 
 import numpy as np
-from _real_data import SMALL, folders, save, with_interval
+from _real_data import SMALL, folders, save, stated, with_interval
 from deeptime.util.validation import implied_timescales
 from matplotlib import pyplot as plt
 from sklearn.exceptions import ConvergenceWarning
@@ -18,11 +19,13 @@ from sklearn.exceptions import ConvergenceWarning
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory, read_trajectory
 from graphkoopman.koopman import align_states, estimate_koopman
 from graphkoopman.plotting import (
+    COLORS,
     plot_ck_test,
     plot_conduction,
     plot_spatial_map,
     plot_state_rdf,
     plot_timescales,
+    plot_transition_diffusion,
     plot_transition_msd,
 )
 from graphkoopman.structure import spatial_map, state_rdf
@@ -34,15 +37,13 @@ from graphkoopman.transport import (
 
 TIMESTEP = 0.1  # ps; the files carry no time
 TEMPERATURE = 500.0  # K; scales conductivities, not their ratios and shares
-LITHIUM = "element Li"
+LITHIUM, FIRST_SHELL = "element Li", 3.2  # Å
 LAG = 20  # frames: 2 ps
-LONG_LAG = 100  # frames: 10 ps, when vibration no longer shows in displacements
 HALIDES, SEEDS = (("Cl",), (0,)) if SMALL else (("Cl", "I"), (0, 1, 2))
-DISORDER = ("0p", "50p", "100p")
-N_FRAMES, MAX_EPOCHS = (260, 3) if SMALL else (None, 50)
+N_FRAMES, MAX_EPOCHS, LONG_LAG = (200, 3, 50) if SMALL else (None, 80, 100)
+ORDERED, MIXED, EXCHANGED = DISORDER = ("0p", "50p", "100p")
+MOBILITY_LAGS = LONG_LAG, 2 * LONG_LAG
 N_BOOTSTRAP = 100
-
-data, out = folders("argyrodite", __doc__.splitlines()[0])
 
 
 def lithium_step(before, after, trajectory):
@@ -52,21 +53,20 @@ def lithium_step(before, after, trajectory):
     return np.linalg.norm(step[trajectory.species == 3], axis=1).mean()
 
 
-def joined(name):
-    """The files of one composition as the trajectories that they are pieces of."""
-    files = sorted(data.glob(f"Li6PS5{name}_run*.XDATCAR.gz"))
+def joined(folder, name):
+    """The files of one composition as the trajectories that they are consecutive pieces of."""
+    files = sorted(folder.glob(f"Li6PS5{name}_run*.XDATCAR.gz"))
     pieces = [read_trajectory(path, timestep=TIMESTEP) for path in files]
     runs = [[pieces[0]]]
-    for piece in pieces[1:]:
-        last = runs[-1][-1]
-        inside = lithium_step(last.positions[-2], last.positions[-1], last)
-        seam = lithium_step(last.positions[-1], piece.positions[0], last)
+    for before, after in itertools.pairwise(pieces):
+        inside = lithium_step(before.positions[-2], before.positions[-1], before)
+        seam = lithium_step(before.positions[-1], after.positions[0], before)
         if seam < 1.5 * inside:
-            runs[-1].append(piece)
+            runs[-1].append(after)
         else:
-            runs.append([piece])
-    print(f"Li6PS5{name}: {len(pieces)} files are {len(runs)} run(s): at all other seams lithium "
-          "moves as between two frames")  # fmt: skip
+            print(f"  lithium jumps {seam:.1f} Å between two files, and {inside:.1f} Å in a frame")
+            runs.append([after])
+    print(f"Li6PS5{name}: {len(files)} files are consecutive pieces of {len(runs)} run(s)")
     return [
         Trajectory(
             np.concatenate([piece.positions for piece in run])[:N_FRAMES],
@@ -79,7 +79,7 @@ def joined(name):
 
 
 def learn(graphs, seed):
-    """Two kinds of surroundings of lithium, learned from how they change in time."""
+    """Two kinds of surroundings of lithium, from how they change in time."""
     estimator = GDyNetEstimator(2, LAG, n_conv=2, max_epochs=MAX_EPOCHS, random_state=seed)
     with warnings.catch_warnings():
         if SMALL:  # three epochs are not meant to converge
@@ -87,14 +87,13 @@ def learn(graphs, seed):
         return estimator.fit(graphs)
 
 
-def transport(runs, probabilities):
-    """Tracer diffusion, and conduction of every transition, at the long lag.
+def conduction_of(runs, probabilities):
+    """Conduction of every transition at the long lag, where vibration no longer counts.
 
-    Slopes leave out the vibration that secants contain. The framework is held at rest.
+    Slopes leave out what is left of the vibration. The framework is held at rest.
     """
-    tracer = transition_diffusion(runs, probabilities, LITHIUM, LONG_LAG, drift="framework")
     model = estimate_koopman(probabilities, LONG_LAG, timestep=TIMESTEP)
-    conduction = conduction_contributions(
+    return conduction_contributions(
         runs,
         probabilities,
         LITHIUM,
@@ -103,83 +102,151 @@ def transport(runs, probabilities):
         temperature=TEMPERATURE,
         drift="framework",
     )
-    return tracer, conduction
 
 
-def report(halide, name, seed, model, tracer, conduction):
+def report(name, seed, model, conduction):
     """One composition, as one network sees it."""
-    (population, _), (limits, _) = model.prior.empirical_populations, model.populations_interval()
-    time, ends = model.prior.timescales_ps()[0], model.timescales_ps_interval()[0]
-    exchange = conduction.percent[0, 1] + conduction.percent[1, 0]
+    population, time = model.prior.empirical_populations[1], model.prior.timescales_ps()[0]
+    percent = conduction.percent
     print(
-        f"  {halide} {name:>4} seed {seed}: population of state 0 {with_interval(population, limits)}"
-        f", relaxation {with_interval(time, ends)} ps\n"
-        f"    D {with_interval(1e2 * tracer.total, 1e2 * tracer.total_interval)} 1e-6 cm²/s"
-        f", Nernst-Einstein {with_interval(conduction.nernst_einstein, conduction.nernst_einstein_interval)} S/cm"
-        f", with correlation {with_interval(conduction.einstein, conduction.einstein_interval)} S/cm\n"
-        f"    shares of the current / %: 0→0 {conduction.percent[0, 0]:.0f}, exchange {exchange:.0f}"
-        f", 1→1 {conduction.percent[1, 1]:.0f}; closure {conduction.closure:.2f}"
+        f"  {name:>4} seed {seed}: population of state 1 "
+        f"{with_interval(population, model.populations_interval()[1])}, relaxation "
+        f"{with_interval(time, model.timescales_ps_interval()[0])} ps; shares of the current / %: "
+        f"0→0 {percent[0, 0]:.0f}, 0→1 and 1→0 {percent[0, 1] + percent[1, 0]:.0f}, "
+        f"1→1 {percent[1, 1]:.0f} (closure {conduction.closure:.2f})"
     )
+    if seed == SEEDS[0]:
+        alone, together = stated(conduction, "nernst_einstein"), stated(conduction, "einstein")
+        print(f"        conductivity / S/cm: {alone} of single ions, {together} of all together")
 
 
-def figures_of_states(halide, runs, graphs, estimator, probabilities):
+def mobility(runs):
+    """Diffusion around two lags, which needs no network: value and limits in 1e-6 cm²/s."""
+    results = {}
+    for name in DISORDER:
+        ones = [np.ones((len(run), np.count_nonzero(run.species == 3), 1)) for run in runs[name]]
+        fits = [
+            transition_diffusion(
+                runs[name],
+                ones,
+                LITHIUM,
+                lag,
+                window=(lag - LONG_LAG // 2, lag + LONG_LAG // 2),
+                drift="framework",
+            )
+            for lag in MOBILITY_LAGS
+        ]
+        results[name] = [(1e2 * fit.total, 1e2 * fit.total_interval) for fit in fits]
+        texts = [
+            f"{with_interval(*one)} at {lag * TIMESTEP:g} ps"
+            for lag, one in zip(MOBILITY_LAGS, results[name], strict=True)
+        ]
+        print(f"  {name:>4}: D / 1e-6 cm²/s {', '.join(texts)}")
+    return results
+
+
+def ratio(one, other):
+    """Quotient of two independent estimates; relative errors add in quadrature."""
+    relative = [np.ptp(limits) / 2 / value for value, limits in (one, other)]
+    value, half = one[0] / other[0], np.hypot(*relative)
+    return with_interval(value, (value * (1 - half), value * (1 + half)))
+
+
+def figures_of_states(path, halide, runs, graphs, estimator, probabilities):
     """What the states of the half-disordered crystal are, and whether the model holds."""
-    lags = [LAG * n for n in range(1, 6)]
-    models = estimator.koopman_models(graphs, lags, n_bootstrap=N_BOOTSTRAP)
+    models = estimator.koopman_models(graphs, [LAG * n for n in range(1, 6)], N_BOOTSTRAP)
     figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
     plot_timescales(implied_timescales(models), axes[0], timestep=TIMESTEP)
     rdf = state_rdf(runs, probabilities, LITHIUM, r_max=6.0, n_bins=60, species=["S", halide])
     plot_state_rdf(rdf, axes[1])
     plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), axes[2], state=1)
-    save(figure, out / f"states_{halide}.png")
+    save(figure, path / f"states_{halide}.png")
     test = models[0].ck_test(models)
-    save(plot_ck_test(test, timestep=TIMESTEP), out / f"ck_test_{halide}.png")
-    shell = rdf.edges[1:].searchsorted(3.2)
-    for state, (sulfur, other) in enumerate(rdf.coordination[:, :, shell]):
-        print(f"  state {state}: {sulfur:.2f} S and {other:.2f} {halide} within 3.2 Å")
+    save(plot_ck_test(test, timestep=TIMESTEP), path / f"ck_test_{halide}.png")
+    shell = rdf.edges[1:].searchsorted(FIRST_SHELL - 1e-9)
+    for state, (around, limits) in enumerate(
+        zip(rdf.coordination[:, :, shell], rdf.coordination_interval[:, :, shell], strict=True)
+    ):
+        sulfur, other = (with_interval(*pair) for pair in zip(around, limits, strict=True))
+        print(f"  state {state}: {sulfur} S and {other} {halide} within {FIRST_SHELL} Å")
     print(f"  CK test: largest deviation {np.abs(test.estimates - test.predictions).max():.3f}")
 
 
-def figure_of_transport(halide, runs, probabilities, results):
+def figure_of_transport(path, halide, runs, probabilities, totals, conduction):
     """Mobility against disorder, and where the current flows in the half-disordered crystal."""
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
-    totals = np.array([1e2 * results[name][0].total for name in DISORDER])
-    limits = 1e2 * np.array([results[name][0].total_interval for name in DISORDER])
-    axes[0].bar(DISORDER, totals, yerr=np.abs(limits.T - totals), capsize=4)
-    axes[0].set_xticks(range(3), [name.replace("p", " %") for name in DISORDER])
-    axes[0].set_xlabel(f"sites of sulfur and {halide} exchanged")
-    axes[0].set_ylabel("diffusion of Li / 10⁻⁶ cm²/s")
+    figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
+    for k, lag in enumerate(MOBILITY_LAGS):
+        values, limits = zip(*(totals[name][k] for name in DISORDER), strict=True)
+        arms = np.abs(np.array(limits).T - values)
+        places = np.arange(3) + 0.4 * k - 0.2
+        label = f"at {lag * TIMESTEP:g} ps"
+        axes[0, 0].bar(places, values, 0.4, yerr=arms, capsize=4, color=COLORS[k], label=label)
+    axes[0, 0].legend()
+    axes[0, 0].set_xticks(range(3), [name.replace("p", " %") for name in DISORDER])
+    axes[0, 0].set_xlabel(f"share of {halide} on sites of sulfur")
+    axes[0, 0].set_ylabel("diffusion of Li / 10⁻⁶ cm²/s")
     lags = np.unique(np.linspace(1, 1.5 * LONG_LAG, 12).astype(int))
-    plot_transition_msd(
-        transition_displacements(runs, probabilities, LITHIUM, lags, drift="framework"), axes[1]
-    )
-    plot_conduction(results["50p"][1], axes[2])
-    save(figure, out / f"transport_{halide}.png")
+    curves = transition_displacements(runs, probabilities, LITHIUM, lags, drift="framework")
+    plot_transition_msd(curves, axes[0, 1])
+    fit = transition_diffusion(runs, probabilities, LITHIUM, LONG_LAG, drift="framework")
+    plot_transition_diffusion(fit, axes[1, 0])
+    plot_conduction(conduction, axes[1, 1])
+    save(figure, path / f"transport_{halide}.png")
 
 
-def study(halide):
+def study(folder, path, halide):
     """All three degrees of disorder of one compound, with the states of several networks."""
-    runs = {name: joined(f"{halide}_{name}") for name in DISORDER}
+    runs = {name: joined(folder, f"{halide}_{name}") for name in DISORDER}
+    totals = mobility(runs)
     featurizer = GraphFeaturizer(LITHIUM, n_neighbors=16, n_hops=2)
     graphs = {name: featurizer.fit_transform(runs[name]) for name in DISORDER}
-    reference = None
+    reference, shares, flicker = None, [], []
     for seed in SEEDS:
-        estimator = learn(graphs["50p"], seed)
+        estimator = learn(graphs[MIXED], seed)
         probabilities = {name: estimator.transform(graphs[name]) for name in DISORDER}
-        reference = probabilities["50p"] if reference is None else reference
-        order = align_states(reference, probabilities["50p"])
-        probabilities = {k: [p[..., order] for p in v] for k, v in probabilities.items()}
-        results = {name: transport(runs[name], probabilities[name]) for name in DISORDER}
+        reference = probabilities[MIXED] if reference is None else reference
+        order = align_states(reference, probabilities[MIXED])
         for name in DISORDER:
+            states = [array[..., order] for array in probabilities[name]]
             model = estimate_koopman(
-                probabilities[name], LAG, timestep=TIMESTEP, n_bootstrap=N_BOOTSTRAP, random_state=0
+                states, LAG, timestep=TIMESTEP, n_bootstrap=N_BOOTSTRAP, random_state=0
             )
-            report(halide, name, seed, model, *results[name])
+            conduction = conduction_of(runs[name], states)
+            report(name, seed, model, conduction)
+            if name != MIXED:
+                ordered = model.prior
+                flicker.append([ordered.empirical_populations[1], *ordered.timescales_ps()])
+            else:
+                shares.append(conduction.percent)
+                if seed == SEEDS[0]:
+                    figure_of_transport(path, halide, runs[name], states, totals, conduction)
         if seed == SEEDS[0]:
-            half = runs["50p"], graphs["50p"], estimator, probabilities["50p"]
-            figures_of_states(halide, *half)
-            figure_of_transport(halide, runs["50p"], probabilities["50p"], results)
+            figures_of_states(
+                path, halide, runs[MIXED], graphs[MIXED], estimator, probabilities[MIXED]
+            )
+    conclude(halide, totals, np.array(shares), np.array(flicker))
 
 
-for halide in HALIDES:
-    study(halide)
+def conclude(halide, totals, shares, flicker):
+    """What the numbers above say."""
+    lag = LONG_LAG * TIMESTEP
+    exchange = shares[:, 0, 1] + shares[:, 1, 0]
+    (mixed, ordered, exchanged) = (totals[name][-1] for name in (MIXED, ORDERED, EXCHANGED))
+    print(
+        f"Li6PS5{halide}: at {MOBILITY_LAGS[-1] * TIMESTEP:g} ps lithium of the mixed crystal has "
+        f"{ratio(mixed, ordered)} times the diffusion of 0 % and {ratio(mixed, exchanged)} times "
+        "that of 100 %.\n"
+        f"  In the mixed crystal ions that start and end a time of {lag:g} ps in state 0 carry "
+        f"{shares[:, 0, 0].min():.0f} to {shares[:, 0, 0].max():.0f} % of the current, those "
+        f"that exchange states {exchange.min():.0f} to {exchange.max():.0f} % and those in state 1 "
+        f"{shares[:, 1, 1].min():.0f} to {shares[:, 1, 1].max():.0f} % ({len(shares)} networks).\n"
+        f"  At 0 and 100 % at most {flicker[:, 0].max():.1%} of the ions are in state 1, and its "
+        f"relaxation of at most {flicker[:, 1].max():.2g} ps is "
+        f"{'below' if flicker[:, 1].max() < LAG * TIMESTEP else 'above'} the lag of "
+        f"{LAG * TIMESTEP:g} ps."
+    )
+
+
+data, out = folders("argyrodite", __doc__.splitlines()[0])
+for name_of_halide in HALIDES:
+    study(data, out, name_of_halide)

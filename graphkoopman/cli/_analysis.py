@@ -1,6 +1,5 @@
 """What every command prints and writes of a fitted estimator: states, exchange, validity."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,14 @@ import numpy as np
 from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales, implied_timescales
 from matplotlib import pyplot as plt
 
+from graphkoopman.cli._tables import INTERVAL, save_figure, write_csv
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.koopman import BootstrapKoopmanModel
 from graphkoopman.plotting import plot_ck_test, plot_history, plot_timescales
 
+POPULATION_HEADER = ["state", "population", *INTERVAL]
+TIMESCALE_HEADER = ["process", "relaxation time / ps", *INTERVAL]
 MAX_MULTIPLE = 5
 N_BOOTSTRAP = 200
 
@@ -87,12 +89,19 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """One table as comma-separated values."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+def print_model(estimator: GDyNetEstimator, analysis: Analysis) -> None:
+    """Print populations and relaxation times."""
+    print(f"\nStates at a lag of {estimator.lagtime * estimator.timestep_:g} ps\n")
+    print(table(POPULATION_HEADER, population_rows(analysis)))
+    print()
+    print(table(TIMESCALE_HEADER, timescale_rows(analysis)))
+
+
+def write_model(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
+    """Populations and relaxation times as tables, with their figures."""
+    write_csv(folder / "populations.csv", POPULATION_HEADER, population_rows(analysis))
+    write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescale_rows(analysis))
+    write_figures(folder, estimator, analysis)
 
 
 def write_figures(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
@@ -101,10 +110,5 @@ def write_figures(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) 
     overview, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     plot_timescales(analysis.timescales, axes[0], timestep=timestep)
     plot_history(estimator.history_, axes[1])
-    figures = {
-        "overview.png": overview,
-        "ck_test.png": plot_ck_test(analysis.ck, timestep=timestep),
-    }
-    for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=150, bbox_inches="tight")
-        plt.close(figure)
+    save_figure(overview, folder / "overview.png")
+    save_figure(plot_ck_test(analysis.ck, timestep=timestep), folder / "ck_test.png")

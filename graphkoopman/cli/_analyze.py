@@ -8,21 +8,14 @@ import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
-from graphkoopman.cli._analysis import (
-    Analysis,
-    analyse,
-    population_rows,
-    table,
-    timescale_rows,
-    write_csv,
-    write_figures,
-)
-from graphkoopman.cli._fit import POPULATION_HEADER, TIMESCALE_HEADER
+from graphkoopman.cli._analysis import Analysis, analyse, print_model, write_model
 from graphkoopman.cli._input import add_input_arguments, featurizer_of, read_inputs
-from graphkoopman.cli._results import Inputs, save_figure, write_analyses
+from graphkoopman.cli._request import Request
+from graphkoopman.cli._results import write_analyses
+from graphkoopman.cli._tables import save_figure
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.plotting import plot_eigenvectors, plot_populations
-from graphkoopman.trajectories import Trajectory
+from graphkoopman.trajectories import Trajectory, height_limit, resolve_targets
 
 DESCRIPTION = """\
 Read a saved model, find the states in trajectories that it was or was not trained on, and write
@@ -31,9 +24,17 @@ tables (CSV) and figures (PNG) of what surrounds them, where they are and how th
 examples:
   graphkoopman analyze model.safetensors run3.xtc --top box.pdb --targets "element Li"
   graphkoopman analyze model.safetensors run*.xtc --top box.pdb --targets "element Li" \\
-      --charges charges.txt --state-charges 0.9 0.1 --temperature 363
+      --charges charges.txt --state-charges 0.9 0.1 --temperature 363 --drift system
 """
 LARGEST_RADIUS = 10.0  # Å, where the cell allows it
+CUT_RADIUS = 5.0
+DRIFT_HELP = (
+    "what is held at rest: nothing, the species that no target has, or the whole system (none)"
+)
+METHOD_HELP = (
+    "diffusion of a transition: slope of its squared displacement, eq. (14), or secant, which "
+    "adds up to all of the diffusion (slope)"
+)
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -51,6 +52,11 @@ def add_command(commands: argparse._SubParsersAction) -> None:
     add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
     add("--temperature", type=float, help="temperature in K")
     add("--r-max", type=float, help="largest radius in Å (10, or what the cell allows)")
+    add("--drift", choices=("none", "framework", "system"), default="none", help=DRIFT_HELP)
+    add("--method", choices=("slope", "secant"), default="slope", help=METHOD_HELP)
+    add("--voxels", type=int, default=20, help="voxels of the map along each cell vector (20)")
+    add("--cut-outs", type=int, default=3, help="neighbourhoods of each state, as PDB files (3)")
+    add("--cut-radius", type=float, help=f"their radius in Å ({CUT_RADIUS:g}, or less)")
     add("--out", type=Path, default=Path("graphkoopman-analysis"), help="output folder")
     parser.set_defaults(run=run)
 
@@ -62,15 +68,21 @@ def run(options: argparse.Namespace) -> int:
     trajectories = read_inputs(options)
     check_timesteps(trajectories, estimator.timestep_)
     check_conduction(options.state_charges, options.temperature, estimator.n_states)
-    r_max = radius(trajectories, options.r_max)
+    check_drift(options.drift, trajectories, options.targets)
+    check_counts(options)
+    r_max = radius("--r-max", trajectories, options.r_max, LARGEST_RADIUS)
+    cut_radius = radius("--cut-radius", trajectories, options.cut_radius, CUT_RADIUS)
     charges = None if options.charges is None else read_charges(options.charges, trajectories)
     graphs = featurizer.fit_transform(trajectories)
     for path, item in zip(options.trajectories, graphs, strict=True):
         print(f"{path}: {item}")
     analysis = analyse(estimator, graphs)
     options.out.mkdir(parents=True, exist_ok=True)
-    write_models(options.out, estimator, analysis)
-    inputs = Inputs(
+    print_model(estimator, analysis)
+    print(f"\nCK test: largest deviation {analysis.ck_error:.3f}")
+    write_model(options.out, estimator, analysis)
+    write_states(options.out, analysis)
+    request = Request(
         trajectories=trajectories,
         probabilities=estimator.transform(graphs),
         targets=options.targets,
@@ -79,8 +91,13 @@ def run(options: argparse.Namespace) -> int:
         charges=charges,
         state_charges=options.state_charges,
         temperature=options.temperature,
+        drift=None if options.drift == "none" else options.drift,
+        method=options.method,
+        voxels=options.voxels,
+        cut_outs=options.cut_outs,
+        cut_radius=cut_radius,
     )
-    write_analyses(options.out, inputs)
+    write_analyses(options.out, request)
     print(f"\ntables and figures in {options.out}")
     return 0
 
@@ -112,20 +129,39 @@ def check_conduction(
         raise ValueError(f"--temperature must be a positive number of K, got {temperature:g}")
 
 
-def radius(trajectories: Sequence[Trajectory], r_max: float | None) -> float:
-    """Largest radius in Å: the one asked for, or what all cells allow up to a default."""
-    cells = [item.cells for item in trajectories if item.cells is not None]
-    # the rows of the inverse transpose are the face normals over the heights
-    inverse_heights = [np.linalg.norm(np.linalg.inv(cell), axis=-2).max() for cell in cells]
-    limit = min((0.5 / float(inverse) for inverse in inverse_heights), default=np.inf)
-    if r_max is None:
-        return min(LARGEST_RADIUS, limit)
-    if not 0 < r_max <= limit * (1.0 + 1e-9):
+def check_drift(drift: str, trajectories: Sequence[Trajectory], targets: str | None) -> None:
+    """Raise where a framework is asked for and there is none."""
+    for item in trajectories:
+        own = item.species[resolve_targets(targets, item).atoms]
+        if drift == "framework" and np.isin(item.species, own).all():
+            raise ValueError(
+                "--drift framework needs atoms of species other than those of the targets, got "
+                "none; use --drift system"
+            )
+
+
+def check_counts(options: argparse.Namespace) -> None:
+    """Raise on a map without voxels, or a negative number of neighbourhoods."""
+    for name, lowest in (("voxels", 1), ("cut_outs", 0)):
+        if getattr(options, name) < lowest:
+            raise ValueError(
+                f"--{name.replace('_', '-')} must be {lowest} or more, got {getattr(options, name)}"
+            )
+
+
+def radius(
+    name: str, trajectories: Sequence[Trajectory], asked: float | None, default: float
+) -> float:
+    """A radius in Å: the one asked for, or what all cells allow up to a default."""
+    limit = min(height_limit(item) for item in trajectories)
+    if asked is None:
+        return min(default, limit)
+    if not 0 < asked <= limit * (1.0 + 1e-9):
         raise ValueError(
-            f"--r-max must be > 0 and at most half the smallest height of the cell "
-            f"({limit:.6g} Å), got {r_max:g}"
+            f"{name} must be > 0 and at most half the smallest height of the cell "
+            f"({limit:.6g} Å), got {asked:g}"
         )
-    return r_max
+    return asked
 
 
 def read_charges(path: Path, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
@@ -144,17 +180,8 @@ def read_charges(path: Path, trajectories: Sequence[Trajectory]) -> NDArray[np.f
     return charges
 
 
-def write_models(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
-    """Print and write populations, relaxation times and the test of the model."""
-    populations, timescales = population_rows(analysis), timescale_rows(analysis)
-    print(f"\nStates at a lag of {estimator.lagtime * estimator.timestep_:g} ps\n")
-    print(table(POPULATION_HEADER, populations))
-    print()
-    print(table(TIMESCALE_HEADER, timescales))
-    print(f"\nCK test: largest deviation {analysis.ck_error:.3f}")
-    write_csv(folder / "populations.csv", POPULATION_HEADER, populations)
-    write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescales)
-    write_figures(folder, estimator, analysis)
+def write_states(folder: Path, analysis: Analysis) -> None:
+    """Populations and processes of the states as a figure."""
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
     plot_populations(analysis.model, axes[0])
     plot_eigenvectors(analysis.model, axes[1])

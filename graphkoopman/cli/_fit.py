@@ -10,11 +10,8 @@ import numpy as np
 from graphkoopman.cli._analysis import (
     Analysis,
     analyse,
-    population_rows,
-    table,
-    timescale_rows,
-    write_csv,
-    write_figures,
+    print_model,
+    write_model,
 )
 from graphkoopman.cli._input import add_input_arguments, featurizer_of, read_inputs
 from graphkoopman.estimator import GDyNetEstimator
@@ -26,8 +23,6 @@ examples:
   graphkoopman fit run1.xtc run2.xtc --top box.pdb --targets "element Li" --states 3 --lag 50ps
   graphkoopman fit *.XDATCAR.gz --timestep 0.1 --targets "element Li" --states 2 --lag 10
 """
-POPULATION_HEADER = ["state", "population", "95 % low", "95 % high"]
-TIMESCALE_HEADER = ["process", "relaxation time / ps", "95 % low", "95 % high"]
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -69,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"{path}: {item}")
     estimator.fit(graphs)
     analysis = analyse(estimator, graphs)
-    write_results(options.out, estimator, analysis)
+    estimator.save(options.out / "model.safetensors")
+    write_model(options.out, estimator, analysis)
     arrays: dict[str, Any] = {
         f"trajectory_{i}": p for i, p in enumerate(estimator.transform(graphs))
     }
@@ -96,22 +92,10 @@ def lag_in_frames(text: str, timestep: float) -> int:
     return round(frames)
 
 
-def write_results(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
-    """Model, tables and figures into a folder."""
-    estimator.save(folder / "model.safetensors")
-    write_csv(folder / "populations.csv", POPULATION_HEADER, population_rows(analysis))
-    write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescale_rows(analysis))
-    write_figures(folder, estimator, analysis)
-
-
 def report(estimator: GDyNetEstimator, analysis: Analysis) -> None:
     """Print populations, relaxation times and how far to trust them."""
-    lag_ps = estimator.lagtime * estimator.timestep_
     ess = estimator.history_[-1]["effective_sample_size"]
-    print(f"\nStates at a lag of {lag_ps:g} ps\n")
-    print(table(POPULATION_HEADER, population_rows(analysis)))
-    print()
-    print(table(TIMESCALE_HEADER, timescale_rows(analysis)))
+    print_model(estimator, analysis)
     print(
         f"\nvalidation VAMP-2 {estimator.validation_score_:.3f} of at most {estimator.n_states}, "
         f"CK test: largest deviation {analysis.ck_error:.3f}, "

@@ -9,9 +9,11 @@ Transport: :func:`plot_transition_msd`, :func:`plot_transition_diffusion`,
 :func:`plot_conduction`, :func:`plot_residence_times`.
 
 Lengths are in Å, times in ps; bands and error bars are 95 % intervals. Where an interval has no
-end, it is not drawn.
+end, it is not drawn. ``COLORS`` are those of states and transitions in all figures, a palette that
+colour-blind readers can tell apart.
 """
 
+from graphkoopman.plotting._axes import COLORS
 from graphkoopman.plotting._koopman import (
     plot_ck_test,
     plot_eigenvectors,
@@ -35,6 +37,7 @@ from graphkoopman.plotting._transport import (
 )
 
 __all__ = [
+    "COLORS",
     "plot_charge_integral",
     "plot_ck_test",
     "plot_conduction",

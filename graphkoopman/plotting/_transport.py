@@ -10,6 +10,9 @@ from matplotlib.axes import Axes
 from graphkoopman.plotting._axes import axes_or_new, color_of, curve_with_band, error_arms
 from graphkoopman.transport import Conduction, ResidenceTimes, TransitionDiffusion, TransitionMSD
 
+# of the height of the data, for a legend of several lines above them
+LEGEND_ROOM = 0.4
+
 
 def plot_transition_msd(result: TransitionMSD, ax: Axes | None = None) -> Axes:
     """Expected squared displacement of every transition over the lag, and of all targets.
@@ -69,10 +72,10 @@ def plot_transition_diffusion(result: TransitionDiffusion, ax: Axes | None = Non
     n_states, times = len(result.diffusion), result.msd.times
     ends = np.array([0.0 if result.method == "secant" else times[0], times[-1]])
     for i, j in np.argwhere(np.isfinite(result.diffusion)):
-        curve, (low, high) = result.msd.msd[:, i, j], result.diffusion_interval[i, j]
+        low, high = result.diffusion_interval[i, j]
         color = color_of(i * n_states + j)
-        arms = error_arms(curve, result.msd.msd_interval[:, i, j])
-        ax.errorbar(times, curve, arms, fmt=".", capsize=2, color=color)
+        points, limits = result.msd.msd[:, i, j], result.msd.msd_interval[:, i, j]
+        curve_with_band(ax, times, points, limits, marker=".", linestyle="none", color=color)
         ax.plot(
             ends,
             result.intercept[i, j] + 6.0 * result.diffusion[i, j] * ends,
@@ -81,7 +84,9 @@ def plot_transition_diffusion(result: TransitionDiffusion, ax: Axes | None = Non
         )
     ax.set_xlabel("lag time / ps")
     ax.set_ylabel("squared displacement / Å²")
-    ax.legend(title="diffusion / Å²/ps")
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top + LEGEND_ROOM * (top - bottom))
+    ax.legend(title="diffusion / Å²/ps", loc="upper left")
     return ax
 
 
@@ -128,11 +133,13 @@ def plot_residence_times(result: ResidenceTimes, ax: Axes | None = None) -> Axes
     """
     ax = axes_or_new(ax)
     for state, (low, high) in enumerate(result.mean_interval):
+        # after the longest visit the interval is all of [0, 1]
+        seen = result.survival[state] > 0.0
         curve_with_band(
             ax,
-            result.times,
-            result.survival[state],
-            result.survival_interval[state],
+            result.times[seen],
+            result.survival[state, seen],
+            result.survival_interval[state, seen],
             step=True,
             color=color_of(state),
             label=f"state {state}: {result.mean[state]:.3g} ps ({low:.3g} to {high:.3g})",

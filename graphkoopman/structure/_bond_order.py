@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._inputs import check_count, check_radius, height_limit
-from graphkoopman.trajectories import Trajectory, as_trajectories, resolve_targets
+from graphkoopman.structure._inputs import check_count, check_radius
+from graphkoopman.trajectories import (
+    Trajectory,
+    as_trajectories,
+    height_limit,
+    resolve_targets,
+)
 
 __all__ = ["bond_order"]
 

@@ -11,8 +11,8 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._inputs import Run, check_count, check_radius, check_runs, height_limit
-from graphkoopman.trajectories import Trajectory, minimum_image
+from graphkoopman.structure._inputs import Run, check_count, check_radius, check_runs
+from graphkoopman.trajectories import Trajectory, height_limit, minimum_image
 
 __all__ = ["Representative", "representative_frames", "select_representatives"]
 

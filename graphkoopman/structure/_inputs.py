@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.probabilities import ROW_SUM_TOLERANCE, TargetRun, pair_runs
-from graphkoopman.trajectories import Trajectory, target_centers, unwrap
+from graphkoopman.trajectories import height_limit, target_centers, unwrap
 
-__all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs", "height_limit"]
+__all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs"]
 
 Array = NDArray[np.float64]
 
@@ -112,16 +112,6 @@ def _check_rows(i: int, probs: NDArray[np.floating]) -> None:
             f"states, got {probs[frame, target].tolist()} at frame {frame}, target {target}; "
             "pass the output of transform, not features or labels"
         )
-
-
-def height_limit(trajectory: Trajectory, frames: slice = slice(None)) -> float:
-    """Half the smallest height of the cell over the frames, Å; infinite without a cell."""
-    if trajectory.cell is None:
-        return np.inf
-    cells = trajectory.cell if trajectory.cell.ndim == 3 else trajectory.cell[None]
-    cells = cells[frames] if trajectory.cell.ndim == 3 else cells
-    # the rows of the inverse transpose are the face normals over the heights
-    return float(0.5 / np.linalg.norm(np.linalg.inv(cells), axis=1).max())
 
 
 def check_range(runs: list[Run], r_max: float, n_bins: int) -> tuple[float, int]:

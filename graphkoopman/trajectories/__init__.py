@@ -9,7 +9,7 @@ from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
 from graphkoopman.trajectories._readers import read_trajectory
 from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
 from graphkoopman.trajectories._targets import Targets, resolve_targets
-from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories
+from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories, height_limit
 from graphkoopman.trajectories._unwrap import target_centers, unwrap
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "adjacent_runs",
     "as_trajectories",
     "block_split",
+    "height_limit",
     "join_adjacent",
     "load_gdynet_npz",
     "minimum_image",

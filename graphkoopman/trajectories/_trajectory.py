@@ -1,6 +1,7 @@
 """`Trajectory`: positions, cell, species and timestep of one run, immutable.
 
-Also `as_trajectories`, the door through which every other layer takes trajectories.
+Also `as_trajectories`, the door through which every other layer takes trajectories, and
+`height_limit`.
 """
 
 from dataclasses import dataclass, field, fields
@@ -206,6 +207,27 @@ class Trajectory:
             {f.name: changes.get(f.name, getattr(self, f.name)) for f in fields(self)}
         )
         return other
+
+
+def height_limit(trajectory: Trajectory, frames: slice = slice(None)) -> float:
+    """Half the smallest height of the cell over frames, Å: how far analyses of pairs may reach.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    frames : slice
+        All by default.
+
+    Returns
+    -------
+    float
+        Infinite without a cell.
+    """
+    if trajectory.cell is None:
+        return np.inf
+    cells = trajectory.cell[frames] if trajectory.cell.ndim == 3 else trajectory.cell[None]
+    # the rows of the inverse transpose are the face normals over the heights
+    return float(0.5 / np.linalg.norm(np.linalg.inv(cells), axis=1).max())
 
 
 def as_trajectories(X: Any) -> list[Trajectory]:

@@ -1,20 +1,29 @@
 """``graphkoopman analyze``, run as a user would."""
 
 import csv
+from types import SimpleNamespace
 
 import matplotlib
 
 matplotlib.use("Agg")
 
+import mdtraj as md
 import numpy as np
 import pytest
 
-from graphkoopman import GDyNetEstimator, GraphFeaturizer, read_trajectory
+from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory, read_trajectory
 from graphkoopman.cli import main
-from graphkoopman.cli._results import rows
+from graphkoopman.cli._structure import write_neighbourhoods
+from graphkoopman.cli._tables import rows
 from graphkoopman.datasets import chain_rates, make_hopping
-from graphkoopman.structure import charge_integral, state_rdf
-from graphkoopman.transport import residence_times
+from graphkoopman.structure import (
+    charge_integral,
+    representative_frames,
+    select_representatives,
+    spatial_map,
+    state_rdf,
+)
+from graphkoopman.transport import residence_times, transition_displacements
 
 # a fit of a few epochs is not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -31,8 +40,18 @@ ALWAYS = {
     "residence.csv",
     "survival.csv",
     "residence.png",
+    "neighbourhoods.csv",
 }
-WITH_CELL = {"rdf.csv", "coordination.csv", "rdf.png", "profile.csv", "profile.png"}
+CUT_OUTS = {f"state_{state}_{number}.pdb" for state in (0, 1) for number in (0, 1, 2)}
+WITH_CELL = {
+    "rdf.csv",
+    "coordination.csv",
+    "rdf.png",
+    "profile.csv",
+    "profile.png",
+    "map.csv",
+    "map.png",
+}
 WITH_CHARGES = {"charge.csv", "charge.png"}
 WITH_TRANSPORT = {"conduction.csv", "conductivity.csv", "conduction.png"}
 
@@ -99,9 +118,9 @@ def test_all_inputs_give_all_analyses(run, probabilities, capsys):
     assert "States at a lag of 2.5 ps" in captured.out
     assert "relaxation time / ps" in captured.out
     assert "not run" not in captured.out
-    assert "6/6" in captured.err
+    assert "8/8" in captured.err
     written = {path.name for path in out.iterdir()}
-    assert written == ALWAYS | WITH_CELL | WITH_CHARGES | WITH_TRANSPORT
+    assert written == ALWAYS | CUT_OUTS | WITH_CELL | WITH_CHARGES | WITH_TRANSPORT
     assert all((out / name).stat().st_size > 5000 for name in written if name.endswith("png"))
 
     trajectory, probs = probabilities
@@ -135,6 +154,73 @@ def test_all_inputs_give_all_analyses(run, probabilities, capsys):
     assert quantities[1:] == ["Nernst-Einstein / S/cm", "Einstein / S/cm", "closure"]
 
 
+def test_a_map_of_the_visited_voxels(run, probabilities):
+    out = run / "map"
+    assert main([*arguments_for(run, "second.xtc"), "--voxels", "4", "--out", str(out)]) == 0
+    trajectory, probs = probabilities
+    expected = spatial_map(trajectory, probs, "element Li", n_bins=4)
+    table = columns_of(out / "map.csv", 0, 1, 2, 3, 4, 5, 6, 7)
+    assert len(table) == 2 * np.count_nonzero(expected.counts)
+    state, *voxel = table[:, :4].astype(int).T
+    np.testing.assert_array_equal(table[:, 4], expected.counts[tuple(voxel)])
+    # six digits are written
+    np.testing.assert_allclose(table[:, 5], expected.probability[state, *voxel], rtol=1e-5)
+    limits = expected.probability_interval[state, *voxel]
+    np.testing.assert_allclose(table[:, 6:], limits, rtol=1e-5)
+
+
+def test_neighbourhoods_are_those_of_the_clearest_frames(run, probabilities):
+    out = run / "cut"
+    options = ["--cut-outs", "2", "--cut-radius", "4"]
+    assert main([*arguments_for(run, "second.xtc"), *options, "--out", str(out)]) == 0
+    trajectory, probs = probabilities
+    header, body = read_table(out / "neighbourhoods.csv")
+    assert header == ["file", "trajectory", "frame", "target", "probability"]
+    assert [row[0] for row in body] == [f"state_{s}_{k}.pdb" for s in (0, 1) for k in (0, 1)]
+    for state in (0, 1):
+        picks = select_representatives(trajectory, probs, "element Li", state, n=2)
+        cuts = representative_frames(trajectory, probs, "element Li", state, n=2, radius=4.0)
+        for row, pick, cut in zip(body[2 * state : 2 * state + 2], picks, cuts, strict=True):
+            assert [int(x) for x in row[1:4]] == [pick.trajectory, pick.frame, pick.target]
+            written = md.load(out / row[0])
+            # PDB files hold three digits of an Å
+            np.testing.assert_allclose(written.xyz, cut.xyz, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::graphkoopman.transport.NegativeConductivityWarning")
+def test_drift_and_method_reach_the_transport(run, probabilities):
+    out = run / "drift"
+    options = ["--drift", "framework", "--method", "secant", "--state-charges", "1"]
+    arguments = [*arguments_for(run, "second.xtc"), *options, "--temperature", "300"]
+    assert main([*arguments, "--cut-outs", "0", "--out", str(out)]) == 0
+    assert not list(out.glob("state_*.pdb"))
+    trajectory, probs = probabilities
+    lags = np.arange(1, 2 * LAGTIME + 1)
+    held = transition_displacements(trajectory, probs, "element Li", lags, drift="framework")
+    free = transition_displacements(trajectory, probs, "element Li", lags)
+    written = columns_of(out / "displacement.csv", 3)[:, 0]
+    # six digits are written
+    np.testing.assert_allclose(written, held.msd.ravel(), rtol=1e-5)
+    assert np.abs(free.msd / held.msd - 1.0).max() > 1e-3
+    quantities = {row[0]: float(row[1]) for row in read_table(out / "conductivity.csv")[1]}
+    # secants add up, but for the ends of the run
+    assert quantities["closure"] == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_state_that_is_never_the_most_probable_has_no_neighbourhoods(tmp_path, capsys):
+    trajectory = Trajectory(np.zeros((4, 2, 3)), 9 * np.eye(3), [3, 9], timestep=1.0)
+    request = SimpleNamespace(
+        data=(trajectory, [np.full((4, 1, 2), [0.9, 0.1])], "element Li"),
+        probabilities=[np.full((4, 1, 2), [0.9, 0.1])],
+        model=SimpleNamespace(n_states=2),
+        cut_outs=1,
+        cut_radius=4.0,
+    )
+    write_neighbourhoods(tmp_path, request)
+    assert "state 1 is nowhere the most probable one" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.glob("*.pdb")] == ["state_0_0.pdb"]
+
+
 def test_missing_inputs_are_named(run, capsys):
     out = run / "few"
     arguments = [*arguments_for(run, "first.xtc", "second.xtc"), "--state-charges", "1"]
@@ -142,7 +228,7 @@ def test_missing_inputs_are_named(run, capsys):
     printed = capsys.readouterr().out
     assert "not run: charge integral, which needs --charges" in printed
     assert "not run: conduction, which needs --temperature" in printed
-    assert {path.name for path in out.iterdir()} == ALWAYS | WITH_CELL
+    assert {path.name for path in out.iterdir()} == ALWAYS | CUT_OUTS | WITH_CELL
 
 
 @pytest.mark.parametrize(
@@ -158,6 +244,10 @@ def test_missing_inputs_are_named(run, capsys):
         (["--timestep", "2"], "frames 0.5 ps apart, got 2 ps"),
         (["--stride", "2"], "frames 0.5 ps apart, got 1 ps"),
         (["--cutoff", "3"], "exclude each other"),
+        (["--cut-radius", "500"], "--cut-radius must be > 0 and at most half the smallest height"),
+        (["--voxels", "0"], "--voxels must be 1 or more, got 0"),
+        (["--cut-outs", "-1"], "--cut-outs must be 0 or more, got -1"),
+        (["--drift", "framework", "--targets", "all"], "use --drift system"),
         (["--targets", "element Xe"], "Xe"),
     ],
 )

@@ -13,7 +13,7 @@ from deeptime.plots import plot_implied_timescales
 from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogFormatter
+from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator
 from numpy.typing import NDArray
 
 from graphkoopman.koopman import BootstrapKoopmanModel, GlobalKoopman, KoopmanModel
@@ -35,6 +35,13 @@ class _LogInPs(LogFormatter):
 
     def __call__(self, x: float, pos: int | None = None) -> str:
         return f"{x * self.timestep:g}" if super().__call__(x, pos) else ""
+
+
+def _label_times(ax: Axes, timestep: float) -> None:
+    """Plain numbers of ps on a logarithmic axis of times, at 1, 2 and 5 of every decade or more."""
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(_in_ps(timestep))
+    ax.yaxis.set_minor_formatter(_LogInPs(timestep))
 
 
 def plot_timescales(
@@ -61,9 +68,8 @@ def plot_timescales(
     lags = np.linspace(timescales.lagtimes[0], timescales.lagtimes[-1], 100)
     ax.plot(lags, lags, color="black", linewidth=2)
     ax.fill_between(lags, ax.get_ylim()[0], lags, color="grey", alpha=0.5, linewidth=0.0)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(_in_ps(timestep))
-    ax.yaxis.set_minor_formatter(_LogInPs(timestep))
+    ax.xaxis.set_major_formatter(_in_ps(timestep))
+    _label_times(ax, timestep)
     ax.set_xlabel("lag time / ps")
     ax.set_ylabel("relaxation time / ps")
     return ax
@@ -211,6 +217,7 @@ def plot_global_timescales(result: GlobalKoopman, ax: Axes | None = None) -> Axe
     arms = None if interval is None else error_arms(times, interval)[:, shown]
     ax.errorbar(groups[shown], times[shown], arms, fmt="o", capsize=4, color=color_of(0))
     ax.set_yscale("log")
+    _label_times(ax, 1.0)
     names = [
         f"{number + 1}\n{size} mode" + ("s" if size > 1 else "") + ("" if relaxes else ", endless")
         for number, size, relaxes in zip(groups, result.degeneracies, shown, strict=True)

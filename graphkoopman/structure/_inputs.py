@@ -67,11 +67,8 @@ def check_runs(
 
     Parameters
     ----------
-    trajs : Trajectory, mdtraj.Trajectory, or list of these
-    probs : array or list of arrays of shape (n_frames, n_targets, n_states)
-        One array per trajectory; (n_frames, n_states) is accepted for a single target.
-    targets : str, array-like, list of array-like, callable or None
-        See `resolve_targets`.
+    trajs, probs, targets
+        See `graphkoopman.probabilities.pair_runs`.
     periodic_for : str or None
         What the trajectories need a cell for.
 

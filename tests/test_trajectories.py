@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 import pytest
 
-from graphkoopman.trajectories import Trajectory, as_trajectories
+from graphkoopman.trajectories import Trajectory, as_trajectories, height_limit
 
 CELL = np.array([[9.0, 0, 0], [2.0, 8.0, 0], [-1.0, 3.0, 7.0]])
 
@@ -204,3 +204,15 @@ def test_as_trajectories():
         as_trajectories([np.zeros((2, 2, 3))])
     with pytest.raises(ValueError, match="empty list"):
         as_trajectories([])
+
+
+def test_height_limit_is_half_the_smallest_height():
+    # volume over the area of each face
+    areas = [np.linalg.norm(np.cross(CELL[i - 1], CELL[i - 2])) for i in range(3)]
+    half = 0.5 * np.linalg.det(CELL) / max(areas)
+    assert height_limit(make()) == pytest.approx(half)
+    assert height_limit(make(cell=None)) == np.inf
+    cells = CELL * np.array([1.0, 0.5, 2.0])[:, None, None]
+    breathing = make(n_frames=3, cell=cells)
+    assert height_limit(breathing) == pytest.approx(0.5 * half)
+    assert height_limit(breathing, slice(2, 3)) == pytest.approx(2 * half)

@@ -13,7 +13,12 @@ from graphkoopman.cli._structure import (
     write_profile,
     write_rdf,
 )
-from graphkoopman.cli._transport import write_conduction, write_displacement, write_residence
+from graphkoopman.cli._transport import (
+    write_conduction,
+    write_diffusion,
+    write_displacement,
+    write_residence,
+)
 
 ANALYSES: dict[str, tuple[tuple[str, ...], Callable[[Path, Request], None]]] = {
     "radial distribution functions": (("cell",), write_rdf),
@@ -22,6 +27,7 @@ ANALYSES: dict[str, tuple[tuple[str, ...], Callable[[Path, Request], None]]] = {
     "map of the cell": (("cell",), write_map),
     "neighbourhoods": ((), write_neighbourhoods),
     "displacement of transitions": ((), write_displacement),
+    "diffusion of transitions": ((), write_diffusion),
     "conduction": (("cell", "state_charges", "temperature"), write_conduction),
     "residence times": ((), write_residence),
 }

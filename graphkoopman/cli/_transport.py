@@ -8,10 +8,16 @@ from matplotlib import pyplot as plt
 
 from graphkoopman.cli._request import Request
 from graphkoopman.cli._tables import INTERVAL, rows, save_figure, with_limits, write_csv
-from graphkoopman.plotting import plot_conduction, plot_residence_times, plot_transition_msd
+from graphkoopman.plotting import (
+    plot_conduction,
+    plot_residence_times,
+    plot_transition_diffusion,
+    plot_transition_msd,
+)
 from graphkoopman.transport import (
     conduction_contributions,
     residence_times,
+    transition_diffusion,
     transition_displacements,
 )
 
@@ -35,6 +41,30 @@ def write_displacement(folder: Path, request: Request) -> None:
     figure, ax = plt.subplots(layout="constrained")
     plot_transition_msd(result, ax)
     save_figure(figure, folder / "displacement.png")
+
+
+def write_diffusion(folder: Path, request: Request) -> None:
+    """Diffusion coefficient of the transitions at the lag of the model, and how it was fitted."""
+    result = transition_diffusion(
+        *request.data, request.model.lagtime, method=request.method, drift=request.drift
+    )
+    begin, end = np.indices(result.diffusion.shape)
+    limits = result.diffusion_interval
+    first, last = (lag * result.timestep for lag in result.window)
+    write_csv(
+        folder / "diffusion.csv",
+        [
+            "from",
+            "to",
+            *with_limits("diffusion / angstrom^2/ps"),
+            "first lag / ps",
+            "last lag / ps",
+        ],
+        rows(begin, end, result.diffusion, limits[..., 0], limits[..., 1], first, last),
+    )
+    figure, ax = plt.subplots(layout="constrained")
+    plot_transition_diffusion(result, ax)
+    save_figure(figure, folder / "diffusion.png")
 
 
 def write_conduction(folder: Path, request: Request) -> None:

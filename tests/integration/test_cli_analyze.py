@@ -23,7 +23,7 @@ from graphkoopman.structure import (
     spatial_map,
     state_rdf,
 )
-from graphkoopman.transport import residence_times, transition_displacements
+from graphkoopman.transport import residence_times, transition_diffusion, transition_displacements
 
 # a fit of a few epochs is not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -37,6 +37,8 @@ ALWAYS = {
     "states.png",
     "displacement.csv",
     "displacement.png",
+    "diffusion.csv",
+    "diffusion.png",
     "residence.csv",
     "survival.csv",
     "residence.png",
@@ -118,7 +120,7 @@ def test_all_inputs_give_all_analyses(run, probabilities, capsys):
     assert "States at a lag of 2.5 ps" in captured.out
     assert "relaxation time / ps" in captured.out
     assert "not run" not in captured.out
-    assert "8/8" in captured.err
+    assert "9/9" in captured.err
     written = {path.name for path in out.iterdir()}
     assert written == ALWAYS | CUT_OUTS | WITH_CELL | WITH_CHARGES | WITH_TRANSPORT
     assert all((out / name).stat().st_size > 5000 for name in written if name.endswith("png"))
@@ -202,6 +204,14 @@ def test_drift_and_method_reach_the_transport(run, probabilities):
     # six digits are written
     np.testing.assert_allclose(written, held.msd.ravel(), rtol=1e-5)
     assert np.abs(free.msd / held.msd - 1.0).max() > 1e-3
+    diffusion = transition_diffusion(
+        trajectory, probs, "element Li", LAGTIME, method="secant", drift="framework"
+    )
+    table = columns_of(out / "diffusion.csv", 2, 3, 4, 5, 6)
+    np.testing.assert_allclose(table[:, 0], diffusion.diffusion.ravel(), rtol=1e-5)
+    limits = diffusion.diffusion_interval.reshape(-1, 2)
+    np.testing.assert_allclose(table[:, 1:3], limits, rtol=1e-5)
+    np.testing.assert_array_equal(table[:, 3:], LAGTIME * TIMESTEP)
     quantities = {row[0]: float(row[1]) for row in read_table(out / "conductivity.csv")[1]}
     # secants add up, but for the ends of the run
     assert quantities["closure"] == pytest.approx(1.0, abs=0.02)

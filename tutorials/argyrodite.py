@@ -152,23 +152,28 @@ def ratio(one, other):
     return with_interval(value, (value * (1 - half), value * (1 + half)))
 
 
-def figures_of_states(path, halide, runs, graphs, estimator, probabilities):
-    """What the states of the half-disordered crystal are, and whether the model holds."""
-    models = estimator.koopman_models(graphs, [LAG * n for n in range(1, 6)], N_BOOTSTRAP)
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
-    plot_timescales(implied_timescales(models), axes[0], timestep=TIMESTEP)
+def surroundings(halide, runs, probabilities):
+    """Radial distributions of each state, and the numbers of neighbours in the first shell."""
     rdf = state_rdf(runs, probabilities, LITHIUM, r_max=6.0, n_bins=60, species=["S", halide])
-    plot_state_rdf(rdf, axes[1])
-    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), axes[2], state=1)
-    save(figure, path / f"states_{halide}.png")
-    test = models[0].ck_test(models)
-    save(plot_ck_test(test, timestep=TIMESTEP), path / f"ck_test_{halide}.png")
     shell = rdf.edges[1:].searchsorted(FIRST_SHELL - 1e-9)
     for state, (around, limits) in enumerate(
         zip(rdf.coordination[:, :, shell], rdf.coordination_interval[:, :, shell], strict=True)
     ):
         sulfur, other = (with_interval(*pair) for pair in zip(around, limits, strict=True))
-        print(f"  state {state}: {sulfur} S and {other} {halide} within {FIRST_SHELL} Å")
+        print(f"        state {state}: {sulfur} S and {other} {halide} within {FIRST_SHELL} Å")
+    return rdf, rdf.coordination[:, 1, shell]
+
+
+def figures_of_states(path, halide, rdf, runs, graphs, estimator, probabilities):
+    """What the states of the half-disordered crystal are, and whether the model holds."""
+    models = estimator.koopman_models(graphs, [LAG * n for n in range(1, 6)], N_BOOTSTRAP)
+    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
+    plot_timescales(implied_timescales(models), axes[0], timestep=TIMESTEP)
+    plot_state_rdf(rdf, axes[1])
+    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), axes[2], state=1)
+    save(figure, path / f"states_{halide}.png")
+    test = models[0].ck_test(models)
+    save(plot_ck_test(test, timestep=TIMESTEP), path / f"ck_test_{halide}.png")
     print(f"  CK test: largest deviation {np.abs(test.estimates - test.predictions).max():.3f}")
 
 
@@ -200,7 +205,7 @@ def study(folder, path, halide):
     totals = mobility(runs)
     featurizer = GraphFeaturizer(LITHIUM, n_neighbors=16, n_hops=2)
     graphs = {name: featurizer.fit_transform(runs[name]) for name in DISORDER}
-    reference, shares, flicker = None, [], []
+    reference, shares, shells, flicker = None, [], [], []
     for seed in SEEDS:
         estimator = learn(graphs[MIXED], seed)
         probabilities = {name: estimator.transform(graphs[name]) for name in DISORDER}
@@ -217,17 +222,18 @@ def study(folder, path, halide):
                 ordered = model.prior
                 flicker.append([ordered.empirical_populations[1], *ordered.timescales_ps()])
             else:
+                rdf, shell = surroundings(halide, runs[name], states)
                 shares.append(conduction.percent)
+                shells.append(shell)
                 if seed == SEEDS[0]:
                     figure_of_transport(path, halide, runs[name], states, totals, conduction)
         if seed == SEEDS[0]:
-            figures_of_states(
-                path, halide, runs[MIXED], graphs[MIXED], estimator, probabilities[MIXED]
-            )
-    conclude(halide, totals, np.array(shares), np.array(flicker))
+            half = runs[MIXED], graphs[MIXED], estimator, probabilities[MIXED]
+            figures_of_states(path, halide, rdf, *half)
+    conclude(halide, totals, np.array(shares), np.array(shells), np.array(flicker))
 
 
-def conclude(halide, totals, shares, flicker):
+def conclude(halide, totals, shares, shells, flicker):
     """What the numbers above say."""
     lag = LONG_LAG * TIMESTEP
     exchange = shares[:, 0, 1] + shares[:, 1, 0]
@@ -236,10 +242,13 @@ def conclude(halide, totals, shares, flicker):
         f"Li6PS5{halide}: at {MOBILITY_LAGS[-1] * TIMESTEP:g} ps lithium of the mixed crystal has "
         f"{ratio(mixed, ordered)} times the diffusion of 0 % and {ratio(mixed, exchanged)} times "
         "that of 100 %.\n"
-        f"  In the mixed crystal ions that start and end a time of {lag:g} ps in state 0 carry "
+        f"  There lithium has {shells[:, 0].min():.2f} to {shells[:, 0].max():.2f} {halide} in its "
+        f"first shell in state 0 and {shells[:, 1].min():.2f} to {shells[:, 1].max():.2f} in "
+        f"state 1 ({len(shares)} networks).\n"
+        f"  Ions that start and end a time of {lag:g} ps in state 0 carry "
         f"{shares[:, 0, 0].min():.0f} to {shares[:, 0, 0].max():.0f} % of the current, those "
         f"that exchange states {exchange.min():.0f} to {exchange.max():.0f} % and those in state 1 "
-        f"{shares[:, 1, 1].min():.0f} to {shares[:, 1, 1].max():.0f} % ({len(shares)} networks).\n"
+        f"{shares[:, 1, 1].min():.0f} to {shares[:, 1, 1].max():.0f} %.\n"
         f"  At 0 and 100 % at most {flicker[:, 0].max():.1%} of the ions are in state 1, and its "
         f"relaxation of at most {flicker[:, 1].max():.2g} ps is "
         f"{'below' if flicker[:, 1].max() < LAG * TIMESTEP else 'above'} the lag of "

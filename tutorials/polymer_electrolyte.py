@@ -43,6 +43,7 @@ LAG, LONG_LAG = 10, 50  # frames of 1 ps
 SHELL, CONTACT = 5.0, 3.0  # Å: centres of bound anions are inside, and their bound oxygens
 SEEDS = (0,) if SMALL else (0, 1, 2)
 N_FRAMES, MAX_EPOCHS, N_BOOTSTRAP = (300, 3, 20) if SMALL else (None, 100, 200)
+MODEL_LAGS = [LAG * n for n in range(1, 3 if SMALL else 6)]
 OXYGENS = {
     "O of PEO": "resname PEO and element O",
     "O of TFSI": "resname TFS and element O",
@@ -218,6 +219,29 @@ def analyse(path, runs, states, models):
     print(f"wrote neighbourhoods of both states to {path}")
 
 
+def summary(runs, states, model, bound):
+    """Population and relaxation time, likeness to bound anions, and share of the ions in state 0."""
+    rare = np.concatenate([array[..., 1].ravel() for array in states])
+    return (
+        model.prior.empirical_populations[1],
+        model.prior.timescales_ps()[0],
+        np.corrcoef(rare, bound)[0, 1],
+        conduct(runs, states, ION_SCALE).percent[0, 0],
+    )
+
+
+def conclude(found):
+    """What all networks say."""
+    low, high = np.min(found, axis=0), np.max(found, axis=0)
+    print(
+        f"Over {len(found)} network(s): lithium is in state 1 for {low[0]:.1%} to {high[0]:.1%} of "
+        f"the time and relaxes in {low[1]:.1f} to {high[1]:.1f} ps; the state correlates with a "
+        f"bound anion by {low[2]:.2f} to {high[2]:.2f}.\n"
+        f"Ions that start and end {LONG_LAG} ps in state 0 carry {low[3]:.0f} to {high[3]:.0f} % "
+        "of the current."
+    )
+
+
 def main():
     """Both runs, one network after the other."""
     data, path = folders("md", __doc__.splitlines()[0])
@@ -226,9 +250,7 @@ def main():
         for name in ("peo_litfsi.npz", "peo_litfsi_seed8.npz")
     ]
     bound = np.concatenate([contacts(run).ravel() for run in runs])
-    print(
-        f"an oxygen of an anion is within {CONTACT:g} Å of lithium in {bound.mean():.1%} of cases"
-    )
+    print(f"an oxygen of an anion is within {CONTACT:g} Å of {bound.mean():.1%} of the lithium")
     graphs = GraphFeaturizer(LITHIUM, n_neighbors=8, n_hops=2).fit_transform(runs)
     reference, found = None, []
     for seed in SEEDS:
@@ -237,33 +259,20 @@ def main():
         reference = states if reference is None else reference
         order = align_states(reference, states)
         states = [array[..., order] for array in states]
-        n_lags = 2 if SMALL else 5
         models = [
-            estimate_koopman(states, LAG * n, timestep=1.0, n_bootstrap=N_BOOTSTRAP, random_state=0)
-            for n in range(1, n_lags + 1)
+            estimate_koopman(states, lag, timestep=1.0, n_bootstrap=N_BOOTSTRAP, random_state=0)
+            for lag in MODEL_LAGS
         ]
-        rare = np.concatenate([array[..., 1].ravel() for array in states])
-        found.append(
-            [
-                models[0].prior.empirical_populations[1],
-                models[0].prior.timescales_ps()[0],
-                np.corrcoef(rare, bound)[0, 1],
-            ]
-        )
+        found.append(summary(runs, states, models[0], bound))
         print(
             "seed {}: population of state 1 {:.3f}, relaxation {:.1f} ps, correlation with bound "
-            "anions {:.2f}, validation {:.3f}, {:.1%} cut off".format(
+            "anions {:.2f}, 0→0 carries {:.0f} %, validation {:.3f}, {:.1%} cut off".format(
                 seed, *found[-1], estimator.validation_score_, estimator.clipped_mass_
             )
         )
         if seed == SEEDS[0]:
             analyse(path, runs, states, models)
-    low, high = np.min(found, axis=0), np.max(found, axis=0)
-    print(
-        f"Over {len(SEEDS)} network(s): lithium is in state 1 for {low[0]:.1%} to {high[0]:.1%} of "
-        f"the time and relaxes in {low[1]:.1f} to {high[1]:.1f} ps; the state correlates with a "
-        f"bound anion by {low[2]:.2f} to {high[2]:.2f}."
-    )
+    conclude(found)
 
 
 if __name__ == "__main__":

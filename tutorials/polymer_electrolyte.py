@@ -220,7 +220,7 @@ def analyse(path, runs, states, models):
 
 
 def summary(runs, states, model, bound):
-    """Population and relaxation time, likeness to bound anions, and share of the ions in state 0."""
+    """Population, relaxation time, likeness to bound anions, and share of ions in state 0."""
     rare = np.concatenate([array[..., 1].ravel() for array in states])
     return (
         model.prior.empirical_populations[1],

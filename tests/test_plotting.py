@@ -1,25 +1,13 @@
-"""Figures show the numbers of their results, and nothing else."""
+"""Figures of structure and transport show the numbers of their results, and nothing else."""
 
 from dataclasses import replace
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import numpy as np
 import pytest
-from deeptime.util.validation import implied_timescales
+from figure_checks import around, assert_bars, assert_curves, bands
 from matplotlib import pyplot as plt
 
 from graphkoopman import plotting
-from graphkoopman.koopman import (
-    BootstrapKoopmanModel,
-    KoopmanModel,
-    SiteGraph,
-    estimate_koopman,
-    fcc_site_graph,
-    global_koopman,
-)
 from graphkoopman.structure import ChargeIntegral, SpatialMap, StateProfile, StateRDF
 from graphkoopman.transport import Conduction, TransitionDiffusion, TransitionMSD, residence_times
 
@@ -35,35 +23,6 @@ def closed_figures():
 @pytest.fixture
 def ax():
     return plt.figure().add_subplot()
-
-
-def around(values, width=0.1):
-    return np.stack([values - width, values + 2.0 * width], axis=-1)
-
-
-def bands(ax):
-    """Lowest and highest value of every band, each at the x of its corners, (n, 2)."""
-    return [collection.get_paths()[0].vertices for collection in ax.collections]
-
-
-def assert_curves(ax, x, curves, intervals):
-    """Lines are the curves, and the corners of the bands the limits, in order."""
-    assert len(ax.lines) == len(ax.collections) == len(curves)
-    for line, corners, curve, interval in zip(ax.lines, bands(ax), curves, intervals, strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), x)
-        np.testing.assert_array_equal(line.get_ydata(), curve)
-        expected = {(a, b) for column in interval.T for a, b in zip(x, column, strict=True)}
-        assert expected <= {tuple(corner) for corner in corners}
-        assert corners[:, 1].min() == interval.min()
-        assert corners[:, 1].max() == interval.max()
-
-
-def assert_bars(ax, heights, intervals):
-    np.testing.assert_allclose([bar.get_height() for bar in ax.patches], heights)
-    errorbars = [part.errorbar for part in ax.containers if getattr(part, "errorbar", None)]
-    arms = [arm[:, 1] for bars in errorbars for arm in bars.lines[2][0].get_segments()]
-    # matplotlib adds and subtracts the lengths of the arms again
-    np.testing.assert_allclose(arms, intervals, rtol=1e-12, atol=1e-14)
 
 
 @pytest.fixture
@@ -129,21 +88,6 @@ def conduction():
     fields |= {f"{name}_interval": np.ones(2) for name in names}
     return Conduction(**fields | {"percent": percent, "percent_interval": interval,
                                   "total": 0.012, "closure": 0.25})  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def models():
-    rng = np.random.default_rng(3)
-    matrix = np.array([[0.96, 0.03, 0.01], [0.05, 0.93, 0.02], [0.05, 0.05, 0.9]])
-    states = np.zeros((4000, 12), dtype=int)
-    for t in range(1, len(states)):
-        steps = rng.random((12, 1)) > np.cumsum(matrix, axis=1)[states[t - 1]]
-        states[t] = np.minimum(steps.sum(axis=1), 2)
-    probs = np.eye(3)[states]
-    lags = [1, 2, 3]
-    return [
-        estimate_koopman(probs, lag, timestep=0.5, n_bootstrap=20, random_state=0) for lag in lags
-    ]
 
 
 def test_state_rdf_shows_every_state_and_species(rdf):
@@ -275,139 +219,6 @@ def test_residence_times_show_survival_as_steps(ax):
         assert corners[:, 1].min() == result.survival_interval[state][seen].min()
     assert ax.get_xlabel() == "age / ps"
     assert ax.get_yscale() == "log"
-
-
-def test_eigenvectors_are_bars_without_the_constant(ax):
-    model = KoopmanModel([[0.9, 0.1, 0.0], [0.1, 0.8, 0.1], [0.0, 0.2, 0.8]], lagtime=1)
-    assert plotting.plot_eigenvectors(model, ax) is ax
-    heights = [bar.get_height() for bar in ax.patches]
-    np.testing.assert_array_equal(heights, model.eigenvectors[:, 1:].T.ravel())
-    labels = [container.get_label() for container in ax.containers]
-    values = model.eigenvalues
-    assert labels == [f"process {i}, λ = {values[i]:.3f}" for i in (1, 2)]
-
-
-def test_eigenvectors_of_samples_carry_intervals(models, ax):
-    (model, *_) = models
-    plotting.plot_eigenvectors(model, ax)
-    samples = np.array([sample.eigenvectors for sample in model.samples])
-    # the two processes are apart, so no sample swaps or turns them
-    interval = model.t_interval(model.prior.eigenvectors, samples)[:, 1:].swapaxes(0, 1)
-    assert_bars(ax, model.prior.eigenvectors[:, 1:].T.ravel(), interval.reshape(-1, 2))
-    assert (interval[..., 1] - interval[..., 0]).max() < 0.5
-
-
-def test_samples_of_the_other_sign_are_turned(ax):
-    # the largest component, which is positive, changes with which state is the smaller one
-    samples = [
-        KoopmanModel([[0.9 - d, 0.1 + d], [0.1 - d, 0.9 + d]], lagtime=1)
-        for d in np.linspace(-0.002, 0.002, 20)
-    ]
-    assert len({sample.eigenvectors[0, 1] > 0 for sample in samples}) == 2
-    model = BootstrapKoopmanModel(
-        KoopmanModel([[0.9, 0.1], [0.1, 0.9]], lagtime=1),
-        samples,
-        n_units=20,
-        n_effective=20.0,
-        concentration=1.0,
-        unit="targets",
-    )
-    plotting.plot_eigenvectors(model, ax)
-    (bars,) = (part for part in ax.containers if getattr(part, "errorbar", None) is not None)
-    lengths = [np.ptp(arm[:, 1]) for arm in bars.errorbar.lines[2][0].get_segments()]
-    assert max(lengths) < 0.2
-
-
-def test_complex_pairs_are_named():
-    model = KoopmanModel([[0.1, 0.9, 0.0], [0.0, 0.1, 0.9], [0.9, 0.0, 0.1]], lagtime=1)
-    ax = plotting.plot_eigenvectors(model)
-    assert all("real part" in container.get_label() for container in ax.containers)
-
-
-def test_populations(models, ax):
-    (model, *_) = models
-    assert plotting.plot_populations(model, ax) is ax
-    assert_bars(ax, model.prior.empirical_populations, model.populations_interval())
-    plain = plotting.plot_populations(model.prior)
-    heights = [bar.get_height() for bar in plain.patches]
-    np.testing.assert_array_equal(heights, model.prior.empirical_populations)
-
-
-def test_timescales_are_labelled_in_ps(models, ax):
-    timescales = implied_timescales(models)
-    assert plotting.plot_timescales(timescales, ax, timestep=0.5) is ax
-    assert ax.get_xlabel() == "lag time / ps"
-    assert ax.xaxis.get_major_formatter()(2, None) == "1"
-    ax.figure.canvas.draw()
-    labels = [*ax.yaxis.get_ticklabels(), *ax.yaxis.get_minorticklabels()]
-    ticks = [*ax.yaxis.get_majorticklocs(), *ax.yaxis.get_minorticklocs()]
-    shown = [(label.get_text(), tick) for label, tick in zip(labels, ticks, strict=True)]
-    assert any(text for text, _ in shown)
-    assert all(float(text) == pytest.approx(0.5 * tick) for text, tick in shown if text)
-    drawn = [line.get_ydata() for line in ax.lines]
-    expected = timescales.timescales_for_process(0)
-    assert any(len(y) == 3 and np.allclose(y, expected) for y in drawn)
-
-
-def test_ck_test_has_a_panel_per_pair_of_states(models):
-    figure = plotting.plot_ck_test(models[0].ck_test(models), timestep=0.5)
-    panels = [panel for panel in figure.axes if panel.lines]
-    assert len(panels) == 9
-    assert panels[0].xaxis.get_major_formatter()(2, None) == "1"
-    names = [panel.texts[0].get_text() for panel in panels]
-    assert names == [f"{i}→{j}" for i in range(3) for j in range(3)]
-
-
-def test_ck_test_names_its_curves(models):
-    test = models[0].ck_test(models)
-    figure = plotting.plot_ck_test(test, timestep=0.5)
-    (legend,) = figure.legends
-    for curve, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
-        drawn = [
-            line for line in figure.axes[0].lines if line.get_linestyle() == curve.get_linestyle()
-        ]
-        expected = {"estimated": test.estimates, "predicted": test.predictions}[text.get_text()]
-        np.testing.assert_array_equal(drawn[0].get_ydata(), expected[:, 0, 0])
-
-
-def test_history(ax):
-    history = [{"train_score": 1.0 + i, "validation_score": 1.1 + i} for i in range(3)]
-    assert plotting.plot_history(history, ax) is ax
-    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(ax.lines[1].get_xdata(), [1, 2, 3])
-
-
-def local_model():
-    samples = [KoopmanModel([[1 - x, x], [0.14, 0.86]], lagtime=1, timestep=0.5)
-               for x in np.linspace(0.008, 0.012, 20)]  # fmt: skip
-    options = {"n_units": 20, "n_effective": 20.0, "concentration": 1.0, "unit": "targets"}
-    return BootstrapKoopmanModel(
-        KoopmanModel([[0.99, 0.01], [0.14, 0.86]], lagtime=1, timestep=0.5), samples, **options
-    )
-
-
-def test_global_timescales_name_their_multiplets(ax):
-    result = global_koopman(local_model(), fcc_site_graph())
-    assert plotting.plot_global_timescales(result, ax) is ax
-    (bars,) = ax.containers
-    np.testing.assert_array_equal(bars.lines[0].get_ydata(), result.timescales_ps)
-    arms = [arm[:, 1] for arm in bars.lines[2][0].get_segments()]
-    np.testing.assert_allclose(arms, result.timescales_ps_interval, rtol=1e-12)
-    names = [tick.get_text() for tick in ax.get_xticklabels()]
-    assert names == ["1\n3 modes", "2\n7 modes", "3\n1 mode"]
-    assert ax.get_ylabel() == "relaxation time / ps"
-
-
-def test_global_modes_that_never_relax_are_named(ax):
-    bonds = np.kron(np.eye(2, dtype=int), np.array([[0, 1], [1, 0]]))
-    plotting.plot_global_timescales(
-        global_koopman(local_model().prior, SiteGraph([0, 1, 0, 1], bonds)), ax
-    )
-    names = [tick.get_text() for tick in ax.get_xticklabels()]
-    assert names == ["1\n1 mode, endless", "2\n2 modes"]
-    (bars,) = ax.containers
-    assert len(bars.lines[0].get_ydata()) == 1
-    ax.figure.canvas.draw()
 
 
 def diffusion_result(msd, method):

@@ -165,7 +165,8 @@ def conduction_contributions(
         Anything with ``koopman_matrix``, ``stationary_distribution`` and ``lagtime``, or with a
         ``prior`` that has them.
     state_charges : float or array-like of shape (n_states,)
-        Charge of a target with its surroundings in each state, in e; zero is allowed.
+        Charge of a target with its surroundings in each state, in e; zero is allowed. From a
+        charge integral: `graphkoopman.structure.ChargeIntegral.within`.
     temperature : float
         K.
     target_charges : float, array-like of shape (n_targets,), or None

@@ -1,13 +1,11 @@
 """GDyNetEstimator: scikit-learn's contract on lists of graphs, states, files."""
 
-import json
 import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
 from scipy.spatial.transform import Rotation
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -219,37 +217,7 @@ def test_save_and_load(fitted, graphs, tmp_path):
         loaded.fetch_model().koopman_matrix, fitted.fetch_model().koopman_matrix
     )
     assert loaded.history_ == fitted.history_
-    assert not list(tmp_path.glob("*.partial"))
-
-
-def rewrite_header(path, **changes):
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy") as file:
-        metadata = file.metadata()
-    save_file(load_file(path), path, metadata=metadata | changes)
-
-
-def test_bad_model_files_are_refused(fitted, tmp_path):
-    path = tmp_path / "model.safetensors"
-    with pytest.raises(FileNotFoundError, match="no model file"):
-        GDyNetEstimator.load(path)
-    fitted.save(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="not a readable model file"):
-        GDyNetEstimator.load(path)
-    path.write_bytes(whole)
-    rewrite_header(path, version="999")
-    with pytest.raises(ValueError, match="model format 999"):
-        GDyNetEstimator.load(path)
-    rewrite_header(path, version="1", format="something else")
-    with pytest.raises(ValueError, match="not written by GDyNetEstimator"):
-        GDyNetEstimator.load(path)
-    path.write_bytes(whole)
-    rewrite_header(path, header=json.dumps({"settings": {}}))
-    with pytest.raises(ValueError, match="incomplete or inconsistent"):
-        GDyNetEstimator.load(path)
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 
 def test_not_fitted(graphs, tmp_path):

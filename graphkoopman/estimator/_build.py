@@ -1,5 +1,6 @@
 """What an estimator's parameters stand for: a device, a network, training settings."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -71,3 +72,20 @@ def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> Trai
         batch_size=batch_size,
         epsilon=estimator.epsilon,
     )
+
+
+def plain_settings(estimator: Any) -> dict[str, Any]:
+    """Parameters as JSON holds them; what cannot or should not be stored becomes None.
+
+    A generator cannot; a folder to write to has no place in a file that others may open.
+    """
+    settings = estimator.get_params(deep=False)
+    seed = settings["random_state"]
+    settings["random_state"] = int(seed) if isinstance(seed, numbers.Integral) else None
+    settings["checkpoint_dir"] = None
+    if not isinstance(settings["objective"], str):
+        settings["objective"] = list(settings["objective"])
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in settings.items()
+    }

@@ -23,6 +23,7 @@ AT_LEAST = {
     "n_init": 1,
 }
 CLIPPED_MASS_LIMIT = 0.01
+NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("r_max", "learning_rate", "epsilon")
 CHOICES = {"normalization": (None, "layer", "batch"), "aggregation": ("sum", "mean")}
 
@@ -37,6 +38,10 @@ def check_settings(settings: dict[str, Any]) -> None:
         value = settings[name]
         if not isinstance(value, numbers.Real) or not 0 < float(value) < np.inf:
             raise ValueError(f"{name} must be a positive number, got {value!r}")
+    for name in NOT_NEGATIVE:
+        value = settings[name]
+        if not isinstance(value, numbers.Real) or not 0 <= float(value) < np.inf:
+            raise ValueError(f"{name} must be a number >= 0, got {value!r}")
     for name, choices in CHOICES.items():
         if settings[name] not in choices:
             raise ValueError(f"{name} must be one of {choices}, got {settings[name]!r}")
@@ -138,10 +143,15 @@ def species_rows(graphs: Sequence[GraphTrajectory], species: np.ndarray) -> list
     return rows
 
 
-def warn_of_doubts(estimator: Any) -> None:
+def warn_of_doubts(estimator: Any, *, interrupted: bool) -> None:
     """Warn of a fit that ended without an error but should not be trusted blindly."""
     doubts = []
-    if not estimator.converged_:
+    if interrupted:
+        doubts.append(
+            "a signal stopped the training, the best network so far is kept; fit again to go on "
+            f"from checkpoint_dir={str(estimator.checkpoint_dir)!r}"
+        )
+    elif not estimator.converged_:
         doubts.append(
             f"training was still improving after max_epochs={estimator.max_epochs}; "
             "raise max_epochs"

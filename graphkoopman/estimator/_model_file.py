@@ -1,78 +1,17 @@
 """Files of fitted estimators: one safetensors file whose header is JSON, never a pickle."""
 
-import json
-import numbers
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from graphkoopman.estimator._build import new_lobe
+from graphkoopman.estimator._build import new_lobe, plain_settings
 from graphkoopman.koopman import KoopmanModel, Moments, StateMap
+from graphkoopman.storage import FileKind, read_arrays, write_arrays
 
-FORMAT = "graphkoopman-model"
-FORMAT_VERSION = 1
+MODEL = FileKind("graphkoopman-model", 1, "model file", "write it with GDyNetEstimator.save")
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
-
-
-def write_model(path: str | os.PathLike, arrays: dict[str, np.ndarray], header: dict) -> None:
-    """Write arrays and a JSON header, whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-    arrays : dict of str to ndarray
-    header : dict
-        Anything JSON holds.
-    """
-    path = Path(path)
-    metadata = {"format": FORMAT, "version": str(FORMAT_VERSION), "header": json.dumps(header)}
-    partial = path.with_name(path.name + ".partial")
-    save_file(
-        {name: np.ascontiguousarray(a) for name, a in arrays.items()}, partial, metadata=metadata
-    )
-    os.replace(partial, path)
-
-
-def read_model(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `write_model` wrote.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    arrays : dict of str to ndarray
-    header : dict
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is not a model, damaged, or of a newer version.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no model file at {path}; write one with GDyNetEstimator.save")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable model file ({error}); save it again") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} was not written by GDyNetEstimator.save; save a fitted estimator")
-    if int(metadata["version"]) > FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has model format {metadata['version']}, this version reads up to "
-            f"{FORMAT_VERSION}; upgrade graphkoopman"
-        )
-    return arrays, json.loads(metadata["header"])
 
 
 def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
@@ -90,7 +29,7 @@ def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
     }
     arrays |= {f"moments.{name}": getattr(moments, name) for name in MOMENT_ARRAYS}
     header = {
-        "settings": _plain_settings(estimator),
+        "settings": plain_settings(estimator),
         "species": estimator.species_.tolist(),
         "states": {"clipped_mass": states.clipped_mass, "n_distinct": states.n_distinct},
         "moments": {"n_pairs": int(moments.n_pairs), "lagtime": int(moments.lagtime)},
@@ -99,12 +38,12 @@ def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
             for name in ("timestep_", "validation_score_", "history_", "n_iter_", "converged_")
         },
     }
-    write_model(path, arrays, header)
+    write_arrays(path, MODEL, arrays, header)
 
 
 def read_estimator(path: str | os.PathLike, cls: type) -> Any:
     """Rebuild a fitted `GDyNetEstimator` from its file."""
-    arrays, header = read_model(path)
+    arrays, header = read_arrays(path, MODEL)
     try:
         estimator = cls(**header["settings"])
         estimator.species_ = np.array(header["species"])
@@ -139,16 +78,3 @@ def read_estimator(path: str | os.PathLike, cls: type) -> Any:
         ) from error
     estimator.lobe_.eval()
     return estimator
-
-
-def _plain_settings(estimator: Any) -> dict[str, Any]:
-    """Parameters as JSON holds them; a generator cannot be stored and becomes None."""
-    settings = estimator.get_params(deep=False)
-    seed = settings["random_state"]
-    settings["random_state"] = int(seed) if isinstance(seed, numbers.Integral) else None
-    if not isinstance(settings["objective"], str):
-        settings["objective"] = list(settings["objective"])
-    return {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in settings.items()
-    }

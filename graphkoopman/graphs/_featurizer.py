@@ -1,6 +1,5 @@
 """`GraphFeaturizer`: trajectories to neighbour graphs, as a scikit-learn transformer."""
 
-import hashlib
 import numbers
 import os
 from pathlib import Path
@@ -11,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.graphs._build import build_graphs
 from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.storage import digest
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
 
 
@@ -192,17 +192,8 @@ def _fingerprint(
     trajectory: Trajectory, targets: Targets, labels: np.ndarray, settings: tuple
 ) -> str:
     """Name of a cache file: a hash of everything that the graphs depend on."""
-    digest = hashlib.blake2b(digest_size=16)
     header = (settings, trajectory.timestep, trajectory.parent, trajectory.start)
-    digest.update(repr(header).encode())
     arrays = [trajectory.positions, targets.atoms, targets.offsets, labels]
     if trajectory.cell is not None:
         arrays.append(trajectory.cell)
-    for array in arrays:
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(
-            np.ascontiguousarray(array).data.cast("B")
-            if array.dtype.kind != "U"
-            else (array.tobytes())
-        )
-    return digest.hexdigest()
+    return digest(repr(header), arrays)

@@ -102,8 +102,8 @@ def _remove_abandoned(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power failure; systems without O_DIRECTORY cannot."""
-    if hasattr(os, "O_DIRECTORY"):
+    """Make a rename last through a power failure, where the file system knows how."""
+    with suppress(OSError, AttributeError):  # Windows has no O_DIRECTORY
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
@@ -132,7 +132,7 @@ def write_arrays(
     """
     # widest types first, so that every array of a mapped file is aligned
     order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
-    plain = {name: np.asarray(arrays[name], order="C") for name in order}
+    plain = {name: _little_endian(arrays[name]) for name in order}
     metadata = {
         "format": kind.format,
         "version": str(kind.version),
@@ -143,7 +143,7 @@ def write_arrays(
     end = 0
     for name, array in plain.items():
         begin, end = end, end + array.nbytes
-        dtype = NAMES[array.dtype.newbyteorder("<")]
+        dtype = NAMES[array.dtype]
         entries[name] = {"dtype": dtype, "shape": array.shape, "data_offsets": [begin, end]}
     metadata["checksum"] = _header_checksum(metadata, entries)
     text = json.dumps({"__metadata__": metadata, **entries}).encode()
@@ -191,12 +191,16 @@ def read_arrays(
     _check_version(path, kind, metadata.get("version", ""))
     if metadata.get("checksum") != _header_checksum(metadata, entries):
         raise ValueError(f"{path} is a damaged {kind.noun}: its header changed; {kind.remedy}")
-    checksums, header = json.loads(metadata["checksums"]), json.loads(metadata["header"])
+    try:
+        checksums, header = json.loads(metadata["checksums"]), json.loads(metadata["header"])
+        expected = {name: checksums[name] for name in entries}
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is a damaged {kind.noun} ({error}); {kind.remedy}") from error
     arrays = {}
     for name, entry in entries.items():
         array = _map_array(path, entry, data_start)
         arrays[name] = array if mmap else np.array(array)
-        if verify and _checksum(arrays[name]) != checksums[name]:
+        if verify and _checksum(arrays[name]) != expected[name]:
             raise ValueError(
                 f"{path} is a damaged {kind.noun}: the values of {name!r} changed; {kind.remedy}"
             )
@@ -224,7 +228,7 @@ def _read_header(path: Path, kind: FileKind) -> tuple[dict[str, str], dict[str, 
 
 
 def _check_version(path: Path, kind: FileKind, version: str) -> None:
-    if not version.isdecimal():
+    if not (version.isdecimal() and len(version) < 10):
         raise ValueError(f"{path} is a damaged {kind.noun}: no format version; {kind.remedy}")
     if int(version) > kind.version:
         raise ValueError(
@@ -259,6 +263,10 @@ def digest(text: str, arrays: Iterable[np.ndarray]) -> str:
         total.update(repr((array.shape, array.dtype.str)).encode())
         total.update(_bytes_of(array))
     return total.hexdigest()
+
+
+def _little_endian(array: np.ndarray) -> np.ndarray:
+    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:

@@ -1,6 +1,5 @@
 """Fits go on where they stopped, bit for bit, and checkpoints of other fits are refused."""
 
-
 import numpy as np
 import pytest
 import torch

@@ -35,21 +35,26 @@ def graph_data(estimator: Any, graphs: Sequence[GraphTrajectory]) -> GraphData:
     )
 
 
+def plain_lobe(estimator: Any) -> GDyNetLobe:
+    """Network with an estimator's settings, its weights torch's own choice."""
+    return GDyNetLobe(
+        len(estimator.species_),
+        estimator.n_states,
+        n_conv=estimator.n_conv,
+        n_features=estimator.n_features,
+        n_hidden=estimator.n_hidden,
+        r_max=estimator.r_max,
+        normalization=estimator.normalization,
+        aggregation=estimator.aggregation,
+    )
+
+
 def new_lobe(estimator: Any, rng: np.random.RandomState) -> GDyNetLobe:
     """Network with an estimator's settings and random weights, on its device."""
     # torch initialises layers from its global generator: seed a fork of it, leave the original
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.randint(2**31 - 1))
-        lobe = GDyNetLobe(
-            len(estimator.species_),
-            estimator.n_states,
-            n_conv=estimator.n_conv,
-            n_features=estimator.n_features,
-            n_hidden=estimator.n_hidden,
-            r_max=estimator.r_max,
-            normalization=estimator.normalization,
-            aggregation=estimator.aggregation,
-        )
+        lobe = plain_lobe(estimator)
     return lobe.to(device_of(estimator.device))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman.graphs import GraphTrajectory
@@ -57,6 +58,25 @@ def check_settings(settings: dict[str, Any]) -> None:
             f"validation_fraction must be between 0 and 1 (both excluded), got {fraction!r}"
         )
     check_objectives(settings["objective"])
+    check_device(settings["device"])
+
+
+def check_device(device: str) -> None:
+    """Raise ValueError unless torch has the device."""
+    if isinstance(device, str) and device == "auto":
+        return
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    # torch raises AssertionError where it was built without CUDA
+    except (RuntimeError, TypeError, AssertionError, ImportError) as error:
+        reason = (str(error).splitlines() or ["unknown"])[0][:100]
+        raise ValueError(
+            f"device must be 'auto' or a device of this machine such as 'cpu' or 'cuda', got "
+            f"{device!r} ({reason}); device='auto' runs anywhere"
+        ) from error
+    if place.type == "meta":
+        raise ValueError("device must hold numbers, got 'meta'; use device='auto'")
 
 
 def check_objectives(objective: str | Sequence[str]) -> tuple[str, ...]:

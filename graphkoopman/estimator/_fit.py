@@ -57,15 +57,16 @@ def train_network(
         lagtime=estimator.lagtime,
         random_state=rng,
     )
-    training = Restarts(
+    start = partial(
+        Restarts,
         partial(new_lobe, estimator),
         graph_data(estimator, graphs),
         blocks,
         training_settings(estimator, graphs),
         estimator.n_init,
         rng,
-        state=None if checkpoint is None else checkpoint.state,
     )
+    training = start() if checkpoint is None else checkpoint.resume(start)
     train(training, checkpoint, interruption, verbose=estimator.verbose)
     return training
 

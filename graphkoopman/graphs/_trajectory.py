@@ -1,26 +1,13 @@
 """`GraphTrajectory`: the receptive fields of all frames of one trajectory, flat and sliceable."""
 
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from graphkoopman.storage import FileKind, digest, read_arrays, write_arrays
+from graphkoopman.graphs._file import KINDS, SCALARS, read_graphs, write_graphs
+from graphkoopman.storage import digest
 from graphkoopman.trajectories import adjacent_runs
-
-GRAPHS = FileKind("graphkoopman-graphs", 1, "graph file", "featurize again and save")
-ARRAYS = (
-    "hop_counts",
-    "atom_offsets",
-    "edge_offsets",
-    "atoms",
-    "neighbors",
-    "distances",
-    "degrees",
-    "species",
-    "target_offsets",
-)
-SCALARS = ("n_neighbors", "cutoff", "timestep", "parent", "start")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,11 +136,7 @@ class GraphTrajectory:
         path : path
             Written beside itself first and then renamed, so an older file survives a failure.
         """
-        header = {name: getattr(self, name) for name in SCALARS}
-        arrays = self._arrays()
-        if arrays["species"].dtype.kind == "U":
-            header["species_labels"] = arrays.pop("species").tolist()
-        write_arrays(path, GRAPHS, arrays, header)
+        write_graphs(path, self._arrays(), {name: getattr(self, name) for name in SCALARS})
 
     @classmethod
     def load(
@@ -180,10 +163,7 @@ class GraphTrajectory:
             If there is no such file, or it is not one of ours, damaged, or of a newer version.
         """
         verify = not mmap if verify is None else verify
-        arrays, header = read_arrays(path, GRAPHS, mmap=mmap, verify=verify)
-        if "species_labels" in header:
-            arrays["species"] = np.array(header.pop("species_labels"))
-        return cls(**{"degrees": None, **arrays, **header})
+        return cls(**read_graphs(path, mmap=mmap, verify=verify))
 
     def digest(self) -> str:
         """Hash of frames and settings; which part of which run they are does not enter.
@@ -198,7 +178,7 @@ class GraphTrajectory:
         return digest(repr(scalars), [arrays[name] for name in sorted(arrays)])
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name in ARRAYS}
+        values = {name: getattr(self, name) for name in KINDS}
         return {name: value for name, value in values.items() if value is not None}
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from graphkoopman.training._restarts import Restarts, generator_state, set_gener
 CHECKPOINT = FileKind(
     "graphkoopman-checkpoint", 1, "checkpoint", "delete it to train from the start"
 )
+# what reading numbers, lists and tensors out of a wrong structure ends in
+STRUCTURE_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 FILE_NAME = "checkpoint.safetensors"
 
 
@@ -69,15 +71,43 @@ class Checkpoint:
     def _read(self, rng: np.random.RandomState) -> None:
         arrays, header = read_arrays(self.path, CHECKPOINT)
         tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        differences = _differences(header["fingerprint"], self.fingerprint)
+        try:
+            differences = _differences(header["fingerprint"], self.fingerprint)
+            self.generator_at_start = header["generator_at_start"]
+            self.state = _join(header["state"], tensors)
+            set_generator_state(rng, self.generator_at_start)
+        except STRUCTURE_ERRORS as error:
+            raise self._damaged(error) from error
         if differences:
             raise ValueError(
                 f"checkpoint_dir={str(self.path.parent)!r} holds the checkpoint of another fit: "
                 f"{'; '.join(differences)}; choose another checkpoint_dir or delete {self.path}"
             )
-        self.state = _join(header["state"], tensors)
-        self.generator_at_start = header["generator_at_start"]
-        set_generator_state(rng, self.generator_at_start)
+
+    def resume(self, start: Callable[..., Restarts]) -> Restarts:
+        """A training in the state of the checkpoint, or a new one where there is none.
+
+        Parameters
+        ----------
+        start : callable
+            Returns a training; takes ``state``.
+
+        Raises
+        ------
+        ValueError
+            If the state does not fit the training.
+        """
+        if self.state is None:
+            return start()
+        try:
+            return start(state=self.state)
+        except STRUCTURE_ERRORS as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(
+            f"{self.path} is an inconsistent checkpoint ({error!r}); {CHECKPOINT.remedy}"
+        )
 
     def save_if_due(self, training: Restarts, *, last: bool = False) -> None:
         """Save where the last save is an interval ago, or this is the last chance.

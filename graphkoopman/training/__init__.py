@@ -6,7 +6,7 @@ Public: :class:`GraphData`, :class:`TrainingSettings`, :class:`TrainingResult`, 
 """
 
 from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
-from graphkoopman.training._checkpoint import Checkpoint
+from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
 from graphkoopman.training._features import GraphData, backward_score, evaluate
 from graphkoopman.training._interruption import Interruption
 from graphkoopman.training._loop import Trainer, TrainingResult, TrainingSettings
@@ -14,6 +14,7 @@ from graphkoopman.training._restarts import Restarts, generator_state
 from graphkoopman.training._train import train
 
 __all__ = [
+    "CHECKPOINT",
     "Checkpoint",
     "GraphData",
     "Interruption",

@@ -14,6 +14,8 @@ from graphkoopman.estimator._checks import (
     check_graphs,
     check_input,
     check_lagtime,
+    check_same_kind,
+    check_training_data,
     warn_of_doubts,
 )
 from graphkoopman.estimator._fit import train_network
@@ -77,9 +79,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
     n_init : int
         Independent runs; the one with the best validation score is kept.
     checkpoint_dir : path or None
-        Folder for the state of the training. `fit` continues from a state found there, if it is of
-        the same settings and data, and refuses one of others; a finished one gives its result at
-        once. SIGINT and SIGTERM then stop a fit after the step under way: see Notes.
+        Folder for the state of the training, from which `fit` continues by itself; a finished one
+        gives its result at once, one of other settings or data is refused. See Notes.
     checkpoint_interval : float
         Seconds between two saves of the state; 0 saves after every step.
     reversible : bool
@@ -107,15 +108,18 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         One row per epoch of the run kept: scores, effective sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
         Number of epochs, and whether training stopped by itself.
-    species_ : ndarray
-        Node types that the network knows.
-    timestep_ : float
-        ps per frame.
+    species_, timestep_, n_neighbors_, cutoff_ : ndarray, float, int or None, float or None
+        Of the graphs in training.
 
     Notes
     -----
     On one machine and number of threads the same seed gives the same numbers. Another number of
     threads, or a GPU, changes the last bits, which training amplifies.
+
+    With a ``checkpoint_dir``, SIGINT and SIGTERM in the main thread end the training after the step
+    under way. The state is saved, the best network so far makes the fitted estimator, with a
+    warning, and is written to ``checkpoint_dir/model.safetensors``, as that of a finished fit is.
+    SIGINT (control-C) then ends; SIGTERM is raised again. A second signal acts at once.
 
     References
     ----------
@@ -211,7 +215,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
             If epochs ran out while the score still rose, or the states overlap.
         """
         graphs = join_adjacent_graphs(check_input(self, X))
-        check_lagtime(graphs, self.lagtime)
+        check_training_data(graphs, self.n_states, self.lagtime)
+        self.n_neighbors_, self.cutoff_ = graphs[0].n_neighbors, graphs[0].cutoff
         self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
         self.timestep_ = float(graphs[0].timestep)
         with Interruption(self.checkpoint_dir is not None) as interruption:
@@ -250,10 +255,12 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         NotFittedError
             Before `fit`.
         ValueError
-            If the graphs have too few hops, or node types unknown to the network.
+            If the graphs have too few hops, other neighbours than those in training, or node
+            types unknown to the network.
         """
         check_is_fitted(self)
         graphs = check_input(self, X)
+        check_same_kind(graphs, self)
         data = graph_data(self, graphs)
         probabilities = []
         for i, item in enumerate(graphs):
@@ -334,7 +341,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         list of KoopmanModel or of BootstrapKoopmanModel
         """
         graphs = join_adjacent_graphs(check_graphs(X))
-        check_lagtime(graphs, max(lagtimes))
+        for lagtime in lagtimes:
+            check_lagtime(graphs, lagtime)
         probabilities = self.transform(graphs)
         return [
             estimate_koopman(

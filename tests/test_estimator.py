@@ -273,7 +273,7 @@ def test_bad_input(hopping, fitted):
 
 
 def test_neighbours_beyond_the_basis_are_said_so(graphs):
-    with pytest.raises(ValueError, match="same neighbourhood in every frame.*r_max"):
+    with pytest.raises(ValueError, match=r"same neighbourhood in every frame.*r_max"):
         small_estimator(r_max=0.2).fit(graphs)
 
 

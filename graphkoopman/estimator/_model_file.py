@@ -75,6 +75,7 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     check_settings(estimator.get_params(deep=False))
     for name in FITTED:
         setattr(estimator, name, header["fitted"][name])
+    estimator.timestep_ = float(estimator.timestep_)
     estimator.species_ = np.array(header["species"])
     if not 0 < estimator.timestep_ < np.inf or estimator.species_.dtype.kind not in "biuU":
         raise ValueError(f"timestep {estimator.timestep_!r}, species {header['species']!r}")

@@ -13,6 +13,10 @@ from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.storage import digest
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
 
+# far beyond use; more is a slip, and would ask for all memory
+LARGEST = {"n_neighbors": 10_000, "n_hops": 100}
+MAX_THREADS = 1024
+
 
 class GraphFeaturizer(TransformerMixin, BaseEstimator):
     """Turn trajectories into neighbour graphs of the targets' receptive fields.
@@ -136,12 +140,25 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
                 "give exactly one of n_neighbors and cutoff, got "
                 f"n_neighbors={self.n_neighbors} and cutoff={self.cutoff}; set the other to None"
             )
-        for name in ("n_neighbors", "n_hops"):
+        for name, most in LARGEST.items():
             value = getattr(self, name)
             if name == "n_neighbors" and value is None:
                 continue
-            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not whole or int(value) < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+            if int(value) > most:
+                raise ValueError(f"{name} must be an integer <= {most}, got {value!r}")
+        threads = self.n_jobs
+        if threads is not None and (
+            isinstance(threads, bool)
+            or not isinstance(threads, numbers.Integral)
+            or not 0 < abs(int(threads)) <= MAX_THREADS
+        ):
+            raise ValueError(
+                f"n_jobs must be None, a number of threads up to {MAX_THREADS} or -1 for all "
+                f"processors, got {threads!r}"
+            )
         if self.cutoff is not None and not (
             isinstance(self.cutoff, numbers.Real) and 0 < self.cutoff < np.inf
         ):

@@ -52,7 +52,7 @@ def read_graphs(path: str | os.PathLike, *, mmap: bool, verify: bool) -> dict[st
         _check_types(arrays, scalars)
         values: dict[str, Any] = {"degrees": None, **arrays}
         _check_sizes(values, scalars["n_neighbors"])
-    except (LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} is not a consistent {GRAPHS.noun} ({error}); {GRAPHS.remedy}"
         ) from error
@@ -67,12 +67,16 @@ def _check_types(arrays: dict[str, np.ndarray], scalars: dict[str, Any]) -> None
         n_dimensions = 2 if name == "hop_counts" else 1
         if array.dtype.kind not in KINDS[name] or array.ndim != n_dimensions:
             raise ValueError(f"{name} has dtype {array.dtype} and shape {array.shape}")
+    # exact types: JSON's true is an int to Python
     k, cutoff = scalars["n_neighbors"], scalars["cutoff"]
-    if (k is None) == (cutoff is None) or not (k or cutoff) > 0 or isinstance(k, float):
+    nearest = type(k) is int and k > 0 and cutoff is None
+    radius = type(cutoff) in (int, float) and 0 < cutoff < np.inf and k is None
+    if not nearest and not radius:
         raise ValueError(f"n_neighbors is {k!r} and cutoff {cutoff!r}")
-    if not 0 < float(scalars["timestep"]) < np.inf:
-        raise ValueError(f"timestep is {scalars['timestep']!r}")
-    if not isinstance(scalars["parent"], str | None) or not isinstance(scalars["start"], int):
+    timestep = scalars["timestep"]
+    if type(timestep) not in (int, float) or not 0 < timestep < np.inf:
+        raise ValueError(f"timestep is {timestep!r}")
+    if not isinstance(scalars["parent"], str | None) or type(scalars["start"]) is not int:
         raise ValueError(f"parent is {scalars['parent']!r} and start {scalars['start']!r}")
 
 

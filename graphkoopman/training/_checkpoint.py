@@ -18,7 +18,8 @@ CHECKPOINT = FileKind(
     "graphkoopman-checkpoint", 1, "checkpoint", "delete it to train from the start"
 )
 # what reading numbers, lists and tensors out of a wrong structure ends in
-STRUCTURE_ERRORS = (AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+STRUCTURE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError)
+STRUCTURE_ERRORS += (RuntimeError, TypeError, ValueError)
 FILE_NAME = "checkpoint.safetensors"
 
 

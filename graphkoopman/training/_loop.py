@@ -183,9 +183,18 @@ class Trainer:
         }
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
-        self.lobe.load_state_dict(state["lobe"])
-        self.position = Position(**state["position"])
+        settings = self.settings
+        self.position = now = Position(**state["position"])
+        places = (
+            (now.stage, len(settings.objectives)),
+            (now.epoch, settings.max_epochs),
+            (now.step, settings.steps_per_epoch),
+        )
+        if not all(n in range(most + 1) for n, most in places):
+            raise ValueError(f"stage {now.stage}, epoch {now.epoch} and step {now.step}")
         self.result = TrainingResult(**state["result"])
+        self.lobe.load_state_dict(self.result.weights)
+        self.lobe.load_state_dict(state["lobe"])
         self.optimizer = self._new_optimizer()
         optimizer = self.optimizer.state_dict()
         optimizer["state"] = {int(i): values for i, values in state["optimizer"].items()}

@@ -1,10 +1,12 @@
 """What the fuzzers call: a strategy and a function for each public entry point."""
 
+import atexit
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -51,19 +53,26 @@ def walk(n_frames: int = 30, n_atoms: int = 12, seed: int = 0) -> Trajectory:
 def samples() -> Path:
     """A folder with a file of every kind, and the topology that belongs to them."""
     folder = Path(tempfile.mkdtemp(prefix="graphkoopman-fuzz-"))
-    run = walk()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _write_trajectories(folder, walk())
+        small_graphs().save(folder / "run.graphs")
+        GDyNetEstimator(2, checkpoint_dir=folder, **SMALL).fit(small_graphs())
+    return folder
+
+
+def _write_trajectories(folder: Path, run: Trajectory) -> None:
     traj = run.to_mdtraj()
     traj[0].save(str(folder / "top.pdb"))
     for suffix in MDTRAJ:
         traj.save(str(folder / f"run.{suffix}"))
+    (folder / "run.dump").write_bytes((folder / "run.lammpstrj").read_bytes())
     frames = [
         ase.Atoms(run.species, positions, cell=run.cell, pbc=True) for positions in run.positions
     ]
-    for name, format_name in (("XDATCAR", "vasp-xdatcar"), ("run.extxyz", "extxyz")):
-        ase.io.write(folder / name, frames, format=format_name)
-    (folder / "run.XDATCAR").write_bytes((folder / "XDATCAR").read_bytes())
-    traj.save(str(folder / "dump.lammpstrj"))
-    (folder / "run.dump").write_bytes((folder / "dump.lammpstrj").read_bytes())
+    for suffix, name in (("XDATCAR", "vasp-xdatcar"), ("extxyz", "extxyz")):
+        ase.io.write(folder / f"run.{suffix}", frames, format=name)
     np.savez(
         folder / "run.npz",
         traj_coords=run.positions.astype(np.float32),
@@ -72,12 +81,6 @@ def samples() -> Path:
         target_index=np.arange(4),
         time_ps=np.arange(30) * 0.5,
     )
-    graphs = small_graphs()
-    graphs.save(folder / "run.graphs")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        GDyNetEstimator(2, checkpoint_dir=folder, **SMALL).fit(graphs)
-    return folder
 
 
 @cache
@@ -216,9 +219,11 @@ TRAJECTORY_FILES = tuple(f"run.{suffix}" for suffix in (*MDTRAJ, *ASE, "npz"))
 
 
 def mutations_of(name: str) -> Any:
-    """Arguments of `load` for mutations of a sample file."""
-    content = (samples() / name).read_bytes()
-    return st.tuples(st.just(name), operations.map(partial(mutated, content)))
+    """Arguments of `load` for mutations of a sample file, which is written when first used."""
+    return st.tuples(
+        st.just(name),
+        operations.map(lambda changes: mutated((samples() / name).read_bytes(), changes)),
+    )
 
 
 def targets() -> dict[str, tuple[Any, Callable[..., None]]]:

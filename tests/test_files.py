@@ -220,10 +220,11 @@ def test_names_of_arrays_are_no_paths(file, tmp_path, name):
 
 HOSTILE_SETTINGS = [
     ({"checkpoint_dir": "/etc"}, "names a folder to write to"),
-    ({"n_features": 10**9}, "does not fit the settings"),
-    ({"n_states": 10**9}, "does not fit the settings"),
-    ({"n_conv": 10**9}, "n_conv is 1000000000"),
-    ({"r_max": 1e300}, "inconsistent"),
+    ({"n_features": 10_000}, "does not fit the settings"),
+    ({"n_features": 10**9}, "n_features must be at most 10000"),
+    ({"n_states": 10}, "does not fit the settings"),
+    ({"n_conv": 90}, "n_conv is 90 for"),
+    ({"r_max": 1e300}, "r_max must be at most 1000"),
     ({"n_hidden": -1}, "n_hidden must be an integer"),
     ({"unknown": 1}, "unexpected keyword"),
     ({"device": ["cpu"]}, "device"),

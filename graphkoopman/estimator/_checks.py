@@ -27,6 +27,8 @@ AT_LEAST = {
 CLIPPED_MASS_LIMIT = 0.01
 NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("r_max", "learning_rate", "epsilon")
+# far beyond use; more is a slip, and would ask for all memory
+AT_MOST = {"n_states": 1000, "n_conv": 100, "n_features": 10_000, "n_hidden": 10_000, "r_max": 1e3}
 MAX_SEED = 2**32 - 1
 CHOICES = {"normalization": (None, "layer", "batch"), "aggregation": ("sum", "mean")}
 
@@ -42,6 +44,9 @@ def check_settings(settings: dict[str, Any]) -> None:
     for name in NOT_NEGATIVE:
         if not _is_real(settings[name]) or not 0 <= settings[name] < np.inf:
             raise ValueError(f"{name} must be a number >= 0, got {settings[name]!r}")
+    for name, most in AT_MOST.items():
+        if settings[name] > most:
+            raise ValueError(f"{name} must be at most {most:g}, got {settings[name]!r}")
     for name, choices in CHOICES.items():
         value = settings[name]
         if not isinstance(value, str | None) or value not in choices:

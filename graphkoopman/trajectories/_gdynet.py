@@ -13,6 +13,7 @@ from graphkoopman.trajectories._times import timestep_from_times
 from graphkoopman.trajectories._trajectory import Trajectory
 
 KEYS = ("traj_coords", "lattices", "atom_types", "target_index")
+NPZ_ERRORS = (ValueError, OSError, EOFError, TypeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def load_gdynet_npz(path: str | os.PathLike[str], timestep: float | None = None) -> Trajectory:
@@ -44,7 +45,7 @@ def load_gdynet_npz(path: str | os.PathLike[str], timestep: float | None = None)
         # pickled objects run code when loaded, and no array here needs them
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in (*KEYS, "time_ps") if name in archive}
-    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except NPZ_ERRORS as error:
         raise ValueError(
             f"path must be a readable .npz of plain arrays, got {path}: damaged or foreign "
             f"({error})"

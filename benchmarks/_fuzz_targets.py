@@ -110,6 +110,9 @@ def featurize(arguments: dict[str, Any], n_frames: int, n_atoms: int, cell: Any)
 def estimate(arguments: dict[str, Any]) -> None:
     """A fit of two steps with some settings replaced."""
     settings = {"n_states": 2} | SMALL | arguments
+    for name in ("max_epochs", "steps_per_epoch", "n_init"):
+        if isinstance(settings.get(name), int):
+            settings[name] = min(settings[name], 3)  # more is allowed, and takes long
     with tempfile.TemporaryDirectory() as folder:
         if isinstance(settings.get("checkpoint_dir"), str):
             settings["checkpoint_dir"] = folder

@@ -54,7 +54,7 @@ def execute_block(
         last.write_text(repr(arguments))
         result = run_one(function, arguments)
         if is_failure(result):
-            failures[_signature(result)] = f"{result}\narguments: {arguments!r}"[-4000:]
+            failures[_signature(result)] = f"{result}\narguments: {repr(arguments)[:4000]}"
         counts["failure" if is_failure(result) else result] += 1
 
     execute()
@@ -123,8 +123,8 @@ def fuzz(seconds: float, first: int) -> tuple[dict[str, Counter], dict[str, str]
         worker, number, name = Worker(first, last), first, "start"
         while (left := end - time.monotonic()) > 0:
             line = worker.next_line(min(HANG_SECONDS, left))
-            if line is None and time.monotonic() < end:
-                code = worker.process.poll()
+            code = worker.process.poll()
+            if line is None and (code is not None or left > HANG_SECONDS):
                 what = "no end" if code is None else f"crash, exit code {code}"
                 arguments = last.read_text()[:4000] if last.exists() else ""
                 failures[f"{name}: {what}"] = arguments

@@ -117,7 +117,7 @@ TRAJECTORIES = {
     ),
     "unknown element": (
         {"species": np.tile([3, 16, 0], 8)},
-        r"species must be atomic numbers from 1 to 118, got 0 for atom 2; drop virtual sites",
+        r"species must be atomic numbers from 1 to 116, got 0 for atom 2; drop virtual sites",
     ),
     "symbols": (
         {"species": ["Li", "S", "S"] * 8},

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, segments
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
+from graphkoopman.estimator import _checks
 
 LAG = 5
 
@@ -275,6 +276,17 @@ def test_bad_input(hopping, fitted):
 def test_neighbours_beyond_the_basis_are_said_so(graphs):
     with pytest.raises(ValueError, match=r"same neighbourhood in every frame.*r_max"):
         small_estimator(r_max=0.2).fit(graphs)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_diverged_steps_are_taken_back(graphs, monkeypatch):
+    """Of a step that leaves the finite numbers nothing stays."""
+    monkeypatch.setattr("graphkoopman.training._loop.MAX_GRADIENT_NORM", np.inf)
+    monkeypatch.setitem(_checks.AT_MOST, "learning_rate", np.inf)
+    estimator = small_estimator(learning_rate=1e18, max_epochs=2, patience=2).fit(graphs)
+    assert sum(row["n_rollbacks"] for row in estimator.history_) > 0
+    assert np.isfinite(estimator.validation_score_)
+    assert np.isfinite(estimator.transform(graphs)[0]).all()
 
 
 def test_too_many_states_are_said_so(graphs):

@@ -29,39 +29,19 @@ NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("r_max", "learning_rate", "epsilon")
 # far beyond use; more is a slip, and would ask for all memory
 AT_MOST = {"n_states": 1000, "n_conv": 100, "n_features": 10_000, "n_hidden": 10_000, "r_max": 1e3}
+AT_MOST |= {"learning_rate": 1.0}
+LEAST_EPSILON = 1e-14  # a ridge below it is lost in the rounding of a covariance
 MAX_SEED = 2**32 - 1
 CHOICES = {"normalization": (None, "layer", "batch"), "aggregation": ("sum", "mean")}
 
 
 def check_settings(settings: dict[str, Any]) -> None:
     """Raise ValueError or TypeError for the first parameter of an estimator that cannot work."""
-    for name, least in AT_LEAST.items():
-        if not _is_integer(settings[name], least):
-            raise ValueError(f"{name} must be an integer >= {least}, got {settings[name]!r}")
-    for name in POSITIVE:
-        if not _is_real(settings[name]) or not 0 < settings[name] < np.inf:
-            raise ValueError(f"{name} must be a positive number, got {settings[name]!r}")
-    for name in NOT_NEGATIVE:
-        if not _is_real(settings[name]) or not 0 <= settings[name] < np.inf:
-            raise ValueError(f"{name} must be a number >= 0, got {settings[name]!r}")
-    for name, most in AT_MOST.items():
-        if settings[name] > most:
-            raise ValueError(f"{name} must be at most {most:g}, got {settings[name]!r}")
+    _check_numbers(settings)
     for name, choices in CHOICES.items():
         value = settings[name]
         if not isinstance(value, str | None) or value not in choices:
             raise ValueError(f"{name} must be one of {choices}, got {value!r}")
-    for name in ("batch_size", "chunk_size"):
-        value = settings[name]
-        if value is None or (name == "batch_size" and isinstance(value, str) and value == "auto"):
-            continue
-        if not _is_integer(value, 1):
-            raise ValueError(f"{name} must be None or a number of frames >= 1, got {value!r}")
-    fraction = settings["validation_fraction"]
-    if not _is_real(fraction) or not 0 < fraction < 1:
-        raise ValueError(
-            f"validation_fraction must be between 0 and 1 (both excluded), got {fraction!r}"
-        )
     for name in ("reversible", "verbose"):
         if not isinstance(settings[name], bool | np.bool_):
             raise TypeError(f"{name} must be True or False, got {settings[name]!r}")
@@ -76,6 +56,37 @@ def check_settings(settings: dict[str, Any]) -> None:
         )
     check_objectives(settings["objective"])
     check_device(settings["device"])
+
+
+def _check_numbers(settings: dict[str, Any]) -> None:
+    for name, least in AT_LEAST.items():
+        if not _is_integer(settings[name], least):
+            raise ValueError(f"{name} must be an integer >= {least}, got {settings[name]!r}")
+    for name in POSITIVE:
+        if not _is_real(settings[name]) or not 0 < settings[name] < np.inf:
+            raise ValueError(f"{name} must be a positive number, got {settings[name]!r}")
+    for name in NOT_NEGATIVE:
+        if not _is_real(settings[name]) or not 0 <= settings[name] < np.inf:
+            raise ValueError(f"{name} must be a number >= 0, got {settings[name]!r}")
+    if not LEAST_EPSILON <= settings["epsilon"] <= 1:
+        raise ValueError(
+            f"epsilon must be from {LEAST_EPSILON:g} (below, rounding rules) to 1, got "
+            f"{settings['epsilon']!r}"
+        )
+    for name, most in AT_MOST.items():
+        if settings[name] > most:
+            raise ValueError(f"{name} must be at most {most:g}, got {settings[name]!r}")
+    for name in ("batch_size", "chunk_size"):
+        value = settings[name]
+        if value is None or (name == "batch_size" and isinstance(value, str) and value == "auto"):
+            continue
+        if not _is_integer(value, 1):
+            raise ValueError(f"{name} must be None or a number of frames >= 1, got {value!r}")
+    fraction = settings["validation_fraction"]
+    if not _is_real(fraction) or not 0 < fraction < 1:
+        raise ValueError(
+            f"validation_fraction must be between 0 and 1 (both excluded), got {fraction!r}"
+        )
 
 
 def _is_integer(value: Any, least: int) -> bool:
@@ -95,13 +106,15 @@ def _is_seed(value: Any) -> bool:
 
 def check_device(device: str) -> None:
     """Raise ValueError unless torch has the device."""
-    if isinstance(device, str) and device == "auto":
+    if not isinstance(device, str):
+        raise TypeError(f"device must be a string such as 'auto', 'cpu' or 'cuda', got {device!r}")
+    if device == "auto":
         return
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
     # torch raises AssertionError where it was built without CUDA
-    except (RuntimeError, TypeError, AssertionError, ImportError) as error:
+    except (RuntimeError, AssertionError, ImportError) as error:
         reason = (str(error).splitlines() or ["unknown"])[0][:100]
         raise ValueError(
             f"device must be 'auto' or a device of this machine such as 'cpu' or 'cuda', got "

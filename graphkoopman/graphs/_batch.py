@@ -115,8 +115,8 @@ def collate(
     )
     if not sound:
         raise ValueError(
-            "graphs must point to atoms that they hold, got an index out of range in one of the "
-            "frames: damaged in the file; featurize again"
+            "graphs must hold the atoms they point to, at finite distances, got an index or a "
+            "distance out of range in one of the frames: the file is damaged, featurize again"
         )
     return GraphBatch(
         species=torch.from_numpy(species),
@@ -189,7 +189,7 @@ def _fill(
 ):
     """Copy frames into hop order; ``place`` maps a frame's stored atoms to the batch.
 
-    Returns whether all indices are in range: mapped files are not read before they get here.
+    Returns whether all indices and distances are in range: mapped files come here unread.
     """
     sound = True
     n_frames, n_hops = counts.shape
@@ -211,11 +211,12 @@ def _fill(
             begin = place[a] * k if k > 0 else row_offsets[place[a]]
             degree = k if k > 0 else row_offsets[place[a] + 1] - begin
             for j in range(degree):
-                neighbor = neighbors[edge]
-                if neighbor < low:
+                neighbor, distance = neighbors[edge], distances[edge]
+                # false for NaN
+                if neighbor < low and 0.0 <= distance < np.inf:
                     out_neighbors[begin + j] = place[neighbor]
                 else:
                     sound = False
-                out_distances[begin + j] = distances[edge]
+                out_distances[begin + j] = distance
                 edge += 1
     return sound

@@ -234,13 +234,13 @@ class Trainer:
         """One update; None where the network has collapsed or diverged and nothing was done."""
         self.lobe.train()
         self.optimizer.zero_grad()
-        score = backward_score(
-            self.lobe,
-            self.data,
-            self.batch(self.rng),
-            method=method,
-            epsilon=self.settings.epsilon,
-        )
+        batch = self.batch(self.rng)
+        try:
+            score = backward_score(
+                self.lobe, self.data, batch, method=method, epsilon=self.settings.epsilon
+            )
+        except torch.linalg.LinAlgError:  # outputs that are not finite
+            return None
         norm = torch.nn.utils.clip_grad_norm_(self.lobe.parameters(), MAX_GRADIENT_NORM)
         enough = 1.0 + COLLAPSED_SHARE * (self.result.score - 1.0)
         if not math.isfinite(score) or not torch.isfinite(norm) or score < enough:
@@ -273,10 +273,12 @@ class Trainer:
         return torch.optim.Adam(groups)
 
     def validate(self) -> tuple[float, float]:
-        """VAMP-2 on the held-out frames and the largest singular value there."""
+        """VAMP-2 on the held-out frames and the largest singular value there; NaN if diverged."""
         self.lobe.eval()
         features = evaluate(self.data, self.held_out, self.lobe)
         ends = features[self.held_out.start_rows], features[self.held_out.end_rows]
+        if not torch.isfinite(features).all():
+            return math.nan, math.nan
         slowest = singular_values(moments(*ends), self.settings.epsilon)[0]
         return vamp2_score(*ends, epsilon=self.settings.epsilon).item(), slowest.item()
 

@@ -289,6 +289,12 @@ def test_diverged_steps_are_taken_back(graphs, monkeypatch):
     assert np.isfinite(estimator.transform(graphs)[0]).all()
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_one_feature(graphs):
+    estimator = small_estimator(n_features=1, n_hidden=1, max_epochs=1).fit(graphs)
+    assert np.isfinite(estimator.transform(graphs)[0]).all()
+
+
 def test_too_many_states_are_said_so(graphs):
     with pytest.warns(ConvergenceWarning):
         small_estimator(n_states=4, max_epochs=3).fit(graphs)

@@ -4,12 +4,10 @@ The reference searches the neighbours of all atoms of a frame and walks outwards
 in plain Python; neighbours themselves have their own tests.
 """
 
-import json
 from dataclasses import fields
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from graphkoopman.graphs import GraphTrajectory, _build, build_graphs, collate, join_adjacent_graphs
 from graphkoopman.neighbors import k_nearest, within
@@ -216,42 +214,6 @@ def test_settings_of_numpy_types_are_saved(tmp_path):
     graphs = graphs_of(tiny(), n_neighbors=np.int64(6), n_hops=np.int64(2))
     graphs.save(tmp_path / "run.graphs")
     assert_same(GraphTrajectory.load(tmp_path / "run.graphs"), graphs)
-
-
-@pytest.mark.parametrize("mmap", [False, True])
-def test_files_that_are_not_ours(mmap, tmp_path):
-    graphs = graphs_of(tiny())
-    path = tmp_path / "run.graphs"
-    graphs.save(path)
-    written = path.read_bytes()
-    for damaged in (b"", b"some text, longer than a header", written[:90], written[:-1]):
-        path.write_bytes(damaged)
-        with pytest.raises(ValueError, match="not a readable graph file"):
-            GraphTrajectory.load(path, mmap=mmap)
-    save_file({"distances": graphs.distances}, path)
-    with pytest.raises(ValueError, match=r"not written by GraphTrajectory\.save"):
-        GraphTrajectory.load(path, mmap=mmap)
-    newer = {"format": "graphkoopman-graphs", "version": "99", "scalars": json.dumps({})}
-    save_file({"distances": graphs.distances}, path, metadata=newer)
-    with pytest.raises(ValueError, match=r"graph format 99.*upgrade"):
-        GraphTrajectory.load(path, mmap=mmap)
-    with pytest.raises(FileNotFoundError):
-        GraphTrajectory.load(tmp_path / "absent.graphs", mmap=mmap)
-
-
-def test_failed_save_keeps_the_older_file(tmp_path, monkeypatch):
-    path = tmp_path / "run.graphs"
-    graphs = graphs_of(tiny())
-    graphs.save(path)
-
-    def full_disk(arrays, partial, metadata):
-        partial.write_bytes(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr("graphkoopman.graphs._trajectory.save_file", full_disk)
-    with pytest.raises(OSError, match="no space left"):
-        graphs[:1].save(path)
-    assert_same(GraphTrajectory.load(path), graphs)
 
 
 def test_size_and_repr():

@@ -115,7 +115,7 @@ FLAT = replaced(CELL, 2, CELL[0] + CELL[1])
         ("cell", replaced(CELL, (0, 0), np.nan), ValueError, "cell must be finite"),
         ("cell", "cubic", TypeError, "cell must be real numbers"),
         ("species", [3, 0], ValueError, "got 0 for atom 1"),
-        ("species", [3, 119], ValueError, "got 119 for atom 1"),
+        ("species", [3, 117], ValueError, "got 117 for atom 1"),
         ("species", [3], ValueError, r"one atomic number per atom, shape \(2,\), got \(1,\)"),
         ("species", ["Li", "S"], TypeError, "integer atomic numbers"),
         ("timestep", 0.0, ValueError, "timestep must be > 0"),

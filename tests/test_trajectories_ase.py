@@ -56,6 +56,17 @@ def test_ase_without_periodicity_or_with_a_part_of_it(run, tmp_path):
             read_trajectory(path, timestep=1.0, chunk=chunk)
 
 
+@pytest.mark.parametrize("suffix", ["extxyz", "xyz.gz"])
+def test_xyz_with_more_atoms_than_lines(tmp_path, suffix):
+    """ASE would read a billion lines beyond the end of the file."""
+    path = tmp_path / f"run.{suffix}"
+    text = "2\n\nH 0 0 0\nH 0 0 1\n" + "1000000000\n\nH 0 0 0\n"
+    with (gzip.open if suffix.endswith("gz") else open)(path, "wt") as file:
+        file.write(text)
+    with pytest.raises(ValueError, match="damaged or truncated after frame 1"):
+        read_trajectory(path, timestep=1.0)
+
+
 def test_ase_frames_of_other_atoms(run, tmp_path):
     path = tmp_path / "run.extxyz"
     frames = frames_of(run)

@@ -1,5 +1,6 @@
 """What an estimator's parameters stand for: a device, a network, training settings."""
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,21 +35,26 @@ def graph_data(estimator: Any, graphs: Sequence[GraphTrajectory]) -> GraphData:
     )
 
 
+def plain_lobe(estimator: Any) -> GDyNetLobe:
+    """Network with an estimator's settings, its weights torch's own choice."""
+    return GDyNetLobe(
+        len(estimator.species_),
+        estimator.n_states,
+        n_conv=estimator.n_conv,
+        n_features=estimator.n_features,
+        n_hidden=estimator.n_hidden,
+        r_max=estimator.r_max,
+        normalization=estimator.normalization,
+        aggregation=estimator.aggregation,
+    )
+
+
 def new_lobe(estimator: Any, rng: np.random.RandomState) -> GDyNetLobe:
     """Network with an estimator's settings and random weights, on its device."""
     # torch initialises layers from its global generator: seed a fork of it, leave the original
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.randint(2**31 - 1))
-        lobe = GDyNetLobe(
-            len(estimator.species_),
-            estimator.n_states,
-            n_conv=estimator.n_conv,
-            n_features=estimator.n_features,
-            n_hidden=estimator.n_hidden,
-            r_max=estimator.r_max,
-            normalization=estimator.normalization,
-            aggregation=estimator.aggregation,
-        )
+        lobe = plain_lobe(estimator)
     return lobe.to(device_of(estimator.device))
 
 
@@ -71,3 +77,20 @@ def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> Trai
         batch_size=batch_size,
         epsilon=estimator.epsilon,
     )
+
+
+def plain_settings(estimator: Any) -> dict[str, Any]:
+    """Parameters as JSON holds them; what cannot or should not be stored becomes None.
+
+    A generator cannot; a folder to write to has no place in a file that others may open.
+    """
+    settings = estimator.get_params(deep=False)
+    seed = settings["random_state"]
+    settings["random_state"] = int(seed) if isinstance(seed, numbers.Integral) else None
+    settings["checkpoint_dir"] = None
+    if not isinstance(settings["objective"], str):
+        settings["objective"] = list(settings["objective"])
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in settings.items()
+    }

@@ -2,21 +2,23 @@
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
-from graphkoopman.estimator._build import graph_data, new_lobe, training_settings
+from graphkoopman.estimator._build import graph_data
 from graphkoopman.estimator._checks import (
     check_graphs,
     check_input,
     check_lagtime,
+    check_same_kind,
+    check_training_data,
     warn_of_doubts,
 )
+from graphkoopman.estimator._fit import train_network
 from graphkoopman.estimator._model_file import read_estimator, write_estimator
 from graphkoopman.graphs import join_adjacent_graphs
 from graphkoopman.koopman import (
@@ -25,15 +27,9 @@ from graphkoopman.koopman import (
     estimate_koopman,
     identify_states,
 )
-from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.training import (
-    Trainer,
-    TrainingResult,
-    all_frames,
-    evaluate,
-    sample_batch,
-)
-from graphkoopman.trajectories import block_split
+from graphkoopman.training import Interruption, all_frames, evaluate
+
+MODEL_FILE = "model.safetensors"
 
 
 class GDyNetEstimator(TransformerMixin, BaseEstimator):
@@ -82,6 +78,11 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         Ridge of the covariances relative to their mean variance.
     n_init : int
         Independent runs; the one with the best validation score is kept.
+    checkpoint_dir : path or None
+        Folder for the state of the training, from which `fit` continues by itself; a finished one
+        gives its result at once, one of other settings or data is refused. See Notes.
+    checkpoint_interval : float
+        Seconds between two saves of the state; 0 saves after every step.
     reversible : bool
         Estimate Koopman matrices under detailed balance.
     device : str
@@ -107,15 +108,18 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         One row per epoch of the run kept: scores, effective sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
         Number of epochs, and whether training stopped by itself.
-    species_ : ndarray
-        Node types that the network knows.
-    timestep_ : float
-        ps per frame.
+    species_, timestep_, n_neighbors_, cutoff_ : ndarray, float, int or None, float or None
+        Of the graphs in training.
 
     Notes
     -----
     On one machine and number of threads the same seed gives the same numbers. Another number of
     threads, or a GPU, changes the last bits, which training amplifies.
+
+    With a ``checkpoint_dir``, SIGINT and SIGTERM in the main thread end the training after the step
+    under way. The state is saved, the best network so far makes the fitted estimator, with a
+    warning, and is written to ``checkpoint_dir/model.safetensors``, as that of a finished fit is.
+    SIGINT (control-C) then ends; SIGTERM is raised again. A second signal acts at once.
 
     References
     ----------
@@ -153,6 +157,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         validation_fraction: float = 0.2,
         epsilon: float = 1e-8,
         n_init: int = 1,
+        checkpoint_dir: str | os.PathLike | None = None,
+        checkpoint_interval: float = 60.0,
         reversible: bool = False,
         device: str = "auto",
         random_state: Any = None,
@@ -176,6 +182,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.epsilon = epsilon
         self.n_init = n_init
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_interval = checkpoint_interval
         self.reversible = reversible
         self.device = device
         self.random_state = random_state
@@ -207,37 +215,27 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
             If epochs ran out while the score still rose, or the states overlap.
         """
         graphs = join_adjacent_graphs(check_input(self, X))
-        check_lagtime(graphs, self.lagtime)
-        rng = check_random_state(self.random_state)
-        blocks = block_split(
-            [len(item) for item in graphs],
-            self.validation_fraction,
-            lagtime=self.lagtime,
-            random_state=rng,
-        )
+        check_training_data(graphs, self.n_states, self.lagtime)
+        self.n_neighbors_, self.cutoff_ = graphs[0].n_neighbors, graphs[0].cutoff
         self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
         self.timestep_ = float(graphs[0].timestep)
-        data = graph_data(self, graphs)
-        settings = training_settings(self, graphs)
-        runs: list[tuple[GDyNetLobe, TrainingResult]] = []
-        n_epochs = self.n_init * len(settings.objectives) * self.max_epochs
-        with tqdm(total=n_epochs, unit="epoch", disable=not self.verbose) as progress:
-            for _ in range(self.n_init):
-                lobe = new_lobe(self, rng)
-                runs.append((lobe, Trainer(lobe, data, blocks, settings, rng).run(progress)))
-        self.lobe_, best = max(runs, key=lambda run: run[1].score)
-        self.validation_score_ = best.score
-        self.history_ = best.history
-        self.n_iter_ = len(best.history)
-        self.converged_ = best.converged
-        training = sample_batch(blocks[0], graphs, self.lagtime, settings.batch_size, None)
-        features = evaluate(data, training, self.lobe_).numpy()
-        self.state_map_ = identify_states(
-            features[training.start_rows], features[training.end_rows]
-        )
-        self.clipped_mass_ = self.state_map_.clipped_mass
-        warn_of_doubts(self)
-        self.model_ = self.koopman_model(graphs)
+        with Interruption(self.checkpoint_dir is not None) as interruption:
+            training = train_network(self, graphs, interruption)
+            interrupted = not training.finished
+            best = training.best
+            self.lobe_ = best.best_lobe()
+            self.validation_score_ = best.result.score
+            self.history_ = best.result.history
+            self.n_iter_ = len(self.history_)
+            self.converged_ = best.result.converged and not interrupted
+            batch = best.batch(None)
+            features = evaluate(best.data, batch, self.lobe_).numpy()
+            self.state_map_ = identify_states(features[batch.start_rows], features[batch.end_rows])
+            self.clipped_mass_ = self.state_map_.clipped_mass
+            warn_of_doubts(self, interrupted=interrupted)
+            self.model_ = self.koopman_model(graphs)
+            if self.checkpoint_dir is not None:
+                self.save(Path(self.checkpoint_dir) / MODEL_FILE)
         return self
 
     def transform(self, X: Any) -> list[np.ndarray]:
@@ -257,10 +255,12 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         NotFittedError
             Before `fit`.
         ValueError
-            If the graphs have too few hops, or node types unknown to the network.
+            If the graphs have too few hops, other neighbours than those in training, or node
+            types unknown to the network.
         """
         check_is_fitted(self)
         graphs = check_input(self, X)
+        check_same_kind(graphs, self)
         data = graph_data(self, graphs)
         probabilities = []
         for i, item in enumerate(graphs):
@@ -341,7 +341,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         list of KoopmanModel or of BootstrapKoopmanModel
         """
         graphs = join_adjacent_graphs(check_graphs(X))
-        check_lagtime(graphs, max(lagtimes))
+        for lagtime in lagtimes:
+            check_lagtime(graphs, lagtime)
         probabilities = self.transform(graphs)
         return [
             estimate_koopman(

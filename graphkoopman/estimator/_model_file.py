@@ -1,78 +1,28 @@
 """Files of fitted estimators: one safetensors file whose header is JSON, never a pickle."""
 
-import json
-import numbers
 import os
-from pathlib import Path
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from graphkoopman.estimator._build import new_lobe
+from graphkoopman.estimator._build import new_lobe, plain_lobe, plain_settings
+from graphkoopman.estimator._checks import check_device, check_settings
 from graphkoopman.koopman import KoopmanModel, Moments, StateMap
+from graphkoopman.storage import FileKind, read_arrays, write_arrays
 
-FORMAT = "graphkoopman-model"
-FORMAT_VERSION = 1
+MODEL = FileKind("graphkoopman-model", 1, "model file", "write it with GDyNetEstimator.save")
+FITTED = (
+    "n_neighbors_",
+    "cutoff_",
+    "timestep_",
+    "validation_score_",
+    "history_",
+    "n_iter_",
+    "converged_",
+)
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
-
-
-def write_model(path: str | os.PathLike, arrays: dict[str, np.ndarray], header: dict) -> None:
-    """Write arrays and a JSON header, whole or not at all.
-
-    Parameters
-    ----------
-    path : path
-    arrays : dict of str to ndarray
-    header : dict
-        Anything JSON holds.
-    """
-    path = Path(path)
-    metadata = {"format": FORMAT, "version": str(FORMAT_VERSION), "header": json.dumps(header)}
-    partial = path.with_name(path.name + ".partial")
-    save_file(
-        {name: np.ascontiguousarray(a) for name, a in arrays.items()}, partial, metadata=metadata
-    )
-    os.replace(partial, path)
-
-
-def read_model(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Read what `write_model` wrote.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    arrays : dict of str to ndarray
-    header : dict
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If the file is not a model, damaged, or of a newer version.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no model file at {path}; write one with GDyNetEstimator.save")
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is not a readable model file ({error}); save it again") from error
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} was not written by GDyNetEstimator.save; save a fitted estimator")
-    if int(metadata["version"]) > FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has model format {metadata['version']}, this version reads up to "
-            f"{FORMAT_VERSION}; upgrade graphkoopman"
-        )
-    return arrays, json.loads(metadata["header"])
 
 
 def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
@@ -90,65 +40,107 @@ def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
     }
     arrays |= {f"moments.{name}": getattr(moments, name) for name in MOMENT_ARRAYS}
     header = {
-        "settings": _plain_settings(estimator),
+        "settings": plain_settings(estimator),
         "species": estimator.species_.tolist(),
         "states": {"clipped_mass": states.clipped_mass, "n_distinct": states.n_distinct},
         "moments": {"n_pairs": int(moments.n_pairs), "lagtime": int(moments.lagtime)},
-        "fitted": {
-            name: getattr(estimator, name)
-            for name in ("timestep_", "validation_score_", "history_", "n_iter_", "converged_")
-        },
+        "fitted": {name: getattr(estimator, name) for name in FITTED},
     }
-    write_model(path, arrays, header)
+    write_arrays(path, MODEL, arrays, header)
 
 
 def read_estimator(path: str | os.PathLike, cls: type) -> Any:
-    """Rebuild a fitted `GDyNetEstimator` from its file."""
-    arrays, header = read_model(path)
+    """Rebuild a fitted `GDyNetEstimator` from its file.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If there is no such file, or it is not one of ours, damaged, or of a newer version.
+    """
+    arrays, header = read_arrays(path, MODEL)
     try:
-        estimator = cls(**header["settings"])
-        estimator.species_ = np.array(header["species"])
-        for name, value in header["fitted"].items():
-            setattr(estimator, name, value)
-        states = header["states"]
-        estimator.state_map_ = StateMap(
-            weight=arrays["states.weight"],
-            bias=arrays["states.bias"],
-            populations=arrays["states.populations"],
-            **states,
-        )
-        estimator.clipped_mass_ = states["clipped_mass"]
-        sums: dict[str, Any] = {name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}
-        moments = Moments(**sums, **header["moments"])
-        estimator.model_ = KoopmanModel(
-            arrays["model.koopman_matrix"],
-            lagtime=moments.lagtime,
-            timestep=estimator.timestep_,
-            moments=moments,
-        )
-        estimator.lobe_ = new_lobe(estimator, np.random.RandomState(0))
-        weights = {
-            name.removeprefix("lobe."): torch.from_numpy(value)
-            for name, value in arrays.items()
-            if name.startswith("lobe.")
-        }
-        estimator.lobe_.load_state_dict(weights)
-    except (KeyError, TypeError, RuntimeError) as error:
+        return _rebuild(cls, arrays, header)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         raise ValueError(
-            f"{path} is incomplete or inconsistent ({error}); save it again"
-        ) from error
+            f"{path} is an incomplete or inconsistent {MODEL.noun} ({e}); {MODEL.remedy}"
+        ) from e
+
+
+def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Any:
+    settings = header["settings"]
+    if settings.get("checkpoint_dir") is not None:
+        raise ValueError(f"it names a folder to write to, {settings['checkpoint_dir']!r}")
+    estimator = cls(**settings)
+    _check_device(estimator)
+    check_settings(estimator.get_params(deep=False))
+    for name in FITTED:
+        setattr(estimator, name, header["fitted"][name])
+    estimator.timestep_ = float(estimator.timestep_)
+    estimator.species_ = np.array(header["species"])
+    if not 0 < estimator.timestep_ < np.inf or estimator.species_.dtype.kind not in "biuU":
+        raise ValueError(f"timestep {estimator.timestep_!r}, species {header['species']!r}")
+    for name, array in arrays.items():
+        if not np.all(np.isfinite(array)):
+            raise ValueError(f"{name} is not finite")
+    _check_sizes(estimator, arrays)
+    estimator.state_map_ = StateMap(
+        weight=arrays["states.weight"],
+        bias=arrays["states.bias"],
+        populations=arrays["states.populations"],
+        clipped_mass=float(header["states"]["clipped_mass"]),
+        n_distinct=int(header["states"]["n_distinct"]),
+    )
+    estimator.clipped_mass_ = estimator.state_map_.clipped_mass
+    sums: dict[str, Any] = {name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}
+    counts = header["moments"]
+    moments = Moments(**sums, n_pairs=int(counts["n_pairs"]), lagtime=int(counts["lagtime"]))
+    estimator.model_ = KoopmanModel(
+        arrays["model.koopman_matrix"],
+        lagtime=moments.lagtime,
+        timestep=estimator.timestep_,
+        moments=moments,
+    )
+    estimator.lobe_ = new_lobe(estimator, np.random.RandomState(0))
+    estimator.lobe_.load_state_dict(_weights(arrays))
     estimator.lobe_.eval()
     return estimator
 
 
-def _plain_settings(estimator: Any) -> dict[str, Any]:
-    """Parameters as JSON holds them; a generator cannot be stored and becomes None."""
-    settings = estimator.get_params(deep=False)
-    seed = settings["random_state"]
-    settings["random_state"] = int(seed) if isinstance(seed, numbers.Integral) else None
-    if not isinstance(settings["objective"], str):
-        settings["objective"] = list(settings["objective"])
+def _check_device(estimator: Any) -> None:
+    """A model trained on a GPU is of use on a machine without one."""
+    try:
+        check_device(estimator.device)
+    except ValueError as error:
+        warnings.warn(f"{error}; loaded with device='auto'", RuntimeWarning, stacklevel=5)
+        estimator.device = "auto"
+
+
+def _weights(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     return {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in settings.items()
+        name.removeprefix("lobe."): torch.from_numpy(array)
+        for name, array in arrays.items()
+        if name.startswith("lobe.")
     }
+
+
+def _check_sizes(estimator: Any, arrays: dict[str, np.ndarray]) -> None:
+    """Raise ValueError unless the arrays are those of the settings.
+
+    Before anything is built from the settings: a wrong number among them must not take the memory
+    of the machine. The file's arrays bound the size of the network.
+    """
+    if estimator.n_conv > len(arrays):
+        raise ValueError(f"n_conv is {estimator.n_conv} for {len(arrays)} arrays")
+    with torch.device("meta"):
+        expected = {
+            f"lobe.{name}": tuple(tensor.shape)
+            for name, tensor in plain_lobe(estimator).state_dict().items()
+        }
+    n = estimator.n_states
+    expected |= {"states.weight": (n, n), "states.bias": (n,), "states.populations": (n,)}
+    expected |= {"model.koopman_matrix": (n, n), "moments.mean": (n,)}
+    expected |= {f"moments.{name}": (n, n) for name in ("c00", "c0t", "ctt")}
+    found = {name: array.shape for name, array in arrays.items()}
+    wrong = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
+    if wrong:
+        raise ValueError(f"array {wrong[0]} does not fit the settings")

@@ -98,7 +98,7 @@ def collate(
     species = np.empty(hop_counts[n_conv], np.int64)
     neighbors = np.empty(n_edges, np.int64)
     distances = np.empty(n_edges, np.float32)
-    _fill(
+    sound = _fill(
         counts,
         before,
         np.ascontiguousarray(graphs.atom_offsets[frames]),
@@ -113,6 +113,11 @@ def collate(
         neighbors,
         distances,
     )
+    if not sound:
+        raise ValueError(
+            "graphs must hold the atoms they point to, at finite distances, got an index or a "
+            "distance out of range in one of the frames: the file is damaged, featurize again"
+        )
     return GraphBatch(
         species=torch.from_numpy(species),
         neighbors=torch.from_numpy(neighbors),
@@ -182,7 +187,11 @@ def _fill(
     out_neighbors,
     out_distances,
 ):
-    """Copy frames into hop order; ``place`` maps a frame's stored atoms to the batch."""
+    """Copy frames into hop order; ``place`` maps a frame's stored atoms to the batch.
+
+    Returns whether all indices and distances are in range: mapped files come here unread.
+    """
+    sound = True
     n_frames, n_hops = counts.shape
     place = np.empty(counts[:, n_hops - 1].max(), np.int64)
     for f in range(n_frames):
@@ -190,13 +199,24 @@ def _fill(
         for hop in range(n_hops):
             for a in range(low, counts[f, hop]):
                 place[a] = before[f, hop] + a - low
-                out_species[place[a]] = species_index[atoms[atom_starts[f] + a]]
+                atom = atoms[atom_starts[f] + a]
+                if atom < len(species_index):
+                    out_species[place[a]] = species_index[atom]
+                else:
+                    out_species[place[a]] = 0
+                    sound = False
             low = counts[f, hop]
         edge = edge_starts[f]
         for a in range(counts[f, n_hops - 2]):
             begin = place[a] * k if k > 0 else row_offsets[place[a]]
             degree = k if k > 0 else row_offsets[place[a] + 1] - begin
             for j in range(degree):
-                out_neighbors[begin + j] = place[neighbors[edge]]
-                out_distances[begin + j] = distances[edge]
+                neighbor, distance = neighbors[edge], distances[edge]
+                # false for NaN
+                if neighbor < low and 0.0 <= distance < np.inf:
+                    out_neighbors[begin + j] = place[neighbor]
+                else:
+                    sound = False
+                out_distances[begin + j] = distance
                 edge += 1
+    return sound

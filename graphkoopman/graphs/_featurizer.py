@@ -1,6 +1,5 @@
 """`GraphFeaturizer`: trajectories to neighbour graphs, as a scikit-learn transformer."""
 
-import hashlib
 import numbers
 import os
 from pathlib import Path
@@ -11,7 +10,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.graphs._build import build_graphs
 from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.storage import digest
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
+
+# far beyond use; more is a slip, and would ask for all memory
+LARGEST = {"n_neighbors": 10_000, "n_hops": 100}
+MAX_THREADS = 1024
 
 
 class GraphFeaturizer(TransformerMixin, BaseEstimator):
@@ -136,12 +140,25 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
                 "give exactly one of n_neighbors and cutoff, got "
                 f"n_neighbors={self.n_neighbors} and cutoff={self.cutoff}; set the other to None"
             )
-        for name in ("n_neighbors", "n_hops"):
+        for name, most in LARGEST.items():
             value = getattr(self, name)
             if name == "n_neighbors" and value is None:
                 continue
-            if not isinstance(value, numbers.Integral) or value < 1:
+            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+            if not whole or int(value) < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
+            if int(value) > most:
+                raise ValueError(f"{name} must be an integer <= {most}, got {value!r}")
+        threads = self.n_jobs
+        if threads is not None and (
+            isinstance(threads, bool)
+            or not isinstance(threads, numbers.Integral)
+            or not 0 < abs(int(threads)) <= MAX_THREADS
+        ):
+            raise ValueError(
+                f"n_jobs must be None, a number of threads up to {MAX_THREADS} or -1 for all "
+                f"processors, got {threads!r}"
+            )
         if self.cutoff is not None and not (
             isinstance(self.cutoff, numbers.Real) and 0 < self.cutoff < np.inf
         ):
@@ -192,17 +209,8 @@ def _fingerprint(
     trajectory: Trajectory, targets: Targets, labels: np.ndarray, settings: tuple
 ) -> str:
     """Name of a cache file: a hash of everything that the graphs depend on."""
-    digest = hashlib.blake2b(digest_size=16)
     header = (settings, trajectory.timestep, trajectory.parent, trajectory.start)
-    digest.update(repr(header).encode())
     arrays = [trajectory.positions, targets.atoms, targets.offsets, labels]
     if trajectory.cell is not None:
         arrays.append(trajectory.cell)
-    for array in arrays:
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(
-            np.ascontiguousarray(array).data.cast("B")
-            if array.dtype.kind != "U"
-            else (array.tobytes())
-        )
-    return digest.hexdigest()
+    return digest(repr(header), arrays)

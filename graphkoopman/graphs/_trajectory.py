@@ -1,34 +1,13 @@
 """`GraphTrajectory`: the receptive fields of all frames of one trajectory, flat and sliceable."""
 
-import json
 import os
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
+from graphkoopman.graphs._file import KINDS, SCALARS, read_graphs, write_graphs
+from graphkoopman.storage import digest
 from graphkoopman.trajectories import adjacent_runs
-
-FORMAT = "graphkoopman-graphs"
-FORMAT_VERSION = 1
-ARRAYS = (
-    "hop_counts",
-    "atom_offsets",
-    "edge_offsets",
-    "atoms",
-    "neighbors",
-    "distances",
-    "degrees",
-    "species",
-    "target_offsets",
-)
-# safetensors' names of the types that our arrays, labels among them, can have
-DTYPES = {"BOOL": "?", "F32": "<f4"}
-DTYPES |= {f"{kind.upper()}{8 * n}": f"<{kind}{n}" for kind in "iu" for n in (1, 2, 4, 8)}
-SCALARS = ("n_neighbors", "cutoff", "timestep", "parent", "start")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,18 +136,12 @@ class GraphTrajectory:
         path : path
             Written beside itself first and then renamed, so an older file survives a failure.
         """
-        path = Path(path)
-        header = {name: getattr(self, name) for name in SCALARS}
-        metadata = {"format": FORMAT, "version": str(FORMAT_VERSION), "scalars": json.dumps(header)}
-        arrays = {name: np.ascontiguousarray(array) for name, array in self._arrays().items()}
-        if arrays["species"].dtype.kind == "U":
-            metadata["species_labels"] = json.dumps(arrays.pop("species").tolist())
-        partial = path.with_name(path.name + ".partial")
-        save_file(arrays, partial, metadata=metadata)
-        os.replace(partial, path)
+        write_graphs(path, self._arrays(), {name: getattr(self, name) for name in SCALARS})
 
     @classmethod
-    def load(cls, path: str | os.PathLike, mmap: bool = False) -> "GraphTrajectory":
+    def load(
+        cls, path: str | os.PathLike, mmap: bool = False, verify: bool | None = None
+    ) -> "GraphTrajectory":
         """Read a file written by `save`.
 
         Parameters
@@ -176,6 +149,9 @@ class GraphTrajectory:
         path : path
         mmap : bool
             Map the arrays instead of reading them, so that only the frames used enter memory.
+        verify : bool or None
+            Compare all arrays with their checksums. None does so unless the file is mapped, since
+            that reads it all; its header and size are checked in any case.
 
         Returns
         -------
@@ -183,62 +159,27 @@ class GraphTrajectory:
 
         Raises
         ------
-        ValueError
-            If the file is not one of ours, damaged, or of a newer version.
+        FileNotFoundError, ValueError
+            If there is no such file, or it is not one of ours, damaged, or of a newer version.
         """
-        try:
-            with safe_open(path, framework="numpy") as file:
-                metadata = file.metadata() or {}
-                names = [name for name in file.keys() if name in ARRAYS]  # noqa: SIM118
-                _check_header(path, metadata)
-                arrays: dict[str, Any] = {}
-                if not mmap:
-                    arrays = {name: file.get_tensor(name) for name in names}
-        except (OSError, FileNotFoundError):
-            raise
-        except Exception as error:
-            if isinstance(error, ValueError):
-                raise
-            raise ValueError(
-                f"{path} is not a readable graph file ({error}); write it again"
-            ) from (error)
-        if mmap:
-            arrays = _map_arrays(Path(path), names)
-        if "species_labels" in metadata:
-            arrays["species"] = np.array(json.loads(metadata["species_labels"]))
-        return cls(**{"degrees": None, **arrays, **json.loads(metadata["scalars"])})
+        verify = not mmap if verify is None else verify
+        return cls(**read_graphs(path, mmap=mmap, verify=verify))
+
+    def digest(self) -> str:
+        """Hash of frames and settings; which part of which run they are does not enter.
+
+        Returns
+        -------
+        str
+            32 hexadecimal digits.
+        """
+        arrays = self._arrays()
+        scalars = (sorted(arrays), self.n_neighbors, self.cutoff, self.timestep)
+        return digest(repr(scalars), [arrays[name] for name in sorted(arrays)])
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name in ARRAYS}
+        values = {name: getattr(self, name) for name in KINDS}
         return {name: value for name, value in values.items() if value is not None}
-
-
-def _check_header(path: str | os.PathLike, metadata: dict[str, str]) -> None:
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"{path} was not written by GraphTrajectory.save; featurize again")
-    if int(metadata["version"]) > FORMAT_VERSION:
-        raise ValueError(
-            f"{path} has graph format {metadata['version']}, this version reads up to "
-            f"{FORMAT_VERSION}; upgrade graphkoopman or featurize again"
-        )
-
-
-def _map_arrays(path: Path, names: list[str]) -> dict[str, np.ndarray]:
-    """Memory maps of the tensors of a safetensors file: 8 bytes of length, JSON header, data."""
-    with path.open("rb") as file:
-        n_header = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(n_header))
-    arrays = {}
-    for name in names:
-        entry = header[name]
-        begin, end = entry["data_offsets"]
-        dtype = np.dtype(DTYPES[entry["dtype"]])
-        shape = tuple(entry["shape"])
-        if begin == end:
-            arrays[name] = np.empty(shape, dtype)
-            continue
-        arrays[name] = np.memmap(path, dtype, "r", offset=8 + n_header + begin, shape=shape)
-    return arrays
 
 
 def join_adjacent_graphs(pieces: list[GraphTrajectory]) -> list[GraphTrajectory]:

@@ -1,15 +1,24 @@
-"""Training of the network: statistics batches, chunked gradients, early stopping.
+"""Training of the network: statistics batches, chunked gradients, early stopping, checkpoints.
 
 Public: :class:`GraphData`, :class:`TrainingSettings`, :class:`TrainingResult`, :class:`Trainer`,
-:func:`evaluate`, :func:`sample_batch`, :func:`all_frames`.
+:class:`Restarts`, :class:`Checkpoint`, :class:`Interruption`, :func:`train`, :func:`evaluate`,
+:func:`sample_batch`, :func:`all_frames`, :func:`generator_state`.
 """
 
 from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
+from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
 from graphkoopman.training._features import GraphData, backward_score, evaluate
+from graphkoopman.training._interruption import Interruption
 from graphkoopman.training._loop import Trainer, TrainingResult, TrainingSettings
+from graphkoopman.training._restarts import Restarts, generator_state
+from graphkoopman.training._train import train
 
 __all__ = [
+    "CHECKPOINT",
+    "Checkpoint",
     "GraphData",
+    "Interruption",
+    "Restarts",
     "StatisticsBatch",
     "Trainer",
     "TrainingResult",
@@ -17,5 +26,7 @@ __all__ = [
     "all_frames",
     "backward_score",
     "evaluate",
+    "generator_state",
     "sample_batch",
+    "train",
 ]

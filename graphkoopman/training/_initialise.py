@@ -76,7 +76,7 @@ def initialise_head(
 
 def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = z.mean(axis=0)
-    variances, axes = np.linalg.eigh(np.cov((z - mean).T))
+    variances, axes = np.linalg.eigh(np.atleast_2d(np.cov((z - mean).T)))
     kept = variances > RELATIVE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
     return axes[:, kept] / np.sqrt(variances[kept]), mean
 

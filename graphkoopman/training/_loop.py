@@ -2,13 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.objectives import EPSILON, moments, singular_values, vamp2_score
@@ -65,8 +65,37 @@ class TrainingResult:
     converged: bool = True
 
 
+@dataclass
+class Position:
+    """Where a run stands: what its next step depends on beside the network and the optimiser.
+
+    Attributes
+    ----------
+    learning_rate : float
+    stage, epoch, step : int
+        Counted from zero; ``step`` within the epoch, ``epoch`` within the stage.
+    stale : int
+        Epochs since the validation score last rose.
+    scores : list of float
+        Of the batches of the epoch under way.
+    n_rollbacks : int
+        In the epoch under way.
+    seconds : float
+        Spent on the epoch under way.
+    """
+
+    learning_rate: float
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    stale: int = 0
+    scores: list[float] = field(default_factory=list)
+    n_rollbacks: int = 0
+    seconds: float = 0.0
+
+
 class Trainer:
-    """State of one run: the network, its optimiser and the best weights so far.
+    """One run, step by step: the network, its optimiser, its position, the best weights so far.
 
     Parameters
     ----------
@@ -78,6 +107,9 @@ class Trainer:
     settings : TrainingSettings
     rng : RandomState
         Draws the frames of every batch.
+    state : dict or None
+        What `state_dict` returned: continue there. None starts from the network as it is, with
+        the head set by `initialise_head`.
     """
 
     def __init__(
@@ -87,117 +119,171 @@ class Trainer:
         blocks: tuple[Sequence[Block], Sequence[Block]],
         settings: TrainingSettings,
         rng: np.random.RandomState,
+        state: dict[str, Any] | None = None,
     ) -> None:
         self.lobe = lobe
         self.data = data
         self.training_blocks, validation_blocks = blocks
         self.settings = settings
         self.rng = rng
-        first = self._batch(None)
-        pooled = evaluate(data, first, lobe.embed)
-        initialise_head(lobe, pooled, first.start_rows, first.end_rows)
         self.held_out = sample_batch(
             validation_blocks, data.graphs, settings.lagtime, settings.batch_size, None
         )
+        self.position = Position(settings.learning_rate)
+        if state is not None:
+            self._load_state_dict(state)
+            return
+        first = self.batch(None)
+        pooled = evaluate(data, first, lobe.embed)
+        initialise_head(lobe, pooled, first.start_rows, first.end_rows)
         self.result = TrainingResult(_snapshot(lobe), self.validate()[0])
+        self._restart()
 
-    def run(self, progress: tqdm | None = None) -> TrainingResult:
-        """Train all stages and leave the network with the best weights."""
-        for stage, method in enumerate(self.settings.objectives):
-            for epoch, row in enumerate(self._stage(method)):
-                self.result.history.append(
-                    {"stage": stage, "epoch": epoch, "objective": method, **row}
-                )
-                if progress is not None:
-                    progress.update()
-                    progress.set_postfix_str(
-                        f"{method} {row['train_score']:.4f}, validation "
-                        f"{row['validation_score']:.4f}, best {self.result.score:.4f}"
-                    )
+    @property
+    def finished(self) -> bool:
+        """Whether all stages are done."""
+        return self.position.stage == len(self.settings.objectives)
+
+    def advance(self) -> None:
+        """One update of the network and, where it completes an epoch, a validation."""
+        begin = time.perf_counter()
+        now = self.position
+        score = self._step(self.settings.objectives[now.stage])
+        if score is None:
+            now.learning_rate *= LEARNING_RATE_FACTOR
+            now.n_rollbacks += 1
+            self._restart()
+        else:
+            now.scores.append(score)
+        now.step += 1
+        if now.step < self.settings.steps_per_epoch:
+            now.seconds += time.perf_counter() - begin
+        else:
+            self._end_epoch(begin)
+
+    def best_lobe(self) -> GDyNetLobe:
+        """The network with the best weights so far, ready for evaluation; ends the training."""
         self.lobe.load_state_dict(self.result.weights)
-        self.lobe.eval()
-        return self.result
+        return self.lobe.eval()
 
-    def _stage(self, method: str) -> Iterator[dict]:
-        """Epochs with one score until the validation score is stale or epochs run out."""
-        rate, stale = self.settings.learning_rate, 0
-        optimizer = self._restart(rate)
-        for _ in range(self.settings.max_epochs):
-            begin = time.perf_counter()
-            scores, n_rollbacks = [], 0
-            for _ in range(self.settings.steps_per_epoch):
-                score = self._step(optimizer, method)
-                if score is None:
-                    rate *= LEARNING_RATE_FACTOR
-                    optimizer = self._restart(rate)
-                    n_rollbacks += 1
-                else:
-                    scores.append(score)
-            validation, slowest = self.validate()
-            stale = 0 if validation > self.result.score + MIN_IMPROVEMENT else stale + 1
-            if validation > self.result.score:
-                self.result.score, self.result.weights = validation, _snapshot(self.lobe)
-            yield {
-                "train_score": float(np.mean(scores)) if scores else math.nan,
-                "validation_score": validation,
-                "effective_sample_size": self._effective_sample_size(slowest),
-                "learning_rate": rate,
-                "n_rollbacks": n_rollbacks,
-                "seconds": time.perf_counter() - begin,
-            }
-            if stale >= self.settings.patience:
-                return
-            if stale and stale % max(1, self.settings.patience // 2) == 0:
-                rate *= LEARNING_RATE_FACTOR
-                optimizer = self._restart(rate)
-        self.result.converged = False
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the steps to come depend on, beside the data and the generator.
 
-    def _step(self, optimizer: torch.optim.Optimizer, method: str) -> float | None:
+        Returns
+        -------
+        dict
+            Of numbers, strings, lists, dicts with string keys, and tensors.
+        """
+        optimizer = self.optimizer.state_dict()["state"]
+        return {
+            "lobe": _snapshot(self.lobe),
+            "optimizer": {str(i): dict(values) for i, values in optimizer.items()},
+            "position": asdict(self.position),
+            "result": vars(self.result).copy(),
+        }
+
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
+        settings = self.settings
+        self.position = now = Position(**state["position"])
+        places = (
+            (now.stage, len(settings.objectives)),
+            (now.epoch, settings.max_epochs),
+            (now.step, settings.steps_per_epoch),
+        )
+        if not all(n in range(most + 1) for n, most in places):
+            raise ValueError(f"stage {now.stage}, epoch {now.epoch} and step {now.step}")
+        self.result = TrainingResult(**state["result"])
+        self.lobe.load_state_dict(self.result.weights)
+        self.lobe.load_state_dict(state["lobe"])
+        self.optimizer = self._new_optimizer()
+        optimizer = self.optimizer.state_dict()
+        optimizer["state"] = {int(i): values for i, values in state["optimizer"].items()}
+        self.optimizer.load_state_dict(optimizer)
+
+    def _end_epoch(self, begin: float) -> None:
+        """Validate, keep the best weights, lower the rate or go on to the next stage."""
+        now, best, settings = self.position, self.result, self.settings
+        validation, slowest = self.validate()
+        now.stale = 0 if validation > best.score + MIN_IMPROVEMENT else now.stale + 1
+        if validation > best.score:
+            best.score, best.weights = validation, _snapshot(self.lobe)
+        row = {
+            "stage": now.stage,
+            "epoch": now.epoch,
+            "objective": settings.objectives[now.stage],
+            "train_score": float(np.mean(now.scores)) if now.scores else math.nan,
+            "validation_score": validation,
+            "effective_sample_size": self._effective_sample_size(slowest),
+            "learning_rate": now.learning_rate,
+            "n_rollbacks": now.n_rollbacks,
+            "seconds": now.seconds + time.perf_counter() - begin,
+        }
+        best.history.append(row)
+        patient = now.stale < settings.patience
+        if not patient or now.epoch + 1 == settings.max_epochs:
+            best.converged = best.converged and not patient
+            self.position = Position(settings.learning_rate, stage=now.stage + 1)
+            self._restart()
+            return
+        self.position = Position(now.learning_rate, now.stage, now.epoch + 1, stale=now.stale)
+        if now.stale and now.stale % max(1, settings.patience // 2) == 0:
+            self.position.learning_rate *= LEARNING_RATE_FACTOR
+            self._restart()
+
+    def _step(self, method: str) -> float | None:
         """One update; None where the network has collapsed or diverged and nothing was done."""
         self.lobe.train()
-        optimizer.zero_grad()
-        score = backward_score(
-            self.lobe,
-            self.data,
-            self._batch(self.rng),
-            method=method,
-            epsilon=self.settings.epsilon,
-        )
+        self.optimizer.zero_grad()
+        batch = self.batch(self.rng)
+        try:
+            score = backward_score(
+                self.lobe, self.data, batch, method=method, epsilon=self.settings.epsilon
+            )
+        except torch.linalg.LinAlgError:  # outputs that are not finite
+            return None
         norm = torch.nn.utils.clip_grad_norm_(self.lobe.parameters(), MAX_GRADIENT_NORM)
         enough = 1.0 + COLLAPSED_SHARE * (self.result.score - 1.0)
         if not math.isfinite(score) or not torch.isfinite(norm) or score < enough:
             return None
-        optimizer.step()
+        self.optimizer.step()
         return score
 
-    def _restart(self, learning_rate: float) -> torch.optim.Optimizer:
-        """Back to the best weights, with a fresh optimiser.
+    def _restart(self) -> None:
+        """Back to the best weights, with a fresh optimiser."""
+        self.lobe.load_state_dict(self.result.weights)
+        self.optimizer = self._new_optimizer()
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        """Adam at the present rate.
 
         What the head sees is the embedding in units of its spread over the frames, often a few
         hundredths. Steps of the layers before it are scaled by that spread, or each would move the
         embedding by many times what tells frames apart.
         """
-        self.lobe.load_state_dict(self.result.weights)
+        rate = self.position.learning_rate
         head = {id(p) for layer in (self.lobe.hidden, self.lobe.output) for p in layer.parameters()}
         spread = min(1.0, self.lobe.pooled_scale.mean().item())
         groups = [
             {
                 "params": [p for p in self.lobe.parameters() if (id(p) in head) == in_head],
-                "lr": learning_rate * (1.0 if in_head else spread),
+                "lr": rate * (1.0 if in_head else spread),
             }
             for in_head in (True, False)
         ]
         return torch.optim.Adam(groups)
 
     def validate(self) -> tuple[float, float]:
-        """VAMP-2 on the held-out frames and the largest singular value there."""
+        """VAMP-2 on the held-out frames and the largest singular value there; NaN if diverged."""
         self.lobe.eval()
         features = evaluate(self.data, self.held_out, self.lobe)
         ends = features[self.held_out.start_rows], features[self.held_out.end_rows]
+        if not torch.isfinite(features).all():
+            return math.nan, math.nan
         slowest = singular_values(moments(*ends), self.settings.epsilon)[0]
         return vamp2_score(*ends, epsilon=self.settings.epsilon).item(), slowest.item()
 
-    def _batch(self, rng: np.random.RandomState | None) -> StatisticsBatch:
+    def batch(self, rng: np.random.RandomState | None) -> StatisticsBatch:
+        """Training frames of one estimate; without a generator always the same ones."""
         s = self.settings
         return sample_batch(self.training_blocks, self.data.graphs, s.lagtime, s.batch_size, rng)
 
@@ -213,7 +299,7 @@ class Trainer:
         return sum(
             self.data.graphs[run.trajectory].n_targets
             * max(1.0, (run.frames[-1] - run.frames[0] + 1) / (2.0 * relaxation))
-            for run in self._batch(None).runs
+            for run in self.batch(None).runs
         )
 
 

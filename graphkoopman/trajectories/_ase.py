@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graphkoopman.trajectories._frames import FrameBlock
 from graphkoopman.trajectories._lammps import lammps_header
 from graphkoopman.trajectories._mdtraj import species_of
+from graphkoopman.trajectories._truncation import check_xyz
 
 # name without its compression -> format in ASE's spelling
 FORMATS = {
@@ -70,6 +71,8 @@ def _frames(path: Path, needs_elements: bool) -> Iterator[Any]:
                 f"top must be given for {path}: the dump holds atom types but no elements; pass a "
                 "topology, or write the column with LAMMPS' dump_modify element"
             )
+    if format_name == "extxyz":
+        check_xyz(path)
     n_read = 0
     try:
         for atoms in ase.io.iread(path, index=":", format=format_name):

@@ -13,6 +13,7 @@ from mdtraj.formats.registry import FormatRegistry
 from graphkoopman.trajectories._ase import ase_blocks, ase_format
 from graphkoopman.trajectories._frames import FrameBlock, collect
 from graphkoopman.trajectories._gdynet import load_gdynet_npz
+from graphkoopman.trajectories._gromacs import GROMACS, check_gromacs, gromacs_atoms
 from graphkoopman.trajectories._lammps import lammps_header
 from graphkoopman.trajectories._mdtraj import constant_or_per_frame, species_of
 from graphkoopman.trajectories._times import real_times, timestep_from_times
@@ -95,6 +96,11 @@ def read_trajectory(
         species, blocks = ase_blocks(path, topology, chunk)
     else:
         topology = _topology_for(path, top)
+        if path.suffix.lower() in GROMACS:
+            n_atoms = gromacs_atoms(path)
+            if n_atoms not in (topology.n_atoms, None):
+                raise _other_atoms(path, topology, n_atoms)
+            check_gromacs(path, topology.n_atoms)
         species, blocks = species_of(topology), _mdtraj_blocks(path, topology, timestep, chunk)
     frames, n_read = collect(blocks, stride, str(path))
     check_complete(path, n_read)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ATOMIC_NUMBER = 118
+MAX_ATOMIC_NUMBER = 116  # mdtraj's table of elements ends there
 # a cell whose volume is below this fraction of |a||b||c| is flat within rounding
 MIN_RELATIVE_VOLUME = 1e-6
 BLOCK_ELEMENTS = 3_000_000
@@ -114,7 +114,7 @@ def _check_volumes(cell: NDArray[np.float64]) -> None:
 
 
 def check_species(species: Any, n_atoms: int) -> NDArray[np.int64]:
-    """Atomic numbers 1 to 118, one per atom."""
+    """Atomic numbers 1 to 116, one per atom."""
     species = np.asarray(species)
     if species.dtype.kind not in "iu":
         raise TypeError(

@@ -1,0 +1,93 @@
+"""The training behind `GDyNetEstimator.fit`, and what its checkpoints depend on."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from graphkoopman.estimator._build import graph_data, new_lobe, plain_settings, training_settings
+from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.storage import digest
+from graphkoopman.training import Checkpoint, Interruption, Restarts, generator_state, train
+from graphkoopman.trajectories import block_split
+
+# the trained network depends on none of these, on device and chunk_size by rounding only
+NOT_IN_FINGERPRINT = (
+    "reversible",
+    "device",
+    "chunk_size",
+    "verbose",
+    "checkpoint_dir",
+    "checkpoint_interval",
+)
+
+
+def train_network(
+    estimator: Any, graphs: Sequence[GraphTrajectory], interruption: Interruption
+) -> Restarts:
+    """Train an estimator's network on graphs, from its checkpoint where there is one.
+
+    Parameters
+    ----------
+    estimator : GDyNetEstimator
+        With ``species_`` set.
+    graphs : sequence of GraphTrajectory
+    interruption : Interruption
+        Ends the training when it has noted a signal.
+
+    Returns
+    -------
+    Restarts
+        Finished, or interrupted.
+    """
+    rng = _generator(estimator.random_state)
+    checkpoint = None
+    if estimator.checkpoint_dir is not None:
+        checkpoint = Checkpoint(
+            estimator.checkpoint_dir,
+            estimator.checkpoint_interval,
+            _fingerprint(estimator, graphs, rng),
+            rng,
+        )
+    blocks = block_split(
+        [len(item) for item in graphs],
+        estimator.validation_fraction,
+        lagtime=estimator.lagtime,
+        random_state=rng,
+    )
+    start = partial(
+        Restarts,
+        partial(new_lobe, estimator),
+        graph_data(estimator, graphs),
+        blocks,
+        training_settings(estimator, graphs),
+        estimator.n_init,
+        rng,
+    )
+    training = start() if checkpoint is None else checkpoint.resume(start)
+    train(training, checkpoint, interruption, verbose=estimator.verbose)
+    return training
+
+
+def _generator(random_state: Any) -> np.random.RandomState:
+    """Generator of a fit; its own where none is given, so that a checkpoint may set its state."""
+    if random_state is None:
+        return np.random.RandomState(check_random_state(None).randint(2**31 - 1))
+    return check_random_state(random_state)
+
+
+def _fingerprint(
+    estimator: Any, graphs: Sequence[GraphTrajectory], rng: np.random.RandomState
+) -> dict[str, Any]:
+    """Everything that the result of a training depends on."""
+    settings = {
+        name: value
+        for name, value in plain_settings(estimator).items()
+        if name not in NOT_IN_FINGERPRINT
+    }
+    if isinstance(estimator.random_state, np.random.RandomState):
+        settings["random_state"] = digest(str(generator_state(rng)), [])
+    data = {f"run {i} of X": item.digest() for i, item in enumerate(graphs)}
+    return {"settings": settings, "data": data}

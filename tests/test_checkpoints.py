@@ -1,0 +1,261 @@
+"""Fits go on where they stopped, bit for bit, and checkpoints of other fits are refused."""
+
+import signal
+import threading
+import time
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from benchmarks import kill
+from graphkoopman import GDyNetEstimator, GraphFeaturizer
+from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.training import Restarts
+
+# fits are short on purpose
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:training was still improving"),
+    pytest.mark.filterwarnings("ignore:.*memberships lay outside the simplex"),
+]
+
+N_STEPS = 2 * 2 * 3 * 4  # runs, stages, epochs, steps
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    data = make_hopping(chain_rates(2, slowest=20.0), 400, random_state=0)
+    return GraphFeaturizer(n_neighbors=8, n_hops=1).fit_transform(data.trajectory)
+
+
+def estimator_with(**changes):
+    settings = {
+        "n_states": 2,
+        "lagtime": 5,
+        "n_conv": 1,
+        "n_init": 2,
+        "objective": ("VAMP2", "VAMP1"),
+        "normalization": "batch",
+        "max_epochs": 3,
+        "steps_per_epoch": 4,
+        "patience": 5,
+        "batch_size": 100,
+        "checkpoint_interval": 0,
+        "random_state": 0,
+    }
+    return GDyNetEstimator(**settings | changes)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(graphs):
+    with pytest.warns(ConvergenceWarning):
+        return estimator_with().fit(graphs)
+
+
+def assert_same_fit(a, b):
+    """Bit for bit, wall time apart."""
+    for name, value in a.lobe_.state_dict().items():
+        assert torch.equal(value, b.lobe_.state_dict()[name]), name
+    np.testing.assert_array_equal(a.model_.koopman_matrix, b.model_.koopman_matrix)
+    assert len(a.history_) == len(b.history_)
+    for row, other in zip(a.history_, b.history_, strict=True):
+        np.testing.assert_equal({**row, "seconds": 0}, {**other, "seconds": 0})
+
+
+def dying_after(n_steps, monkeypatch, act):
+    """Do something in the given step of the training, counted over all runs."""
+    advance, count = Restarts.advance, iter(range(1, 10**6))
+
+    def advance_or_die(training):
+        if next(count) == n_steps:
+            act()
+        advance(training)
+
+    monkeypatch.setattr(Restarts, "advance", advance_or_die)
+
+
+def raise_killed():
+    raise Killed
+
+
+# within an epoch, at its end, in another stage, at the end of a run, in the second run, the last
+@pytest.mark.parametrize("step", [1, 2, 5, 13, 24, 25, 30, N_STEPS])
+def test_killed_fits_resume_bit_for_bit(graphs, uninterrupted, tmp_path, monkeypatch, step):
+    with monkeypatch.context() as patch:
+        dying_after(step, patch, raise_killed)
+        with pytest.raises(Killed):
+            estimator_with(checkpoint_dir=tmp_path).fit(graphs)
+    resumed = estimator_with(checkpoint_dir=tmp_path).fit(graphs)
+    assert_same_fit(resumed, uninterrupted)
+
+
+def test_steps_between_saves_are_done_again(graphs, uninterrupted, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        dying_after(15, patch, raise_killed)
+        with pytest.raises(Killed):
+            estimator_with(checkpoint_dir=tmp_path, checkpoint_interval=1000.0).fit(graphs)
+    assert_same_fit(estimator_with(checkpoint_dir=tmp_path).fit(graphs), uninterrupted)
+
+
+def test_a_finished_fit_gives_its_result_at_once(graphs, uninterrupted, tmp_path, monkeypatch):
+    first = estimator_with(checkpoint_dir=tmp_path / "new" / "folder").fit(graphs)
+    dying_after(1, monkeypatch, raise_killed)
+    again = estimator_with(checkpoint_dir=str(tmp_path / "new" / "folder")).fit(graphs)
+    assert_same_fit(first, uninterrupted)
+    assert_same_fit(again, uninterrupted)
+
+
+def test_the_fitted_model_lies_beside_the_checkpoint(graphs, tmp_path):
+    fitted = estimator_with(checkpoint_dir=tmp_path).fit(graphs)
+    loaded = GDyNetEstimator.load(tmp_path / "model.safetensors")
+    assert_same_fit(loaded, fitted)
+    # a file that others may open names no folder to write to
+    assert loaded.checkpoint_dir is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_states": 3}, "n_states was 2, is 3"),
+        ({"lagtime": 6}, "lagtime was 5, is 6"),
+        ({"random_state": 1}, "random_state was 0, is 1"),
+        ({"random_state": None}, "random_state was 0, is None"),
+        ({"objective": "VAMP2"}, "objective was .'VAMP2', 'VAMP1'., is 'VAMP2'"),
+        ({"n_init": 1, "patience": 4}, "n_init was 2, is 1; patience was 5, is 4"),
+    ],
+)
+def test_checkpoints_of_other_settings_are_refused(graphs, tmp_path, changes, message):
+    estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit(graphs)
+    message = rf"checkpoint of another fit: {message}; choose another checkpoint_dir or delete"
+    with pytest.raises(ValueError, match=message):
+        estimator_with(checkpoint_dir=tmp_path, max_epochs=1, **changes).fit(graphs)
+
+
+def test_checkpoints_of_other_data_are_refused(graphs, tmp_path):
+    estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit([graphs[0], graphs[0]])
+    moved = replace(graphs[0], distances=graphs[0].distances + np.float32(1e-6))
+    with pytest.raises(ValueError, match="another fit: run 1 of X differs; choose"):
+        estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit([graphs[0], moved])
+    with pytest.raises(ValueError, match="another fit: X had 2 runs, has 1"):
+        estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit(graphs)
+
+
+def test_settings_that_do_not_matter_may_change(graphs, tmp_path):
+    first = estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit(graphs)
+    again = estimator_with(
+        checkpoint_dir=tmp_path, max_epochs=1, checkpoint_interval=7, reversible=True, device="cpu"
+    ).fit(graphs)
+    for name, value in first.lobe_.state_dict().items():
+        assert torch.equal(value, again.lobe_.state_dict()[name])
+
+
+def test_fits_without_a_seed_resume_with_their_own(graphs, tmp_path, monkeypatch):
+    settings = {"random_state": None, "checkpoint_dir": tmp_path, "max_epochs": 1}
+    with monkeypatch.context() as patch:
+        dying_after(6, patch, raise_killed)
+        with pytest.raises(Killed):
+            estimator_with(**settings).fit(graphs)
+    resumed = estimator_with(**settings).fit(graphs)
+    again = estimator_with(**settings).fit(graphs)
+    assert_same_fit(resumed, again)
+
+
+def test_a_generator_ends_where_it_would_have(graphs, tmp_path, monkeypatch):
+    whole, cut, later = (np.random.RandomState(3) for _ in range(3))
+    plain = estimator_with(random_state=whole, max_epochs=1).fit(graphs)
+    settings = {"checkpoint_dir": tmp_path, "max_epochs": 1}
+    with monkeypatch.context() as patch:
+        dying_after(6, patch, raise_killed)
+        with pytest.raises(Killed):
+            estimator_with(random_state=cut, **settings).fit(graphs)
+    assert_same_fit(estimator_with(random_state=later, **settings).fit(graphs), plain)
+    assert whole.randint(10**6) == later.randint(10**6)
+    with pytest.raises(ValueError, match="another fit: random_state was"):
+        estimator_with(random_state=np.random.RandomState(4), **settings).fit(graphs)
+
+
+def test_control_c_leaves_the_best_model_so_far(graphs, uninterrupted, tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch:
+        dying_after(18, patch, lambda: signal.raise_signal(signal.SIGINT))
+        with pytest.warns(ConvergenceWarning, match="a signal stopped the training"):
+            stopped = estimator_with(checkpoint_dir=tmp_path).fit(graphs)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert not stopped.converged_
+    assert stopped.transform(graphs)[0].shape[2] == 2
+    # the step under way was finished and saved: the fit goes on with the next
+    assert stopped.n_iter_ == 18 // 4
+    assert_same_fit(estimator_with(checkpoint_dir=tmp_path).fit(graphs), uninterrupted)
+
+
+def test_termination_is_raised_again_after_saving(graphs, uninterrupted, tmp_path, monkeypatch):
+    received = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        with monkeypatch.context() as patch:
+            dying_after(7, patch, lambda: signal.raise_signal(signal.SIGTERM))
+            with pytest.warns(ConvergenceWarning, match="a signal stopped the training"):
+                estimator_with(checkpoint_dir=tmp_path).fit(graphs)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert received == [signal.SIGTERM]
+    assert GDyNetEstimator.load(tmp_path / "model.safetensors").n_iter_ == 1
+    assert_same_fit(estimator_with(checkpoint_dir=tmp_path).fit(graphs), uninterrupted)
+
+
+def test_a_second_control_c_acts_as_ever(graphs, tmp_path, monkeypatch):
+    def twice():
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    dying_after(5, monkeypatch, twice)
+    with pytest.raises(KeyboardInterrupt):
+        estimator_with(checkpoint_dir=tmp_path).fit(graphs)
+
+
+def test_without_checkpoints_control_c_acts_as_ever(graphs, monkeypatch):
+    dying_after(5, monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        estimator_with().fit(graphs)
+
+
+def test_fits_in_other_threads_leave_signals_alone(graphs, tmp_path):
+    results = []
+    before = signal.getsignal(signal.SIGINT)
+    worker = threading.Thread(
+        target=lambda: results.append(
+            estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit(graphs)
+        )
+    )
+    worker.start()
+    worker.join()
+    assert len(results) == 1
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_killed_processes(tmp_path, capfd):
+    """Short version of `python -m benchmarks.kill`: one fit killed twice, then left alone."""
+    size = 400, 6
+    kill.fit(tmp_path / "left alone", *size)
+    reference = capfd.readouterr().out.split()[-1]
+    folder = tmp_path / "killed"
+    for number, n_steps in ((signal.SIGKILL, 15), (signal.SIGTERM, 55)):
+        row = kill.interrupt(folder, number, size, partial(wait_for_steps, folder, n_steps))
+        assert row["ended by"] == number.name
+        assert n_steps <= row["steps saved"] < 2 * 6 * 10
+        assert row["model left"] == (number == signal.SIGTERM)
+    kill.fit(folder, *size)
+    assert capfd.readouterr().out.split()[-1] == reference
+
+
+def wait_for_steps(folder, n_steps):
+    checkpoint = folder / "checkpoint.safetensors"
+    while not checkpoint.exists() or kill.steps_done(checkpoint) < n_steps:
+        time.sleep(0.01)

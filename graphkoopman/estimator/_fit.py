@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from graphkoopman.estimator._build import graph_data, new_lobe, plain_settings, training_settings
 from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.randomness import as_random_state
 from graphkoopman.storage import digest
 from graphkoopman.training import Checkpoint, Interruption, Restarts, generator_state, train
 from graphkoopman.trajectories import block_split
@@ -42,7 +42,7 @@ def train_network(
     Restarts
         Finished, or interrupted.
     """
-    rng = _generator(estimator.random_state)
+    rng = as_random_state(estimator.random_state)
     checkpoint = None
     if estimator.checkpoint_dir is not None:
         checkpoint = Checkpoint(
@@ -71,13 +71,6 @@ def train_network(
     return training
 
 
-def _generator(random_state: Any) -> np.random.RandomState:
-    """Generator of a fit; its own where none is given, so that a checkpoint may set its state."""
-    if random_state is None:
-        return np.random.RandomState(check_random_state(None).randint(2**31 - 1))
-    return check_random_state(random_state)
-
-
 def _fingerprint(
     estimator: Any, graphs: Sequence[GraphTrajectory], rng: np.random.RandomState
 ) -> dict[str, Any]:
@@ -87,7 +80,7 @@ def _fingerprint(
         for name, value in plain_settings(estimator).items()
         if name not in NOT_IN_FINGERPRINT
     }
-    if isinstance(estimator.random_state, np.random.RandomState):
+    if isinstance(estimator.random_state, np.random.RandomState | np.random.Generator):
         settings["random_state"] = digest(str(generator_state(rng)), [])
     data = {f"run {i} of X": item.digest() for i, item in enumerate(graphs)}
     return {"settings": settings, "data": data}

@@ -11,6 +11,7 @@ from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, se
 from graphkoopman.trajectories._targets import Targets, resolve_targets
 from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories
 from graphkoopman.trajectories._unwrap import target_centers, unwrap
+from graphkoopman.trajectories._validation import check_integer
 
 __all__ = [
     "Targets",
@@ -18,6 +19,7 @@ __all__ = [
     "adjacent_runs",
     "as_trajectories",
     "block_split",
+    "check_integer",
     "join_adjacent",
     "load_gdynet_npz",
     "minimum_image",

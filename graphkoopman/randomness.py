@@ -30,7 +30,7 @@ def as_random_state(random_state: RandomState) -> np.random.RandomState:
     if random_state is None:
         random_state = np.random.default_rng()
     if isinstance(random_state, np.random.Generator):
-        return np.random.RandomState(random_state.integers(2**32, size=4, dtype=np.uint64))
+        return np.random.RandomState(random_state.integers(2**32, size=4))
     return check_random_state(random_state)
 
 

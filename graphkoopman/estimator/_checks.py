@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.objectives import SCORES
+from graphkoopman.training import Interruption, Restarts
 
 AT_LEAST = {
     "n_states": 2,
@@ -163,15 +164,16 @@ def species_rows(graphs: Sequence[GraphTrajectory], species: np.ndarray) -> list
     return rows
 
 
-def warn_of_doubts(estimator: Any, *, interrupted: bool) -> None:
+def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruption) -> None:
     """Warn of a fit that ended without an error but should not be trusted blindly."""
     doubts = []
-    if interrupted:
+    if interruption.signal is not None and not training.finished:
         doubts.append(
             "a signal stopped the training, the best network so far is kept; fit again to go on "
             f"from checkpoint_dir={str(estimator.checkpoint_dir)!r}"
         )
-    elif not estimator.converged_:
+    # one that a callback has stopped was not meant to converge
+    elif training.finished and not estimator.converged_:
         doubts.append(
             f"training was still improving after max_epochs={estimator.max_epochs}; "
             "raise max_epochs"

@@ -9,28 +9,24 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from graphkoopman.estimator._build import graph_data
-from graphkoopman.estimator._checks import (
-    check_graphs,
-    check_input,
-    check_lagtime,
-    warn_of_doubts,
-)
-from graphkoopman.estimator._fit import train_network
+from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
+from graphkoopman.estimator._build import graph_data, n_epochs
+from graphkoopman.estimator._checks import check_graphs, check_input, check_lagtime, warn_of_doubts
+from graphkoopman.estimator._fit import learned_attributes, train_network
+from graphkoopman.estimator._gap import check_gap, frame_ranges
 from graphkoopman.estimator._model_file import read_estimator, write_estimator
 from graphkoopman.graphs import join_adjacent_graphs
 from graphkoopman.koopman import (
     BootstrapKoopmanModel,
     KoopmanModel,
     estimate_koopman,
-    identify_states,
 )
-from graphkoopman.training import Interruption, all_frames, evaluate
+from graphkoopman.training import Interruption, Restarts, all_frames, evaluate
 
 MODEL_FILE = "model.safetensors"
 
 
-class GDyNetEstimator(TransformerMixin, BaseEstimator):
+class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     """Graph dynamical network: learn states and their exchange from neighbour graphs.
 
     A graph network χ maps every target's neighbourhood to state probabilities and is trained with
@@ -86,8 +82,9 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         Estimate Koopman matrices under detailed balance.
     device : str
         "auto" takes a GPU where there is one, else any torch device.
-    random_state : int, RandomState or None
-        Seed of everything random; torch's global generator is left alone.
+    random_state : int, RandomState, Generator or None
+        Seed of everything random; None draws fresh entropy. The global generators of numpy and
+        torch are left alone.
     verbose : bool
         Show a progress bar with the scores.
 
@@ -111,6 +108,8 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         Node types that the network knows.
     timestep_ : float
         ps per frame.
+    training_frames_ : list of (str, int, int)
+        Run, first frame and end of every stretch seen by `fit` that is a piece of a named run.
 
     Notes
     -----
@@ -185,6 +184,7 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> "GDyNetEstimator":
         """Train the network, fix the states, estimate the Koopman model.
 
@@ -214,23 +214,20 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         check_lagtime(graphs, self.lagtime)
         self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
         self.timestep_ = float(graphs[0].timestep)
+        self.training_frames_ = frame_ranges(graphs)
+        task = FitTask(self, graphs, n_epochs(self), "epoch")
+
+        def after_epoch(training: Restarts) -> bool:
+            return task.step(lambda: learned_attributes(self, graphs, training))
+
         with Interruption(self.checkpoint_dir is not None) as interruption:
-            training = train_network(self, graphs, interruption)
-            interrupted = not training.finished
-            best = training.best
-            self.lobe_ = best.best_lobe()
-            self.validation_score_ = best.result.score
-            self.history_ = best.result.history
-            self.n_iter_ = len(self.history_)
-            self.converged_ = best.result.converged and not interrupted
-            batch = best.batch(None)
-            features = evaluate(best.data, batch, self.lobe_).numpy()
-            self.state_map_ = identify_states(features[batch.start_rows], features[batch.end_rows])
-            self.clipped_mass_ = self.state_map_.clipped_mass
-            warn_of_doubts(self, interrupted=interrupted)
-            self.model_ = self.koopman_model(graphs)
+            training = train_network(self, graphs, interruption, after_epoch)
+            learned = learned_attributes(self, graphs, training)
+            self.__dict__.update(learned)
+            warn_of_doubts(self, training, interruption)
             if self.checkpoint_dir is not None:
                 self.save(Path(self.checkpoint_dir) / MODEL_FILE)
+        task.end(lambda: learned)
         return self
 
     def transform(self, X: Any) -> list[np.ndarray]:
@@ -288,7 +285,17 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         -------
         float
             Between 1 and ``n_states``. Scores at different lags are not comparable.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If graphs lie closer than one lag to the training frames of their run without being
+            training frames: a split with too small a gap.
         """
+        check_is_fitted(self)
+        check_gap(self, check_graphs(X))
         return float(self.koopman_model(X).score(2))
 
     def fetch_model(self) -> KoopmanModel:
@@ -383,7 +390,11 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         """
         return read_estimator(path, cls)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "state_map_")
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
         return tags

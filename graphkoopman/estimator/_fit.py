@@ -1,6 +1,7 @@
 """The training behind `GDyNetEstimator.fit`, and what its checkpoints depend on."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -8,9 +9,17 @@ import numpy as np
 
 from graphkoopman.estimator._build import graph_data, new_lobe, plain_settings, training_settings
 from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.koopman import identify_states
 from graphkoopman.randomness import as_random_state
 from graphkoopman.storage import digest
-from graphkoopman.training import Checkpoint, Interruption, Restarts, generator_state, train
+from graphkoopman.training import (
+    Checkpoint,
+    Interruption,
+    Restarts,
+    evaluate,
+    generator_state,
+    train,
+)
 from graphkoopman.trajectories import block_split
 
 # the trained network depends on none of these, on device and chunk_size by rounding only
@@ -25,7 +34,10 @@ NOT_IN_FINGERPRINT = (
 
 
 def train_network(
-    estimator: Any, graphs: Sequence[GraphTrajectory], interruption: Interruption
+    estimator: Any,
+    graphs: Sequence[GraphTrajectory],
+    interruption: Interruption,
+    after_epoch: Callable[[Restarts], bool],
 ) -> Restarts:
     """Train an estimator's network on graphs, from its checkpoint where there is one.
 
@@ -36,11 +48,13 @@ def train_network(
     graphs : sequence of GraphTrajectory
     interruption : Interruption
         Ends the training when it has noted a signal.
+    after_epoch : callable
+        Called with the training after every epoch; whether to stop.
 
     Returns
     -------
     Restarts
-        Finished, or interrupted.
+        Finished, interrupted or stopped.
     """
     rng = as_random_state(estimator.random_state)
     checkpoint = None
@@ -67,8 +81,44 @@ def train_network(
         rng,
     )
     training = start() if checkpoint is None else checkpoint.resume(start)
-    train(training, checkpoint, interruption, verbose=estimator.verbose)
+    train(training, checkpoint, interruption, after_epoch, verbose=estimator.verbose)
     return training
+
+
+def learned_attributes(
+    estimator: Any, graphs: Sequence[GraphTrajectory], training: Restarts
+) -> dict[str, Any]:
+    """What an estimator has learned if the training ends here.
+
+    Parameters
+    ----------
+    estimator : GDyNetEstimator
+        With the attributes that come from the graphs set; not changed.
+    graphs : sequence of GraphTrajectory
+    training : Restarts
+
+    Returns
+    -------
+    dict
+        Values by attribute.
+    """
+    best = training.best
+    lobe = best.best_lobe()
+    batch = best.batch(None)
+    features = evaluate(best.data, batch, lobe).numpy()
+    state_map = identify_states(features[batch.start_rows], features[batch.end_rows])
+    learned = {
+        "lobe_": lobe,
+        "validation_score_": best.result.score,
+        "history_": list(best.result.history),
+        "n_iter_": len(best.result.history),
+        "converged_": best.result.converged and training.finished,
+        "state_map_": state_map,
+        "clipped_mass_": state_map.clipped_mass,
+    }
+    fitted = copy.copy(estimator)
+    vars(fitted).update(learned)
+    return learned | {"model_": fitted.koopman_model(graphs)}
 
 
 def _fingerprint(

@@ -10,6 +10,7 @@ checksum of every array and of the header itself.
 
 import hashlib
 import json
+import math
 import os
 import secrets
 import time
@@ -20,13 +21,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
 
 # safetensors' names of the types that our arrays can have
 DTYPES = {"BOOL": "|b1", "F32": "<f4", "F64": "<f8"}
 DTYPES |= {f"{kind.upper()}{8 * n}": f"<{kind}{n}" for kind in "iu" for n in (1, 2, 4, 8)}
 NAMES = {np.dtype(numpy): name for name, numpy in DTYPES.items()}
 ALIGNMENT = 8
+MAX_DIMENSIONS = 8
+MAX_HEADER = 100_000_000  # safetensors' own limit
 ABANDONED_SECONDS = 3600.0  # a partial file not written to for this long has no writer any more
 
 
@@ -185,7 +187,10 @@ def read_arrays(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no {kind.noun} at {path}; {kind.remedy}")
-    metadata, entries, data_start = _read_header(path, kind)
+    # opened once: another process may put a new file of this name in place at any moment
+    with path.open("rb") as file:
+        metadata, entries, data_start = _read_header(file, path, kind)
+        data = np.memmap(file, np.uint8, "r")[data_start:]
     if metadata.get("format") != kind.format:
         raise ValueError(f"{path} is not a graphkoopman {kind.noun}; {kind.remedy}")
     _check_version(path, kind, metadata.get("version", ""))
@@ -198,7 +203,8 @@ def read_arrays(
         raise ValueError(f"{path} is a damaged {kind.noun} ({error}); {kind.remedy}") from error
     arrays = {}
     for name, entry in entries.items():
-        array = _map_array(path, entry, data_start)
+        array = data[slice(*entry["data_offsets"])].view(DTYPES[entry["dtype"]])
+        array = array.reshape(entry["shape"])
         arrays[name] = array if mmap else np.array(array)
         if verify and _checksum(arrays[name]) != expected[name]:
             raise ValueError(
@@ -207,24 +213,40 @@ def read_arrays(
     return arrays, header
 
 
-def _read_header(path: Path, kind: FileKind) -> tuple[dict[str, str], dict[str, Any], int]:
+def _read_header(
+    file: BinaryIO, path: Path, kind: FileKind
+) -> tuple[dict[str, str], dict[str, Any], int]:
     """Metadata, entry of every array, and where the arrays start."""
     try:
-        # checks lengths, offsets and types
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-        with path.open("rb") as file:
-            n_header = int.from_bytes(file.read(8), "little")
-            entries = json.loads(file.read(n_header))
-    except (SafetensorError, ValueError, RecursionError) as error:
+        size = os.fstat(file.fileno()).st_size
+        n_header = int.from_bytes(file.read(8), "little")
+        if not 0 < n_header <= min(MAX_HEADER, size - 8):
+            raise ValueError(f"a header of {n_header} bytes in a file of {size}")
+        entries = json.loads(file.read(n_header))
+        metadata = entries.pop("__metadata__", {})
+        if not all(isinstance(text, str) for text in metadata.values()):
+            raise ValueError("metadata that are not text")
+        _check_layout(entries, size - 8 - n_header)
+    except (AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{path} is not a readable {kind.noun} ({error}); {kind.remedy}"
         ) from error
-    entries.pop("__metadata__", None)
-    foreign = {entry["dtype"] for entry in entries.values()} - set(DTYPES)
-    if foreign:
-        raise ValueError(f"{path} is not a graphkoopman {kind.noun}; {kind.remedy}")
     return metadata, entries, 8 + n_header
+
+
+def _check_layout(entries: Mapping[str, Any], n_bytes: int) -> None:
+    """Raise unless the arrays follow each other, each as long as its shape, up to the end."""
+    end = 0
+    for name, entry in entries.items():
+        dtype, shape = np.dtype(DTYPES[entry["dtype"]]), entry["shape"]
+        sound = isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS
+        if not sound or not all(type(n) is int and n >= 0 for n in shape):
+            raise ValueError(f"{name!r} has shape {shape}")
+        begin, end = end, end + math.prod(shape) * dtype.itemsize
+        if entry["data_offsets"] != [begin, end] or begin % dtype.itemsize:
+            raise ValueError(f"{name!r} is not where it should be")
+    if end != n_bytes:
+        raise ValueError(f"arrays of {end} bytes in place of {n_bytes}")
 
 
 def _check_version(path: Path, kind: FileKind, version: str) -> None:
@@ -235,14 +257,6 @@ def _check_version(path: Path, kind: FileKind, version: str) -> None:
             f"{path} has format version {version}, this version of graphkoopman reads {kind.noun}s "
             f"up to {kind.version}; upgrade graphkoopman"
         )
-
-
-def _map_array(path: Path, entry: Mapping[str, Any], data_start: int) -> np.ndarray:
-    begin, end = entry["data_offsets"]
-    dtype, shape = np.dtype(DTYPES[entry["dtype"]]), tuple(entry["shape"])
-    if begin == end:
-        return np.empty(shape, dtype)  # nothing to map
-    return np.memmap(path, dtype, "r", offset=data_start + begin, shape=shape)
 
 
 def digest(text: str, arrays: Iterable[np.ndarray]) -> str:

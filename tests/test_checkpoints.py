@@ -251,7 +251,8 @@ def test_killed_processes(tmp_path, capfd):
         assert row["ended by"] == number.name
         assert n_steps <= row["steps saved"] < 2 * 6 * 10
         assert row["model left"] == (number == signal.SIGTERM)
-    assert kill.finish(folder, size)[0] == reference
+    kill.fit(folder, *size)
+    assert capfd.readouterr().out.split()[-1] == reference
 
 
 def wait_for_steps(folder, n_steps):

@@ -272,13 +272,9 @@ def test_bad_input(hopping, fitted):
         fitted.transform(unseen)
 
 
-def test_targets_that_never_change_are_said_so(hopping):
-    still = replace(
-        hopping.trajectory, positions=np.repeat(hopping.trajectory.positions[:1], 60, axis=0)
-    )
-    graphs = GraphFeaturizer(targets=[0], n_neighbors=8, n_hops=1).transform(still)
-    with pytest.raises(ValueError, match="same neighbourhood in every frame"):
-        small_estimator().fit(graphs)
+def test_neighbours_beyond_the_basis_are_said_so(graphs):
+    with pytest.raises(ValueError, match=r"same neighbourhood in every frame.*r_max"):
+        small_estimator(r_max=0.2).fit(graphs)
 
 
 def test_too_many_states_are_said_so(graphs):

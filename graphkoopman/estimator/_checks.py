@@ -1,6 +1,7 @@
 """Everything that can be wrong with settings or graphs, said before any long work starts."""
 
 import numbers
+import os
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.objectives import SCORES
 from graphkoopman.training import Interruption, Restarts
+from graphkoopman.trajectories import Trajectory, items_of
 
 AT_LEAST = {
     "n_states": 2,
@@ -27,39 +29,65 @@ AT_LEAST = {
 CLIPPED_MASS_LIMIT = 0.01
 NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("r_max", "learning_rate", "epsilon")
+MAX_SEED = 2**32 - 1
 CHOICES = {"normalization": (None, "layer", "batch"), "aggregation": ("sum", "mean")}
 
 
 def check_settings(settings: dict[str, Any]) -> None:
-    """Raise ValueError for the first parameter of an estimator that cannot work."""
+    """Raise ValueError or TypeError for the first parameter of an estimator that cannot work."""
     for name, least in AT_LEAST.items():
-        value = settings[name]
-        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
-            raise ValueError(f"{name} must be an integer >= {least}, got {value!r}")
+        if not _is_integer(settings[name], least):
+            raise ValueError(f"{name} must be an integer >= {least}, got {settings[name]!r}")
     for name in POSITIVE:
-        value = settings[name]
-        if not isinstance(value, numbers.Real) or not 0 < float(value) < np.inf:
-            raise ValueError(f"{name} must be a positive number, got {value!r}")
+        if not _is_real(settings[name]) or not 0 < settings[name] < np.inf:
+            raise ValueError(f"{name} must be a positive number, got {settings[name]!r}")
     for name in NOT_NEGATIVE:
-        value = settings[name]
-        if not isinstance(value, numbers.Real) or not 0 <= float(value) < np.inf:
-            raise ValueError(f"{name} must be a number >= 0, got {value!r}")
+        if not _is_real(settings[name]) or not 0 <= settings[name] < np.inf:
+            raise ValueError(f"{name} must be a number >= 0, got {settings[name]!r}")
     for name, choices in CHOICES.items():
-        if settings[name] not in choices:
-            raise ValueError(f"{name} must be one of {choices}, got {settings[name]!r}")
+        value = settings[name]
+        if not isinstance(value, str | None) or value not in choices:
+            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
     for name in ("batch_size", "chunk_size"):
         value = settings[name]
-        if value is None or (name == "batch_size" and value == "auto"):
+        if value is None or (name == "batch_size" and isinstance(value, str) and value == "auto"):
             continue
-        if not isinstance(value, numbers.Integral) or value < 1:
+        if not _is_integer(value, 1):
             raise ValueError(f"{name} must be None or a number of frames >= 1, got {value!r}")
     fraction = settings["validation_fraction"]
-    if not isinstance(fraction, numbers.Real) or not 0 < float(fraction) < 1:
+    if not _is_real(fraction) or not 0 < fraction < 1:
         raise ValueError(
             f"validation_fraction must be between 0 and 1 (both excluded), got {fraction!r}"
         )
+    for name in ("reversible", "verbose"):
+        if not isinstance(settings[name], bool | np.bool_):
+            raise TypeError(f"{name} must be True or False, got {settings[name]!r}")
+    folder = settings["checkpoint_dir"]
+    if not isinstance(folder, str | os.PathLike | None) or (folder is not None and not str(folder)):
+        raise TypeError(f"checkpoint_dir must be the path of a folder or None, got {folder!r}")
+    seed = settings["random_state"]
+    if not (isinstance(seed, np.random.RandomState | np.random.Generator | None) or _is_seed(seed)):
+        raise ValueError(
+            f"random_state must be None, an integer from 0 to {MAX_SEED} or a RandomState or "
+            f"Generator, got {seed!r}"
+        )
     check_objectives(settings["objective"])
     check_device(settings["device"])
+
+
+def _is_integer(value: Any, least: int) -> bool:
+    # True is an Integral
+    return (
+        isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
+    )
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _is_seed(value: Any) -> bool:
+    return _is_integer(value, 0) and int(value) <= MAX_SEED
 
 
 def check_device(device: str) -> None:
@@ -82,18 +110,17 @@ def check_device(device: str) -> None:
 
 def check_objectives(objective: str | Sequence[str]) -> tuple[str, ...]:
     """The scores of the training stages, one or several, as a tuple."""
-    stages = (objective,) if isinstance(objective, str) else tuple(objective)
-    unknown = [stage for stage in stages if stage not in SCORES]
-    if unknown or not stages:
+    stages = objective if isinstance(objective, list | tuple) else (objective,)
+    if not stages or not all(isinstance(stage, str) and stage in SCORES for stage in stages):
         raise ValueError(
             f"objective must be one of {sorted(SCORES)} or a sequence of them, got {objective!r}"
         )
-    return stages
+    return tuple(stages)
 
 
 def check_graphs(X: Any) -> list[GraphTrajectory]:
     """A list of graphs that agree in timestep and kind."""
-    graphs = [X] if isinstance(X, GraphTrajectory) else list(X)
+    graphs = items_of(X, GraphTrajectory | Trajectory)
     if not graphs:
         raise ValueError("X must hold at least one GraphTrajectory, got an empty list")
     for item in graphs:
@@ -112,7 +139,8 @@ def check_graphs(X: Any) -> list[GraphTrajectory]:
         if name == "timestep" and np.ptp(list(values)) < 1e-6 * max(values):
             continue
         if len(values) > 1:
-            raise ValueError(f"all graphs must have one {name}, got {sorted(values)}; {remedy}")
+            got = ", ".join(sorted(str(value) for value in values))
+            raise ValueError(f"all graphs must have one {name}, got {got}; {remedy}")
     return graphs
 
 
@@ -124,14 +152,87 @@ def check_input(estimator: Any, X: Any) -> list[GraphTrajectory]:
     return graphs
 
 
+def check_training_data(graphs: Sequence[GraphTrajectory], n_states: int, lagtime: int) -> None:
+    """Raise ValueError where graphs cannot be learned from, before any work on them."""
+    check_lagtime(graphs, lagtime)
+    n_frames = sum(len(item) for item in graphs)
+    if n_frames < n_states:
+        raise ValueError(
+            f"n_states must not exceed the number of frames ({n_frames}), got {n_states}; give "
+            "more data or lower n_states"
+        )
+    first = np.unique(graphs[0].species)
+    for i, item in enumerate(graphs[1:], start=1):
+        other = np.unique(item.species)
+        if not np.array_equal(other, first):
+            raise ValueError(
+                f"all trajectories must have the same species, got {first.tolist()} in the first "
+                f"and {other.tolist()} in number {i}; fit them one by one, or give common labels "
+                "with GraphFeaturizer(species_labels=…)"
+            )
+    for i, item in enumerate(graphs):
+        still = still_targets(item)
+        if still:
+            raise ValueError(
+                f"targets must move, got the same neighbours at the same distances in all "
+                f"{len(item)} frames of trajectory {i} for {len(still)} of {item.n_targets} "
+                f"targets, number {still[0]} first; leave out frozen atoms and repeated frames"
+            )
+
+
+def still_targets(graphs: GraphTrajectory) -> list[int]:
+    """Targets with neighbours whose distances are the same in every frame.
+
+    Frozen atoms, or one frame over and over. Looks at as many frames as it takes to see all move.
+    """
+    atoms = list(range(graphs.hop_counts[0, 0]))
+    first = target_distances(graphs, 0)
+    still = [a for a in atoms if len(first[a])]
+    for frame in range(1, len(graphs)):
+        if not still:
+            return []
+        now = target_distances(graphs, frame)
+        still = [a for a in still if np.array_equal(first[a], now[a])]
+    moving = set(atoms) - set(still)
+    offsets = graphs.target_offsets
+    groups = (range(offsets[i], offsets[i + 1]) for i in range(graphs.n_targets))
+    return [i for i, group in enumerate(groups) if len(graphs) > 1 and moving.isdisjoint(group)]
+
+
+def target_distances(graphs: GraphTrajectory, frame: int) -> list[np.ndarray]:
+    """Distances of the neighbours of every target atom in a frame, Å."""
+    n_atoms, begin = graphs.hop_counts[frame, 0], graphs.edge_offsets[frame]
+    if graphs.degrees is None:
+        degrees = np.full(n_atoms, graphs.n_neighbors)
+    else:
+        row = graphs.hop_counts[:frame, -2].sum(dtype=np.int64)
+        degrees = graphs.degrees[row : row + n_atoms]
+    ends = np.cumsum(degrees)
+    return np.split(graphs.distances[begin : begin + ends[-1]], ends[:-1])
+
+
 def check_lagtime(graphs: Sequence[GraphTrajectory], lagtime: int) -> None:
     """Raise ValueError unless every trajectory is longer than the lag."""
+    if not _is_integer(lagtime, 1):
+        raise ValueError(f"lagtime must be an integer >= 1, got {lagtime!r}")
     shortest = min(len(item) for item in graphs)
     if lagtime >= shortest:
         raise ValueError(
             f"lagtime must be < the shortest trajectory ({shortest} frames), got {lagtime}; lower "
             "lagtime or drop short runs"
         )
+
+
+def check_same_kind(graphs: Sequence[GraphTrajectory], estimator: Any) -> None:
+    """Raise ValueError unless the graphs have the neighbours that the network was trained on."""
+    for name in ("n_neighbors", "cutoff"):
+        trained, got = getattr(estimator, f"{name}_"), getattr(graphs[0], name)
+        if got != trained:
+            raise ValueError(
+                f"graphs must have the {name}={trained} of those in training, got {name}={got}; "
+                f"featurize with GraphFeaturizer(n_neighbors={estimator.n_neighbors_}, "
+                f"cutoff={estimator.cutoff_})"
+            )
 
 
 def check_hops(graphs: Sequence[GraphTrajectory], n_conv: int) -> None:
@@ -191,4 +292,4 @@ def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruptio
             "n_states, raise lagtime or give more data"
         )
     for doubt in doubts:
-        warnings.warn(doubt, ConvergenceWarning, stacklevel=3)
+        warnings.warn(doubt, ConvergenceWarning, stacklevel=4)

@@ -9,19 +9,21 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
-from graphkoopman.estimator._build import graph_data, n_epochs
-from graphkoopman.estimator._checks import check_graphs, check_input, check_lagtime, warn_of_doubts
-from graphkoopman.estimator._fit import learned_attributes, train_network
+from graphkoopman.callbacks import CallbackSupport, with_callbacks
+from graphkoopman.estimator._build import graph_data
+from graphkoopman.estimator._checks import (
+    check_graphs,
+    check_input,
+    check_lagtime,
+    check_same_kind,
+    check_training_data,
+)
+from graphkoopman.estimator._fit import fit_network
 from graphkoopman.estimator._gap import check_gap, frame_ranges
 from graphkoopman.estimator._model_file import read_estimator, write_estimator
 from graphkoopman.graphs import join_adjacent_graphs
-from graphkoopman.koopman import (
-    BootstrapKoopmanModel,
-    KoopmanModel,
-    estimate_koopman,
-)
-from graphkoopman.training import Interruption, Restarts, all_frames, evaluate
+from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, estimate_koopman
+from graphkoopman.training import Interruption, all_frames, evaluate
 
 MODEL_FILE = "model.safetensors"
 
@@ -73,9 +75,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     n_init : int
         Independent runs; the one with the best validation score is kept.
     checkpoint_dir : path or None
-        Folder for the state of the training. `fit` continues from a state found there, if it is of
-        the same settings and data, and refuses one of others; a finished one gives its result at
-        once. SIGINT and SIGTERM then stop a fit after the step under way: see Notes.
+        Folder for the state of the training, from which `fit` continues by itself; a finished one
+        gives its result at once, one of other settings or data is refused. See Notes.
     checkpoint_interval : float
         Seconds between two saves of the state; 0 saves after every step.
     reversible : bool
@@ -104,17 +105,20 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         One row per epoch of the run kept: scores, effective sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
         Number of epochs, and whether training stopped by itself.
-    species_ : ndarray
-        Node types that the network knows.
-    timestep_ : float
-        ps per frame.
+    species_, timestep_, n_neighbors_, cutoff_ : ndarray, float, int or None, float or None
+        Of the graphs in training.
     training_frames_ : list of (str, int, int)
-        Run, first frame and end of every stretch seen by `fit` that is a piece of a named run.
+        Run, first frame and end of every stretch of a named run in training.
 
     Notes
     -----
     On one machine and number of threads the same seed gives the same numbers. Another number of
     threads, or a GPU, changes the last bits, which training amplifies.
+
+    With a ``checkpoint_dir``, SIGINT and SIGTERM in the main thread end the training after the step
+    under way. The state is saved, the best network so far makes the fitted estimator, with a
+    warning, and is written to ``checkpoint_dir/model.safetensors``, as that of a finished fit is.
+    SIGINT (control-C) then ends; SIGTERM is raised again. A second signal acts at once.
 
     References
     ----------
@@ -211,23 +215,15 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             If epochs ran out while the score still rose, or the states overlap.
         """
         graphs = join_adjacent_graphs(check_input(self, X))
-        check_lagtime(graphs, self.lagtime)
+        check_training_data(graphs, self.n_states, self.lagtime)
+        self.n_neighbors_, self.cutoff_ = graphs[0].n_neighbors, graphs[0].cutoff
         self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
         self.timestep_ = float(graphs[0].timestep)
         self.training_frames_ = frame_ranges(graphs)
-        task = FitTask(self, graphs, n_epochs(self), "epoch")
-
-        def after_epoch(training: Restarts) -> bool:
-            return task.step(lambda: learned_attributes(self, graphs, training))
-
         with Interruption(self.checkpoint_dir is not None) as interruption:
-            training = train_network(self, graphs, interruption, after_epoch)
-            learned = learned_attributes(self, graphs, training)
-            self.__dict__.update(learned)
-            warn_of_doubts(self, training, interruption)
+            fit_network(self, graphs, interruption)
             if self.checkpoint_dir is not None:
                 self.save(Path(self.checkpoint_dir) / MODEL_FILE)
-        task.end(lambda: learned)
         return self
 
     def transform(self, X: Any) -> list[np.ndarray]:
@@ -247,10 +243,12 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         NotFittedError
             Before `fit`.
         ValueError
-            If the graphs have too few hops, or node types unknown to the network.
+            If the graphs have too few hops, other neighbours than those in training, or node
+            types unknown to the network.
         """
         check_is_fitted(self)
         graphs = check_input(self, X)
+        check_same_kind(graphs, self)
         data = graph_data(self, graphs)
         probabilities = []
         for i, item in enumerate(graphs):
@@ -341,7 +339,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         list of KoopmanModel or of BootstrapKoopmanModel
         """
         graphs = join_adjacent_graphs(check_graphs(X))
-        check_lagtime(graphs, max(lagtimes))
+        for lagtime in lagtimes:
+            check_lagtime(graphs, lagtime)
         probabilities = self.transform(graphs)
         return [
             estimate_koopman(

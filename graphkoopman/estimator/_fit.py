@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from graphkoopman.estimator._build import graph_data, new_lobe, plain_settings, training_settings
+from graphkoopman.callbacks import FitTask
+from graphkoopman.estimator._build import (
+    graph_data,
+    n_epochs,
+    new_lobe,
+    plain_settings,
+    training_settings,
+)
+from graphkoopman.estimator._checks import warn_of_doubts
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.koopman import identify_states
 from graphkoopman.randomness import as_random_state
@@ -31,6 +39,31 @@ NOT_IN_FINGERPRINT = (
     "checkpoint_dir",
     "checkpoint_interval",
 )
+
+
+def fit_network(
+    estimator: Any, graphs: Sequence[GraphTrajectory], interruption: Interruption
+) -> None:
+    """Train an estimator's network, set what it learns, tell its callbacks, warn of doubts.
+
+    Parameters
+    ----------
+    estimator : GDyNetEstimator
+        With the attributes that come from the graphs set.
+    graphs : sequence of GraphTrajectory
+    interruption : Interruption
+        Ends the training when it has noted a signal.
+    """
+    task = FitTask(estimator, graphs, n_epochs(estimator), "epoch")
+
+    def after_epoch(training: Restarts) -> bool:
+        return task.step(lambda: learned_attributes(estimator, graphs, training))
+
+    training = train_network(estimator, graphs, interruption, after_epoch)
+    learned = learned_attributes(estimator, graphs, training)
+    vars(estimator).update(learned)
+    warn_of_doubts(estimator, training, interruption)
+    task.end(lambda: learned)
 
 
 def train_network(

@@ -13,7 +13,15 @@ from graphkoopman.koopman import KoopmanModel, Moments, StateMap
 from graphkoopman.storage import FileKind, read_arrays, write_arrays
 
 MODEL = FileKind("graphkoopman-model", 1, "model file", "write it with GDyNetEstimator.save")
-FITTED = ("timestep_", "validation_score_", "history_", "n_iter_", "converged_")
+FITTED = (
+    "n_neighbors_",
+    "cutoff_",
+    "timestep_",
+    "validation_score_",
+    "history_",
+    "n_iter_",
+    "converged_",
+)
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
 
 

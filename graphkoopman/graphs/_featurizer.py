@@ -140,7 +140,7 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
             value = getattr(self, name)
             if name == "n_neighbors" and value is None:
                 continue
-            if not isinstance(value, numbers.Integral) or value < 1:
+            if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
                 raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
         if self.cutoff is not None and not (
             isinstance(self.cutoff, numbers.Real) and 0 < self.cutoff < np.inf

@@ -9,7 +9,7 @@ from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
 from graphkoopman.trajectories._readers import read_trajectory
 from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
 from graphkoopman.trajectories._targets import Targets, resolve_targets
-from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories
+from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories, items_of
 from graphkoopman.trajectories._unwrap import target_centers, unwrap
 from graphkoopman.trajectories._validation import check_integer
 
@@ -20,6 +20,7 @@ __all__ = [
     "as_trajectories",
     "block_split",
     "check_integer",
+    "items_of",
     "join_adjacent",
     "load_gdynet_npz",
     "minimum_image",

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.trajectories import Trajectory
 
 FrameRange = tuple[str, int, int]
 
 
-def frame_ranges(graphs: Sequence[GraphTrajectory]) -> list[FrameRange]:
-    """Run, first frame and end of all graphs that are pieces of a named run, in order.
+def frame_ranges(pieces: Sequence[GraphTrajectory | Trajectory]) -> list[FrameRange]:
+    """Run, first frame and end of all pieces of a named run, in order.
 
     Parameters
     ----------
-    graphs : sequence of GraphTrajectory
+    pieces : sequence of GraphTrajectory or Trajectory
 
     Returns
     -------
@@ -21,8 +22,8 @@ def frame_ranges(graphs: Sequence[GraphTrajectory]) -> list[FrameRange]:
         Ranges of one run that touch or overlap are merged.
     """
     ranges: list[FrameRange] = []
-    pieces = [item for item in graphs if item.parent is not None]
-    for run, start, stop in sorted((str(p.parent), p.start, p.start + len(p)) for p in pieces):
+    named = [item for item in pieces if item.parent is not None]
+    for run, start, stop in sorted((str(p.parent), p.start, p.start + len(p)) for p in named):
         if ranges and ranges[-1][0] == run and start <= ranges[-1][2]:
             ranges[-1] = (run, ranges[-1][1], max(stop, ranges[-1][2]))
         else:
@@ -31,19 +32,21 @@ def frame_ranges(graphs: Sequence[GraphTrajectory]) -> list[FrameRange]:
 
 
 def check_gap(
-    estimator: Any, graphs: Sequence[GraphTrajectory], lagtime: int | None = None
+    estimator: Any,
+    pieces: Sequence[GraphTrajectory | Trajectory],
+    lagtime: int | None = None,
 ) -> None:
-    """Raise ValueError where graphs are too close in time to training frames of their run.
+    """Raise ValueError where pieces are too close in time to training frames of their run.
 
     Frames closer than a lag are correlated with the training data, and a score on them is too
-    good. Training data itself may be scored: that is a training score. Graphs without a parent
+    good. Training data itself may be scored: that is a training score. Pieces without a parent
     are taken as runs of their own.
 
     Parameters
     ----------
     estimator : GDyNetEstimator
         Fitted.
-    graphs : sequence of GraphTrajectory
+    pieces : sequence of GraphTrajectory or Trajectory
         To be scored.
     lagtime : int or None
         Frames that must lie between; None takes the estimator's lag.
@@ -54,7 +57,7 @@ def check_gap(
         Naming the frames.
     """
     lagtime = estimator.lagtime if lagtime is None else lagtime
-    for run, start, stop in frame_ranges(graphs):
+    for run, start, stop in frame_ranges(pieces):
         trained = [(a, b) for name, a, b in estimator.training_frames_ if name == run]
         if any(a <= start and stop <= b for a, b in trained):
             continue

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.graphs._build import build_graphs
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.storage import digest
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
 
 
-class GraphFeaturizer(TransformerMixin, BaseEstimator):
+class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     """Turn trajectories into neighbour graphs of the targets' receptive fields.
 
     Parameters
@@ -77,12 +78,13 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.n_jobs = n_jobs
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> "GraphFeaturizer":
         """Check settings and trajectories; nothing is learned.
 
         Parameters
         ----------
-        X : Trajectory, md.Trajectory or a list of them
+        X : Trajectory, md.Trajectory or a list or other container of them
         y : None
             Ignored.
 
@@ -92,8 +94,11 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
             Itself.
         """
         self._check_settings()
-        for trajectory in as_trajectories(X):
+        trajectories = as_trajectories(X)
+        task = FitTask(self, trajectories)
+        for trajectory in trajectories:
             self._resolve(trajectory)
+        task.end()
         return self
 
     def transform(self, X: Any) -> list[GraphTrajectory]:
@@ -101,7 +106,7 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : Trajectory, md.Trajectory or a list of them
+        X : Trajectory, md.Trajectory or a list or other container of them
 
         Returns
         -------
@@ -127,7 +132,7 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = False
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
     def _check_settings(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.graphs import GraphTrajectory
-from graphkoopman.trajectories import Trajectory
+from graphkoopman.trajectories import Trajectory, resolve_targets
 
 
 @dataclass(frozen=True)
@@ -110,3 +110,10 @@ def _check_disjoint(
                 f"{starts[before]}-{stops[before]} (item {before} of X) and "
                 f"{starts[after]}-{stops[after]} (item {after}); cut every run once"
             )
+
+
+def target_atoms(item: Trajectory | GraphTrajectory) -> list[int]:
+    """Atoms of all targets of a run."""
+    if isinstance(item, GraphTrajectory):
+        return item.atoms[: item.hop_counts[0, 0]].tolist()
+    return resolve_targets(None, item).atoms.tolist()

@@ -1,11 +1,12 @@
 """Lag-safe folds of whole trajectories or segments.
 
-`SegmentKFold`, `SegmentShuffleSplit` and `LeaveOneTrajectoryOut` are scikit-learn splitters over
-lists of `Trajectory` or `GraphTrajectory`. They never see the estimator, so they keep a gap of
-whole segments between training and test data of one run; an estimator whose lag is longer than
-that gap refuses to score.
+`SegmentKFold`, `SegmentShuffleSplit`, `LeaveOneTrajectoryOut` and `TargetKFold` are scikit-learn
+splitters over lists of `Trajectory` or `GraphTrajectory`. They never see the estimator, so they
+keep a gap of whole segments between training and test data of one run; an estimator whose lag is
+longer than that gap refuses to score.
 """
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 
-from graphkoopman.model_selection._pieces import Pieces, read_pieces
+from graphkoopman.model_selection._pieces import Pieces, read_pieces, target_atoms
 from graphkoopman.randomness import as_random_state
 from graphkoopman.trajectories import check_integer
 
@@ -53,7 +54,7 @@ class _SegmentSplitter(BaseCrossValidator):
             If there are too few pieces, or pieces of one run overlap.
         """
         pieces = read_pieces(X)
-        units = self._units(pieces, groups)
+        units = self._units(X, pieces, groups)
         for held_out in self._held_out(pieces, units):
             test = np.isin(units, held_out)
             train = ~pieces.near(test, self.gap) & ~test
@@ -65,9 +66,9 @@ class _SegmentSplitter(BaseCrossValidator):
                 )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def _units(self, pieces: Pieces, groups: ArrayLike | None) -> NDArray[np.intp]:
+    def _units(self, X: Any, pieces: Pieces, groups: ArrayLike | None) -> NDArray[np.intp]:
         """Unit of every piece, numbered in time order; a unit is on one side as a whole."""
-        labels = self._default_units(pieces) if groups is None else np.asarray(groups)
+        labels = self._default_units(X, pieces) if groups is None else np.asarray(groups)
         if labels.shape != (len(pieces),):
             raise ValueError(
                 f"groups must have one label per trajectory ({len(pieces)}), got shape "
@@ -79,7 +80,7 @@ class _SegmentSplitter(BaseCrossValidator):
         units[order] = np.argsort(np.argsort(first))[inverse]
         return units
 
-    def _default_units(self, pieces: Pieces) -> NDArray[np.intp]:
+    def _default_units(self, X: Any, pieces: Pieces) -> NDArray[np.intp]:
         return np.arange(len(pieces))
 
     @abstractmethod
@@ -148,6 +149,61 @@ class SegmentKFold(_SegmentSplitter):
                 f"{self.n_splits}; cut more segments or lower n_splits"
             )
         yield from np.array_split(np.arange(n_units), self.n_splits)
+
+
+class TargetKFold(SegmentKFold):
+    """K folds of targets instead of time: train on some atoms, test on others.
+
+    For a list of runs that each hold a share of the targets, see `split_targets`; runs with the
+    same targets are on one side. A score over targets says whether states carry over to other
+    atoms of the same kind, and nothing of other times, which both sides share: see there.
+
+    Parameters
+    ----------
+    n_splits : int
+        Number of folds, at least 2.
+
+    Raises
+    ------
+    ValueError
+        If ``n_splits`` is below 2.
+
+    See Also
+    --------
+    graphkoopman.trajectories.split_targets : shares the targets of a run.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman.model_selection import TargetKFold
+    >>> from graphkoopman.trajectories import Trajectory, split_targets
+    >>> runs = [
+    ...     Trajectory(np.full((9, 6, 3), x), None, [3] * 6, timestep=1.0, targets="element Li")
+    ...     for x in (0.0, 1.0)
+    ... ]
+    >>> shares = [share for run in runs for share in split_targets(run, 3)]
+    >>> for train, test in TargetKFold(3).split(shares):
+    ...     print(train, test)
+    [1 2 4 5] [0 3]
+    [0 2 3 5] [1 4]
+    [0 1 3 4] [2 5]
+    """
+
+    def __init__(self, n_splits: int = 5) -> None:
+        super().__init__(n_splits, gap=0)
+
+    def _default_units(self, X: Any, pieces: Pieces) -> NDArray[np.intp]:
+        atoms = [frozenset(target_atoms(X[i])) for i in range(len(X))]
+        names: dict[frozenset[int], int] = {}
+        units = np.array([names.setdefault(share, len(names)) for share in atoms])
+        for a, b in itertools.combinations(names, 2):
+            if a & b:
+                raise ValueError(
+                    f"runs must have the same targets or none in common, got atom {min(a & b)} in "
+                    f"a share of {len(a)} atoms and in one of {len(b)}; split every run into the "
+                    "same number of shares"
+                )
+        return units
 
 
 class SegmentShuffleSplit(_SegmentSplitter):
@@ -241,9 +297,9 @@ class LeaveOneTrajectoryOut(_SegmentSplitter):
         -------
         int
         """
-        return int(self._units(read_pieces(X), groups).max()) + 1
+        return int(self._units(X, read_pieces(X), groups).max()) + 1
 
-    def _default_units(self, pieces: Pieces) -> NDArray[np.intp]:
+    def _default_units(self, X: Any, pieces: Pieces) -> NDArray[np.intp]:
         return pieces.runs
 
     def _held_out(self, pieces: Pieces, units: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

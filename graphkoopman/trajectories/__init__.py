@@ -8,6 +8,7 @@ from graphkoopman.trajectories._gdynet import load_gdynet_npz
 from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
 from graphkoopman.trajectories._readers import read_trajectory
 from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
+from graphkoopman.trajectories._target_split import split_targets
 from graphkoopman.trajectories._targets import Targets, resolve_targets
 from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories, items_of
 from graphkoopman.trajectories._unwrap import target_centers, unwrap
@@ -28,6 +29,7 @@ __all__ = [
     "reduce_cell",
     "resolve_targets",
     "segments",
+    "split_targets",
     "target_centers",
     "unwrap",
 ]

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -112,8 +113,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    On one machine and number of threads the same seed gives the same numbers. Another number of
-    threads, or a GPU, changes the last bits, which training amplifies.
+    On one machine and number of threads the same seed gives the same numbers; others change the
+    last bits, which training amplifies. There is no sample_weight: all lagged pairs count alike.
 
     With a ``checkpoint_dir``, SIGINT and SIGTERM in the main thread end the training after the step
     under way. The state is saved, the best network so far makes the fitted estimator, with a
@@ -134,6 +135,9 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     >>> estimator.transform(graphs)[0].shape
     (600, 8, 2)
     """
+
+    # Pipeline.score always passes one on when metadata routing is enabled; None is no request
+    __metadata_request__score: ClassVar = {"sample_weight": None}
 
     def __init__(
         self,
@@ -289,8 +293,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         NotFittedError
             Before `fit`.
         ValueError
-            If graphs lie closer than one lag to the training frames of their run without being
-            training frames: a split with too small a gap.
+            If graphs are no training data, but within a lag of it: the split has too small a gap.
         """
         check_is_fitted(self)
         check_gap(self, check_graphs(X))
@@ -304,7 +307,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     def koopman_model(
         self, X: Any, lagtime: int | None = None, n_bootstrap: int = 0
     ) -> KoopmanModel | BootstrapKoopmanModel:
-        """Koopman model of any data with the trained states.
+        """Koopman model of any data with the trained states; no gap to training data is asked for.
 
         Parameters
         ----------
@@ -341,18 +344,15 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         graphs = join_adjacent_graphs(check_graphs(X))
         for lagtime in lagtimes:
             check_lagtime(graphs, lagtime)
-        probabilities = self.transform(graphs)
-        return [
-            estimate_koopman(
-                probabilities,
-                lagtime,
-                timestep=graphs[0].timestep,
-                constraint="reversible" if self.reversible else None,
-                n_bootstrap=n_bootstrap,
-                random_state=self.random_state,
-            )
-            for lagtime in lagtimes
-        ]
+        estimate = partial(
+            estimate_koopman,
+            self.transform(graphs),
+            timestep=graphs[0].timestep,
+            constraint="reversible" if self.reversible else None,
+            n_bootstrap=n_bootstrap,
+            random_state=self.random_state,
+        )
+        return [estimate(lagtime) for lagtime in lagtimes]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write settings, network, states and model to one safetensors file with a JSON header.

@@ -309,6 +309,9 @@ def test_progress_bar_of_a_pipeline_reaches_its_steps(pieces, capsys):
     printed = capsys.readouterr().out
     assert "GraphFeaturizer - fit" in printed
     assert "GDyNetEstimator - fit" in printed
+    search = GridSearchCV(make_pipe(), {"gdynetestimator__n_init": [1, 2]}, cv=SegmentKFold(2))
+    search.set_callbacks(ProgressBar(max_propagation_depth=None)).fit(pieces)
+    assert "GDyNetEstimator - fit" in capsys.readouterr().out
 
 
 def test_a_callback_may_stop_the_fit(pieces, recwarn):

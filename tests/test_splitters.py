@@ -323,7 +323,7 @@ def pipeline(lagtime):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_a_gap_shorter_than_the_lag_is_an_error(hopping):
+def test_a_gap_shorter_than_the_lag_is_an_error(hopping, tmp_path):
     X = segments(hopping, 24)  # of 20 frames
     fitted = pipeline(20).fit(X[:12])
     assert fitted[-1].training_frames_ == [(X[0].parent, 0, 240)]
@@ -334,6 +334,10 @@ def test_a_gap_shorter_than_the_lag_is_an_error(hopping):
         fitted.score(X[12:])
     with pytest.raises(ValueError, match="frames 220-480 of a run that overlap"):
         fitted.score(X[11:])
+    fitted[-1].save(tmp_path / "model.safetensors")
+    loaded = GDyNetEstimator.load(tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match="frames 220-480 of a run that overlap"):
+        loaded.score(fitted[0].transform(X[11:]))
     with pytest.raises(ValueError, match=r"SegmentKFold\(gap=...\)"):
         cross_validate(pipeline(21), X, cv=SegmentKFold(2, gap=1), error_score="raise")
     scores = cross_validate(pipeline(20), X, cv=SegmentKFold(2, gap=1), return_train_score=True)

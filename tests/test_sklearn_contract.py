@@ -11,9 +11,9 @@ import pytest
 from estimator_checks import estimator_checks
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.estimator_checks import estimator_checks_generator
+from small_fits import make_estimator, make_featurizer
 
 import graphkoopman
-from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
 
 # fits are as short as can be on purpose
@@ -22,19 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 def estimators():
     """One small instance of every public estimator."""
-    return [
-        GDyNetEstimator(
-            2,
-            3,
-            n_conv=1,
-            n_features=4,
-            n_hidden=8,
-            max_epochs=2,
-            steps_per_epoch=2,
-            random_state=0,
-        ),
-        GraphFeaturizer(n_neighbors=4, n_hops=1),
-    ]
+    return [make_estimator(), make_featurizer()]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +36,7 @@ def runs():
 
 @pytest.fixture(scope="module")
 def samples(runs):
-    graphs = GraphFeaturizer(n_neighbors=4, n_hops=1).transform(runs)
+    graphs = make_featurizer().transform(runs)
     return {"GDyNetEstimator": graphs, "GraphFeaturizer": runs}
 
 

@@ -25,10 +25,10 @@ from sklearn.model_selection import (
     cross_val_predict,
     cross_validate,
 )
-from sklearn.pipeline import make_pipeline
+from small_fits import LAG, make_estimator, make_featurizer, make_pipe
 
 import graphkoopman.callbacks
-from graphkoopman import GDyNetEstimator, GraphFeaturizer, as_target_trajectories, segments
+from graphkoopman import GraphFeaturizer, as_target_trajectories, segments
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.model_selection import (
     LeaveOneTrajectoryOut,
@@ -39,28 +39,6 @@ from graphkoopman.model_selection import (
 
 # fits are as short as can be on purpose
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-LAG = 3
-
-
-def make_estimator(**changes):
-    settings = {
-        "n_states": 2,
-        "lagtime": LAG,
-        "n_conv": 1,
-        "n_features": 4,
-        "n_hidden": 8,
-        "max_epochs": 2,
-        "steps_per_epoch": 2,
-        "random_state": 0,
-    }
-    return GDyNetEstimator(**settings | changes)
-
-
-def make_pipe(memory=None, **changes):
-    return make_pipeline(
-        GraphFeaturizer(n_neighbors=4, n_hops=1), make_estimator(**changes), memory=memory
-    )
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +109,7 @@ def test_searches(Search, pieces, two_processes):
 
 
 def test_halving_of_the_bare_estimator_by_epochs(pieces):
-    graphs = GraphFeaturizer(n_neighbors=4, n_hops=1).transform(pieces)
+    graphs = make_featurizer().transform(pieces)
     search = HalvingGridSearchCV(
         make_estimator(),
         {"n_features": [4, 8]},
@@ -164,7 +142,7 @@ def test_pipeline_memory(pieces, tmp_path, monkeypatch):
     monkeypatch.setattr(GraphFeaturizer, "transform", None)
     # graphs come from the cache: the featurizer would fail
     cached.fit(pieces)
-    graphs = GraphFeaturizer(n_neighbors=4, n_hops=1)
+    graphs = make_featurizer()
     monkeypatch.undo()
     assert cached[-1].score(graphs.transform(pieces)) == plain
 
@@ -285,7 +263,7 @@ def test_progress_bar_and_scoring_monitor(pieces, capsys):
         return
     from sklearn.callback import ProgressBar, ScoringMonitor
 
-    graphs = GraphFeaturizer(n_neighbors=4, n_hops=1).transform(pieces)
+    graphs = make_featurizer().transform(pieces)
     plain = make_estimator(max_epochs=3, n_init=2).fit(graphs)
     monitor = ScoringMonitor(scoring={"vamp2": lambda fitted, X, y: fitted.score(X)})
     estimator = make_estimator(max_epochs=3, n_init=2).set_callbacks(ProgressBar(), monitor)
@@ -332,14 +310,14 @@ def test_a_callback_may_stop_the_fit(pieces, recwarn):
             assert fitted_estimator.transform(graphs)[0].shape == (69, graphs[0].n_targets, 2)
             return True
 
-    graphs = GraphFeaturizer(n_neighbors=4, n_hops=1).transform(pieces)
+    graphs = make_featurizer().transform(pieces)
     estimator = make_estimator(max_epochs=20).set_callbacks(StopAtOnce()).fit(graphs)
     assert estimator.n_iter_ == 1
     assert not estimator.converged_
 
 
 def test_verbose_shows_progress_without_callbacks(pieces, capsys):
-    graphs = GraphFeaturizer(n_neighbors=4, n_hops=1).transform(pieces)
+    graphs = make_featurizer().transform(pieces)
     make_estimator(verbose=True).fit(graphs)
     assert "2/2" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import config_context
 from sklearn.model_selection import KFold, ShuffleSplit, cross_validate
-from sklearn.pipeline import make_pipeline
+from small_fits import make_pipe
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
@@ -306,26 +306,10 @@ def hopping():
     return make_hopping(chain_rates(2, slowest=20.0), 480, random_state=0).trajectory
 
 
-def pipeline(lagtime):
-    return make_pipeline(
-        GraphFeaturizer(n_neighbors=4, n_hops=1),
-        GDyNetEstimator(
-            2,
-            lagtime,
-            n_conv=1,
-            n_features=4,
-            n_hidden=8,
-            max_epochs=2,
-            steps_per_epoch=2,
-            random_state=0,
-        ),
-    )
-
-
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_gap_shorter_than_the_lag_is_an_error(hopping, tmp_path):
     X = segments(hopping, 24)  # of 20 frames
-    fitted = pipeline(20).fit(X[:12])
+    fitted = make_pipe(lagtime=20).fit(X[:12])
     assert fitted[-1].training_frames_ == [(X[0].parent, 0, 240)]
     assert fitted.score(X[13:]) > 1.0
     assert fitted.score(X[:12]) > 1.0  # a training score
@@ -339,8 +323,10 @@ def test_a_gap_shorter_than_the_lag_is_an_error(hopping, tmp_path):
     with pytest.raises(ValueError, match="frames 220-480 of a run that overlap"):
         loaded.score(fitted[0].transform(X[11:]))
     with pytest.raises(ValueError, match=r"SegmentKFold\(gap=...\)"):
-        cross_validate(pipeline(21), X, cv=SegmentKFold(2, gap=1), error_score="raise")
-    scores = cross_validate(pipeline(20), X, cv=SegmentKFold(2, gap=1), return_train_score=True)
+        cross_validate(make_pipe(lagtime=21), X, cv=SegmentKFold(2, gap=1), error_score="raise")
+    scores = cross_validate(
+        make_pipe(lagtime=20), X, cv=SegmentKFold(2, gap=1), return_train_score=True
+    )
     assert np.isfinite([scores["test_score"], scores["train_score"]]).all()
 
 
@@ -348,7 +334,7 @@ def test_a_gap_shorter_than_the_lag_is_an_error(hopping, tmp_path):
 def test_no_pair_is_lost_or_invented(hopping):
     X = segments(hopping, 6)
     train, _ = next(iter(SegmentKFold(3, gap=1).split(X)))
-    fitted = pipeline(3).fit([X[i] for i in train])
+    fitted = make_pipe(lagtime=3).fit([X[i] for i in train])
     lengths = [len(piece) for piece in join_adjacent([X[i] for i in train])]
     n_targets = len(np.atleast_1d(fitted[0].transform(X[:1])[0].target_offsets)) - 1
     assert fitted[-1].model_.moments.n_pairs == n_targets * sum(n - 3 for n in lengths)

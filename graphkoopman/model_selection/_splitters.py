@@ -29,6 +29,20 @@ class _SegmentSplitter(BaseCrossValidator):
     __metadata_request__split: ClassVar = {"groups": True}
 
     gap: int
+    n_splits: int
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Number of folds.
+
+        Parameters
+        ----------
+        X, y, groups : as for `split`
+
+        Returns
+        -------
+        int
+        """
+        return self.n_splits
 
     def split(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Iterator[Split]:
         """Training and test indices of every fold.
@@ -127,19 +141,6 @@ class SegmentKFold(_SegmentSplitter):
     def __init__(self, n_splits: int = 5, *, gap: int = 1) -> None:
         self.n_splits = check_integer(n_splits, "n_splits", 2)
         self.gap = check_integer(gap, "gap", 0)
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Number of folds.
-
-        Parameters
-        ----------
-        X, y, groups : ignored
-
-        Returns
-        -------
-        int
-        """
-        return self.n_splits
 
     def _held_out(self, pieces: Pieces, units: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
         n_units = units.max() + 1
@@ -241,19 +242,6 @@ class SegmentShuffleSplit(_SegmentSplitter):
             raise ValueError(f"test_size must be between 0 and 1, got {test_size!r}")
         self.test_size = test_size
         self.random_state = random_state
-
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Number of splits.
-
-        Parameters
-        ----------
-        X, y, groups : ignored
-
-        Returns
-        -------
-        int
-        """
-        return self.n_splits
 
     def _held_out(self, pieces: Pieces, units: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
         rng = as_random_state(self.random_state)

@@ -6,7 +6,13 @@ koopman → analyses → plots. Lengths are in Å, times in ps, lag times in fra
 
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.graphs import GraphFeaturizer, GraphTrajectory
-from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, align_states, estimate_koopman
+from graphkoopman.koopman import (
+    BootstrapKoopmanModel,
+    KoopmanModel,
+    align_states,
+    as_target_trajectories,
+    estimate_koopman,
+)
 from graphkoopman.trajectories import Trajectory, load_gdynet_npz, read_trajectory, segments
 
 __version__ = "0.1.0.dev0"
@@ -19,6 +25,7 @@ __all__ = [
     "KoopmanModel",
     "Trajectory",
     "align_states",
+    "as_target_trajectories",
     "estimate_koopman",
     "load_gdynet_npz",
     "read_trajectory",

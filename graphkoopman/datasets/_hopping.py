@@ -23,7 +23,7 @@ from graphkoopman.datasets._chains import (
     sample_chain,
     stationary_distribution,
 )
-from graphkoopman.datasets._random import RandomState, as_generator
+from graphkoopman.randomness import RandomState, as_generator
 from graphkoopman.trajectories import Trajectory
 
 FloatArray = NDArray[np.float64]

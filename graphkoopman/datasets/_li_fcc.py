@@ -14,13 +14,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.datasets._random import RandomState, as_generator
 from graphkoopman.datasets._references import (
     LITHIUM,
     SULFUR,
     SiteReference,
     li_fcc_reference,
 )
+from graphkoopman.randomness import RandomState, as_generator
 from graphkoopman.trajectories import Trajectory
 
 FloatArray = NDArray[np.float64]

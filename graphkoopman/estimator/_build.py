@@ -79,6 +79,11 @@ def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> Trai
     )
 
 
+def n_epochs(estimator: Any) -> int:
+    """Largest number of epochs of a fit, all stages and runs together."""
+    return estimator.n_init * len(check_objectives(estimator.objective)) * estimator.max_epochs
+
+
 def plain_settings(estimator: Any) -> dict[str, Any]:
     """Parameters as JSON holds them; what cannot or should not be stored becomes None.
 

@@ -12,6 +12,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.objectives import SCORES
+from graphkoopman.training import Interruption, Restarts
+from graphkoopman.trajectories import Trajectory, items_of
 
 AT_LEAST = {
     "n_states": 2,
@@ -49,10 +51,10 @@ def check_settings(settings: dict[str, Any]) -> None:
     if not isinstance(folder, str | os.PathLike | None) or (folder is not None and not str(folder)):
         raise TypeError(f"checkpoint_dir must be the path of a folder or None, got {folder!r}")
     seed = settings["random_state"]
-    if not (isinstance(seed, np.random.RandomState | None) or _is_seed(seed)):
+    if not (isinstance(seed, np.random.RandomState | np.random.Generator | None) or _is_seed(seed)):
         raise ValueError(
-            f"random_state must be None, an integer from 0 to {MAX_SEED} or a RandomState, "
-            f"got {seed!r}"
+            f"random_state must be None, an integer from 0 to {MAX_SEED} or a RandomState or "
+            f"Generator, got {seed!r}"
         )
     check_objectives(settings["objective"])
     check_device(settings["device"])
@@ -136,7 +138,7 @@ def check_objectives(objective: str | Sequence[str]) -> tuple[str, ...]:
 
 def check_graphs(X: Any) -> list[GraphTrajectory]:
     """A list of graphs that agree in timestep and kind."""
-    graphs = X if isinstance(X, list | tuple) else [X]
+    graphs = items_of(X, GraphTrajectory | Trajectory)
     if not graphs:
         raise ValueError("X must hold at least one GraphTrajectory, got an empty list")
     for item in graphs:
@@ -157,7 +159,7 @@ def check_graphs(X: Any) -> list[GraphTrajectory]:
         if len(values) > 1:
             got = ", ".join(sorted(str(value) for value in values))
             raise ValueError(f"all graphs must have one {name}, got {got}; {remedy}")
-    return list(graphs)
+    return graphs
 
 
 def check_input(estimator: Any, X: Any) -> list[GraphTrajectory]:
@@ -281,15 +283,16 @@ def species_rows(graphs: Sequence[GraphTrajectory], species: np.ndarray) -> list
     return rows
 
 
-def warn_of_doubts(estimator: Any, *, interrupted: bool) -> None:
+def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruption) -> None:
     """Warn of a fit that ended without an error but should not be trusted blindly."""
     doubts = []
-    if interrupted:
+    if interruption.signal is not None and not training.finished:
         doubts.append(
             "a signal stopped the training, the best network so far is kept; fit again to go on "
             f"from checkpoint_dir={str(estimator.checkpoint_dir)!r}"
         )
-    elif not estimator.converged_:
+    # one that a callback has stopped was not meant to converge
+    elif training.finished and not estimator.converged_:
         doubts.append(
             f"training was still improving after max_epochs={estimator.max_epochs}; "
             "raise max_epochs"
@@ -307,4 +310,4 @@ def warn_of_doubts(estimator: Any, *, interrupted: bool) -> None:
             "n_states, raise lagtime or give more data"
         )
     for doubt in doubts:
-        warnings.warn(doubt, ConvergenceWarning, stacklevel=3)
+        warnings.warn(doubt, ConvergenceWarning, stacklevel=4)

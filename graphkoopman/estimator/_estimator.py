@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from graphkoopman.callbacks import CallbackSupport, with_callbacks
 from graphkoopman.estimator._build import graph_data
 from graphkoopman.estimator._checks import (
     check_graphs,
@@ -16,23 +18,18 @@ from graphkoopman.estimator._checks import (
     check_lagtime,
     check_same_kind,
     check_training_data,
-    warn_of_doubts,
 )
-from graphkoopman.estimator._fit import train_network
+from graphkoopman.estimator._fit import fit_network
+from graphkoopman.estimator._gap import check_gap, frame_ranges
 from graphkoopman.estimator._model_file import read_estimator, write_estimator
 from graphkoopman.graphs import join_adjacent_graphs
-from graphkoopman.koopman import (
-    BootstrapKoopmanModel,
-    KoopmanModel,
-    estimate_koopman,
-    identify_states,
-)
+from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, estimate_koopman
 from graphkoopman.training import Interruption, all_frames, evaluate
 
 MODEL_FILE = "model.safetensors"
 
 
-class GDyNetEstimator(TransformerMixin, BaseEstimator):
+class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     """Graph dynamical network: learn states and their exchange from neighbour graphs.
 
     A graph network χ maps every target's neighbourhood to state probabilities and is trained with
@@ -87,8 +84,9 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         Estimate Koopman matrices under detailed balance.
     device : str
         "auto" takes a GPU where there is one, else any torch device.
-    random_state : int, RandomState or None
-        Seed of everything random; torch's global generator is left alone.
+    random_state : int, RandomState, Generator or None
+        Seed of everything random; None draws fresh entropy. The global generators of numpy and
+        torch are left alone.
     verbose : bool
         Show a progress bar with the scores.
 
@@ -110,11 +108,13 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         Number of epochs, and whether training stopped by itself.
     species_, timestep_, n_neighbors_, cutoff_ : ndarray, float, int or None, float or None
         Of the graphs in training.
+    training_frames_ : list of (str, int, int)
+        Run, first frame and end of every stretch of a named run in training.
 
     Notes
     -----
-    On one machine and number of threads the same seed gives the same numbers. Another number of
-    threads, or a GPU, changes the last bits, which training amplifies.
+    On one machine and number of threads the same seed gives the same numbers; others change the
+    last bits, which training amplifies. There is no sample_weight: all lagged pairs count alike.
 
     With a ``checkpoint_dir``, SIGINT and SIGTERM in the main thread end the training after the step
     under way. The state is saved, the best network so far makes the fitted estimator, with a
@@ -135,6 +135,9 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
     >>> estimator.transform(graphs)[0].shape
     (600, 8, 2)
     """
+
+    # Pipeline.score always passes one on when metadata routing is enabled; None is no request
+    __metadata_request__score: ClassVar = {"sample_weight": None}
 
     def __init__(
         self,
@@ -189,6 +192,7 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> "GDyNetEstimator":
         """Train the network, fix the states, estimate the Koopman model.
 
@@ -219,21 +223,9 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         self.n_neighbors_, self.cutoff_ = graphs[0].n_neighbors, graphs[0].cutoff
         self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
         self.timestep_ = float(graphs[0].timestep)
+        self.training_frames_ = frame_ranges(graphs)
         with Interruption(self.checkpoint_dir is not None) as interruption:
-            training = train_network(self, graphs, interruption)
-            interrupted = not training.finished
-            best = training.best
-            self.lobe_ = best.best_lobe()
-            self.validation_score_ = best.result.score
-            self.history_ = best.result.history
-            self.n_iter_ = len(self.history_)
-            self.converged_ = best.result.converged and not interrupted
-            batch = best.batch(None)
-            features = evaluate(best.data, batch, self.lobe_).numpy()
-            self.state_map_ = identify_states(features[batch.start_rows], features[batch.end_rows])
-            self.clipped_mass_ = self.state_map_.clipped_mass
-            warn_of_doubts(self, interrupted=interrupted)
-            self.model_ = self.koopman_model(graphs)
+            fit_network(self, graphs, interruption)
             if self.checkpoint_dir is not None:
                 self.save(Path(self.checkpoint_dir) / MODEL_FILE)
         return self
@@ -295,7 +287,16 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         -------
         float
             Between 1 and ``n_states``. Scores at different lags are not comparable.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If graphs are no training data, but within a lag of it: the split has too small a gap.
         """
+        check_is_fitted(self)
+        check_gap(self, check_graphs(X))
         return float(self.koopman_model(X).score(2))
 
     def fetch_model(self) -> KoopmanModel:
@@ -306,7 +307,7 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
     def koopman_model(
         self, X: Any, lagtime: int | None = None, n_bootstrap: int = 0
     ) -> KoopmanModel | BootstrapKoopmanModel:
-        """Koopman model of any data with the trained states.
+        """Koopman model of any data with the trained states; no gap to training data is asked for.
 
         Parameters
         ----------
@@ -343,18 +344,15 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         graphs = join_adjacent_graphs(check_graphs(X))
         for lagtime in lagtimes:
             check_lagtime(graphs, lagtime)
-        probabilities = self.transform(graphs)
-        return [
-            estimate_koopman(
-                probabilities,
-                lagtime,
-                timestep=graphs[0].timestep,
-                constraint="reversible" if self.reversible else None,
-                n_bootstrap=n_bootstrap,
-                random_state=self.random_state,
-            )
-            for lagtime in lagtimes
-        ]
+        estimate = partial(
+            estimate_koopman,
+            self.transform(graphs),
+            timestep=graphs[0].timestep,
+            constraint="reversible" if self.reversible else None,
+            n_bootstrap=n_bootstrap,
+            random_state=self.random_state,
+        )
+        return [estimate(lagtime) for lagtime in lagtimes]
 
     def save(self, path: str | os.PathLike) -> None:
         """Write settings, network, states and model to one safetensors file with a JSON header.
@@ -391,7 +389,11 @@ class GDyNetEstimator(TransformerMixin, BaseEstimator):
         """
         return read_estimator(path, cls)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "state_map_")
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
+        tags.transformer_tags.preserves_dtype = []
         return tags

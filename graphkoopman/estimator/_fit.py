@@ -1,16 +1,33 @@
 """The training behind `GDyNetEstimator.fit`, and what its checkpoints depend on."""
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from graphkoopman.estimator._build import graph_data, new_lobe, plain_settings, training_settings
+from graphkoopman.callbacks import FitTask
+from graphkoopman.estimator._build import (
+    graph_data,
+    n_epochs,
+    new_lobe,
+    plain_settings,
+    training_settings,
+)
+from graphkoopman.estimator._checks import warn_of_doubts
 from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.koopman import identify_states
+from graphkoopman.randomness import as_random_state
 from graphkoopman.storage import digest
-from graphkoopman.training import Checkpoint, Interruption, Restarts, generator_state, train
+from graphkoopman.training import (
+    Checkpoint,
+    Interruption,
+    Restarts,
+    evaluate,
+    generator_state,
+    train,
+)
 from graphkoopman.trajectories import block_split
 
 # the trained network depends on none of these, on device and chunk_size by rounding only
@@ -24,8 +41,36 @@ NOT_IN_FINGERPRINT = (
 )
 
 
-def train_network(
+def fit_network(
     estimator: Any, graphs: Sequence[GraphTrajectory], interruption: Interruption
+) -> None:
+    """Train an estimator's network, set what it learns, tell its callbacks, warn of doubts.
+
+    Parameters
+    ----------
+    estimator : GDyNetEstimator
+        With the attributes that come from the graphs set.
+    graphs : sequence of GraphTrajectory
+    interruption : Interruption
+        Ends the training when it has noted a signal.
+    """
+    task = FitTask(estimator, graphs, n_epochs(estimator), "epoch")
+
+    def after_epoch(training: Restarts) -> bool:
+        return task.step(lambda: learned_attributes(estimator, graphs, training))
+
+    training = train_network(estimator, graphs, interruption, after_epoch)
+    learned = learned_attributes(estimator, graphs, training)
+    vars(estimator).update(learned)
+    warn_of_doubts(estimator, training, interruption)
+    task.end(lambda: learned)
+
+
+def train_network(
+    estimator: Any,
+    graphs: Sequence[GraphTrajectory],
+    interruption: Interruption,
+    after_epoch: Callable[[Restarts], bool],
 ) -> Restarts:
     """Train an estimator's network on graphs, from its checkpoint where there is one.
 
@@ -36,13 +81,15 @@ def train_network(
     graphs : sequence of GraphTrajectory
     interruption : Interruption
         Ends the training when it has noted a signal.
+    after_epoch : callable
+        Called with the training after every epoch; whether to stop.
 
     Returns
     -------
     Restarts
-        Finished, or interrupted.
+        Finished, interrupted or stopped.
     """
-    rng = _generator(estimator.random_state)
+    rng = as_random_state(estimator.random_state)
     checkpoint = None
     if estimator.checkpoint_dir is not None:
         checkpoint = Checkpoint(
@@ -67,15 +114,44 @@ def train_network(
         rng,
     )
     training = start() if checkpoint is None else checkpoint.resume(start)
-    train(training, checkpoint, interruption, verbose=estimator.verbose)
+    train(training, checkpoint, interruption, after_epoch, verbose=estimator.verbose)
     return training
 
 
-def _generator(random_state: Any) -> np.random.RandomState:
-    """Generator of a fit; its own where none is given, so that a checkpoint may set its state."""
-    if random_state is None:
-        return np.random.RandomState(check_random_state(None).randint(2**31 - 1))
-    return check_random_state(random_state)
+def learned_attributes(
+    estimator: Any, graphs: Sequence[GraphTrajectory], training: Restarts
+) -> dict[str, Any]:
+    """What an estimator has learned if the training ends here.
+
+    Parameters
+    ----------
+    estimator : GDyNetEstimator
+        With the attributes that come from the graphs set; not changed.
+    graphs : sequence of GraphTrajectory
+    training : Restarts
+
+    Returns
+    -------
+    dict
+        Values by attribute.
+    """
+    best = training.best
+    lobe = best.best_lobe()
+    batch = best.batch(None)
+    features = evaluate(best.data, batch, lobe).numpy()
+    state_map = identify_states(features[batch.start_rows], features[batch.end_rows])
+    learned = {
+        "lobe_": lobe,
+        "validation_score_": best.result.score,
+        "history_": list(best.result.history),
+        "n_iter_": len(best.result.history),
+        "converged_": best.result.converged and training.finished,
+        "state_map_": state_map,
+        "clipped_mass_": state_map.clipped_mass,
+    }
+    fitted = copy.copy(estimator)
+    vars(fitted).update(learned)
+    return learned | {"model_": fitted.koopman_model(graphs)}
 
 
 def _fingerprint(
@@ -87,7 +163,7 @@ def _fingerprint(
         for name, value in plain_settings(estimator).items()
         if name not in NOT_IN_FINGERPRINT
     }
-    if isinstance(estimator.random_state, np.random.RandomState):
+    if isinstance(estimator.random_state, np.random.RandomState | np.random.Generator):
         settings["random_state"] = digest(str(generator_state(rng)), [])
     data = {f"run {i} of X": item.digest() for i, item in enumerate(graphs)}
     return {"settings": settings, "data": data}

@@ -45,6 +45,7 @@ def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
         "states": {"clipped_mass": states.clipped_mass, "n_distinct": states.n_distinct},
         "moments": {"n_pairs": int(moments.n_pairs), "lagtime": int(moments.lagtime)},
         "fitted": {name: getattr(estimator, name) for name in FITTED},
+        "training_frames": estimator.training_frames_,
     }
     write_arrays(path, MODEL, arrays, header)
 
@@ -76,6 +77,9 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     for name in FITTED:
         setattr(estimator, name, header["fitted"][name])
     estimator.timestep_ = float(estimator.timestep_)
+    estimator.training_frames_ = [
+        (str(run), int(start), int(stop)) for run, start, stop in header["training_frames"]
+    ]
     estimator.species_ = np.array(header["species"])
     if not 0 < estimator.timestep_ < np.inf or estimator.species_.dtype.kind not in "biuU":
         raise ValueError(f"timestep {estimator.timestep_!r}, species {header['species']!r}")

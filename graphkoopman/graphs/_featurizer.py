@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.graphs._build import build_graphs
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.storage import digest
@@ -18,7 +19,7 @@ LARGEST = {"n_neighbors": 10_000, "n_hops": 100}
 MAX_THREADS = 1024
 
 
-class GraphFeaturizer(TransformerMixin, BaseEstimator):
+class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     """Turn trajectories into neighbour graphs of the targets' receptive fields.
 
     Parameters
@@ -81,12 +82,13 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.n_jobs = n_jobs
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> "GraphFeaturizer":
         """Check settings and trajectories; nothing is learned.
 
         Parameters
         ----------
-        X : Trajectory, md.Trajectory or a list of them
+        X : Trajectory, md.Trajectory or a list or other container of them
         y : None
             Ignored.
 
@@ -96,8 +98,11 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
             Itself.
         """
         self._check_settings()
-        for trajectory in as_trajectories(X):
+        trajectories = as_trajectories(X)
+        task = FitTask(self, trajectories)
+        for trajectory in trajectories:
             self._resolve(trajectory)
+        task.end()
         return self
 
     def transform(self, X: Any) -> list[GraphTrajectory]:
@@ -105,7 +110,7 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : Trajectory, md.Trajectory or a list of them
+        X : Trajectory, md.Trajectory or a list or other container of them
 
         Returns
         -------
@@ -131,7 +136,7 @@ class GraphFeaturizer(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.requires_fit = False
         tags.input_tags.two_d_array = False
-        tags.input_tags.three_d_array = False
+        tags.transformer_tags.preserves_dtype = []
         return tags
 
     def _check_settings(self) -> None:

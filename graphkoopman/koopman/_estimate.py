@@ -1,11 +1,10 @@
 """Koopman models from state probabilities: `estimate_koopman`."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, overload
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_random_state
 
 from graphkoopman.koopman._bootstrap import (
     BootstrapKoopmanModel,
@@ -23,6 +22,7 @@ from graphkoopman.koopman._moments import (
 )
 from graphkoopman.koopman._solve import solve_koopman
 from graphkoopman.koopman._units import unit_moments
+from graphkoopman.randomness import RandomState, as_random_state
 
 __all__ = ["Constraint", "estimate_koopman"]
 
@@ -38,7 +38,7 @@ def estimate_koopman(
     constraint: Constraint | None = ...,
     n_bootstrap: Literal[0] = ...,
     unit: str | int = ...,
-    random_state: Any = ...,
+    random_state: RandomState = ...,
 ) -> KoopmanModel: ...
 
 
@@ -51,7 +51,7 @@ def estimate_koopman(
     constraint: Constraint | None = ...,
     n_bootstrap: int,
     unit: str | int = ...,
-    random_state: Any = ...,
+    random_state: RandomState = ...,
 ) -> KoopmanModel | BootstrapKoopmanModel: ...
 
 
@@ -63,7 +63,7 @@ def estimate_koopman(
     constraint: Constraint | None = None,
     n_bootstrap: int = 0,
     unit: str | int = "auto",
-    random_state: Any = None,
+    random_state: RandomState = None,
 ) -> KoopmanModel | BootstrapKoopmanModel:
     r"""Koopman model of state probabilities, with uncertainty if asked for.
 
@@ -92,7 +92,7 @@ def estimate_koopman(
         target of each of them), or "chunks", the paper's four equal pieces; a number gives so many
         pieces. "auto" resamples time blocks, of each target by itself if the targets are found to
         fluctuate independently.
-    random_state : int, RandomState or None
+    random_state : int, RandomState, Generator or None
         Seed of the resampling.
 
     Returns
@@ -149,7 +149,7 @@ def estimate_koopman(
         return prior
     units = unit_moments(arrays, lagtime, unit, moments)
     concentration = dirichlet_concentration(units)
-    weights = draw_weights(units, n_bootstrap, concentration, check_random_state(random_state))
+    weights = draw_weights(units, n_bootstrap, concentration, as_random_state(random_state))
     return BootstrapKoopmanModel(
         prior,
         [_model(units.weighted(w), timestep, constraint, warn=False) for w in weights],

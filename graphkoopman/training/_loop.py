@@ -1,5 +1,6 @@
 """The optimisation of one network: epochs of statistics batches, validation, early stopping."""
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -162,9 +163,10 @@ class Trainer:
             self._end_epoch(begin)
 
     def best_lobe(self) -> GDyNetLobe:
-        """The network with the best weights so far, ready for evaluation; ends the training."""
-        self.lobe.load_state_dict(self.result.weights)
-        return self.lobe.eval()
+        """A copy of the network with the best weights so far, ready for evaluation."""
+        lobe = copy.deepcopy(self.lobe)
+        lobe.load_state_dict(self.result.weights)
+        return lobe.eval()
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the steps to come depend on, beside the data and the generator.

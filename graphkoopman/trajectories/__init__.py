@@ -8,9 +8,16 @@ from graphkoopman.trajectories._gdynet import load_gdynet_npz
 from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
 from graphkoopman.trajectories._readers import read_trajectory
 from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
+from graphkoopman.trajectories._target_split import split_targets
 from graphkoopman.trajectories._targets import Targets, resolve_targets
-from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories, height_limit
+from graphkoopman.trajectories._trajectory import (
+    Trajectory,
+    as_trajectories,
+    height_limit,
+    items_of,
+)
 from graphkoopman.trajectories._unwrap import target_centers, unwrap
+from graphkoopman.trajectories._validation import check_integer
 
 __all__ = [
     "Targets",
@@ -18,7 +25,9 @@ __all__ = [
     "adjacent_runs",
     "as_trajectories",
     "block_split",
+    "check_integer",
     "height_limit",
+    "items_of",
     "join_adjacent",
     "load_gdynet_npz",
     "minimum_image",
@@ -26,6 +35,7 @@ __all__ = [
     "reduce_cell",
     "resolve_targets",
     "segments",
+    "split_targets",
     "target_centers",
     "unwrap",
 ]

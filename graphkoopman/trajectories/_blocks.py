@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
+from graphkoopman.randomness import RandomState, as_random_state
 from graphkoopman.trajectories._segments import adjacent_runs
 from graphkoopman.trajectories._validation import check_integer
 
@@ -21,7 +21,7 @@ def block_split(
     fraction: float,
     *,
     lagtime: int,
-    random_state: int | np.random.RandomState | None = None,
+    random_state: RandomState = None,
 ) -> tuple[list[Block], list[Block]]:
     """Split frames into training and validation blocks that are long against the lag time.
 
@@ -38,7 +38,7 @@ def block_split(
         Share of frames for validation, between 0 and 1; met to within about half a block.
     lagtime : int
         Frames.
-    random_state : int, RandomState or None
+    random_state : int, RandomState, Generator or None
 
     Returns
     -------
@@ -103,12 +103,12 @@ def _block_counts(sizes: list[int], min_frames: int) -> list[int]:
 
 
 def _choose(
-    lengths: NDArray[np.int64], fraction: float, random_state: int | np.random.RandomState | None
+    lengths: NDArray[np.int64], fraction: float, random_state: RandomState
 ) -> NDArray[np.bool_]:
     """A random proper subset of blocks whose total comes close to a fraction of the frames."""
     missing = fraction * lengths.sum()
     chosen = np.zeros(len(lengths), dtype=bool)
-    for i in check_random_state(random_state).permutation(len(lengths)):
+    for i in as_random_state(random_state).permutation(len(lengths)):
         takes_it_closer = abs(missing - lengths[i]) < abs(missing)
         if takes_it_closer and chosen.sum() < len(lengths) - 1:
             chosen[i] = True

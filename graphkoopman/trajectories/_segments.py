@@ -38,7 +38,7 @@ def segments(traj: Trajectory, n: int) -> list[Trajectory]:
             f"n must not exceed the number of frames ({run.n_frames}), got {n}; cut fewer pieces"
         )
     if run.parent is None:
-        run = run._with(parent=_content_name(run))
+        run = run._with(parent=content_name(run))
     lengths = [len(piece) for piece in np.array_split(np.arange(run.n_frames), n)]
     edges = np.concatenate([[0], np.cumsum(lengths)]).tolist()
     return [run[start:stop] for start, stop in itertools.pairwise(edges)]
@@ -136,7 +136,7 @@ def _joined_cell(pieces: list[Trajectory]) -> NDArray[np.float64] | None:
     return np.concatenate(per_frame)
 
 
-def _content_name(traj: Trajectory) -> str:
+def content_name(traj: Trajectory) -> str:
     """A name that any two loads of the same run share."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr(traj.positions.shape).encode())

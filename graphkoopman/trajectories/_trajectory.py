@@ -235,7 +235,7 @@ def as_trajectories(X: Any) -> list[Trajectory]:
 
     Parameters
     ----------
-    X : Trajectory, mdtraj.Trajectory, or list or tuple of these
+    X : Trajectory, mdtraj.Trajectory, or list or other container of these
 
     Returns
     -------
@@ -248,10 +248,32 @@ def as_trajectories(X: Any) -> list[Trajectory]:
     ValueError
         For an empty list, and for an mdtraj trajectory without a usable time.
     """
-    items = list(X) if isinstance(X, list | tuple) else [X]
+    items = items_of(X, Trajectory | md.Trajectory)
     if not items:
         raise ValueError("trajectories must hold at least one trajectory, got an empty list")
     return [_as_trajectory(item) for item in items]
+
+
+def items_of(X: Any, one: Any) -> list[Any]:
+    """What is in a container, or X itself in a list.
+
+    Parameters
+    ----------
+    X : object
+        A container has a length and can be iterated over, as scikit-learn's samples.
+    one : type or union of types
+        Of which X is no container, although its frames may make it look like one.
+
+    Returns
+    -------
+    list
+    """
+    if isinstance(X, one) or not hasattr(X, "__len__"):
+        return [X]
+    try:
+        return list(X)
+    except TypeError:
+        return [X]
 
 
 def _as_trajectory(item: Any) -> Trajectory:

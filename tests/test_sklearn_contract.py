@@ -1,0 +1,150 @@
+"""scikit-learn's contract for every estimator of the package: our checks and scikit-learn's own.
+
+The lists at the end name every check of scikit-learn that does not run here, and why.
+"""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+from estimator_checks import estimator_checks
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils.estimator_checks import estimator_checks_generator
+from small_fits import make_estimator, make_featurizer
+
+import graphkoopman
+from graphkoopman.datasets import chain_rates, make_hopping
+
+# fits are as short as can be on purpose
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+def estimators():
+    """One small instance of every public estimator."""
+    return [make_estimator(), make_featurizer()]
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Three runs of different lengths."""
+    rates = chain_rates(2, slowest=20.0)
+    return [
+        make_hopping(rates, n_frames, random_state=n_frames).trajectory for n_frames in (60, 80, 70)
+    ]
+
+
+@pytest.fixture(scope="module")
+def samples(runs):
+    graphs = make_featurizer().transform(runs)
+    return {"GDyNetEstimator": graphs, "GraphFeaturizer": runs}
+
+
+def test_every_estimator_of_the_package_is_checked():
+    found = set()
+    for module in pkgutil.walk_packages(graphkoopman.__path__, "graphkoopman."):
+        for _, kind in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            ours = kind.__module__.startswith("graphkoopman") and not kind.__name__.startswith("_")
+            if ours and issubclass(kind, BaseEstimator):
+                found.add(kind)
+    assert found == {type(estimator) for estimator in estimators()}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [(estimator, check) for estimator in estimators() for check in estimator_checks(estimator)],
+    ids=lambda value: getattr(value, "__name__", type(value).__name__),
+)
+def test_own_checks(estimator, check, samples):
+    check(clone(estimator), list(samples[type(estimator).__name__]))
+
+
+def twin(estimator):
+    """The estimator as if it took 2-D arrays, for which scikit-learn has all its checks."""
+
+    class Twin(type(estimator)):
+        def __sklearn_tags__(self):
+            tags = super().__sklearn_tags__()
+            tags.input_tags.two_d_array = True
+            return tags
+
+    return Twin(**estimator.get_params(deep=False))
+
+
+def name_of(check):
+    return getattr(check, "func", check).__name__
+
+
+def sklearn_checks(estimator):
+    return {name_of(check): check for _, check in estimator_checks_generator(twin(estimator))}
+
+
+@pytest.mark.parametrize("estimator", estimators(), ids=lambda value: type(value).__name__)
+def test_every_check_of_sklearn_runs_or_has_a_reason_not_to(estimator):
+    assert set(sklearn_checks(estimator)) <= RUN | set(EXEMPT)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [(estimator, name) for estimator in estimators() for name in sorted(sklearn_checks(estimator))],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_sklearn_checks(estimator, name):
+    if name in RUN:
+        sklearn_checks(estimator)[name](clone(estimator))
+    else:
+        assert EXEMPT[name]
+
+
+# checks that need no data
+RUN = {
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_estimator_tags_renamed",
+    "check_get_params_invariance",
+    "check_mixin_order",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_set_params",
+    "check_valid_tag_types",
+}
+
+TABLE = "feeds a 2-D array, and the samples are trajectories"
+EXEMPT = {
+    "check_array_api_input": "array namespaces have no trajectories",
+    "check_complex_data": f"{TABLE}; check_bad_input_raises",
+    "check_dict_unchanged": f"{TABLE}; check_methods_leave_estimator_alone",
+    "check_dont_overwrite_parameters": f"{TABLE}; check_fit_leaves_parameters_alone",
+    "check_dtype_object": f"{TABLE}; arrays of trajectories: check_containers_are_accepted",
+    "check_estimator_sparse_array": "frames are no sparse matrix",
+    "check_estimator_sparse_matrix": "frames are no sparse matrix",
+    "check_estimator_sparse_tag": f"{TABLE}; check_tags_tell_the_truth",
+    "check_estimators_dtypes": f"{TABLE}; see tests/test_trajectories.py",
+    "check_estimators_empty_data_messages": f"{TABLE}; check_bad_input_raises",
+    "check_estimators_fit_returns_self": f"{TABLE}; check_fit_returns_self",
+    "check_estimators_nan_inf": f"{TABLE}; Trajectory refuses them (tests/test_trajectories.py)",
+    "check_estimators_overwrite_params": f"{TABLE}; check_fit_leaves_parameters_alone",
+    "check_estimators_pickle": f"{TABLE}; check_pickle_keeps_outputs",
+    "check_estimators_unfitted": f"{TABLE}; check_unfitted_raises",
+    "check_f_contiguous_array_estimator": f"{TABLE}",
+    "check_fit1d": f"{TABLE}; check_bad_input_raises",
+    "check_fit2d_1feature": f"{TABLE}",
+    "check_fit2d_1sample": f"{TABLE}; check_one_trajectory_is_a_list_of_one",
+    "check_fit2d_predict1d": f"{TABLE}",
+    "check_fit_check_is_fitted": f"{TABLE}; check_unfitted_raises",
+    "check_fit_idempotent": f"{TABLE}; check_refit_is_idempotent",
+    "check_fit_score_takes_y": f"{TABLE}; check_y_is_ignored",
+    "check_methods_sample_order_invariance": f"{TABLE}; check_trajectories_are_independent",
+    "check_methods_subset_invariance": f"{TABLE}; check_trajectories_are_independent",
+    "check_n_features_in": "trajectories have no number of features, n_features_in_ is not set",
+    "check_n_features_in_after_fitting": "trajectories have no number of features",
+    "check_pipeline_consistency": f"{TABLE}; tests/test_sklearn_tools.py",
+    "check_positive_only_tag_during_fit": f"{TABLE}; check_tags_tell_the_truth",
+    "check_readonly_memmap_input": f"{TABLE}; mapped graphs are tested in tests/test_graphs.py",
+    "check_transformer_data_not_an_array": f"{TABLE}; check_containers_are_accepted",
+    "check_transformer_general": f"{TABLE}; check_fit_transform",
+    "check_transformer_n_iter": f"{TABLE}; n_iter_ in tests/test_estimator.py",
+    "check_transformers_unfitted": f"{TABLE}; check_unfitted_raises",
+    "check_transformers_unfitted_stateless": f"{TABLE}; check_tags_tell_the_truth",
+}

@@ -1,0 +1,47 @@
+"""Choosing the lag and the number of states: lag-safe folds, scorers, the selection rule.
+
+Scores: :class:`KoopmanScorer`, :func:`markov_scorer` and ready-made scorers.
+Choice: :func:`select_markovian`, :func:`explain_selection`, :func:`selection_report`.
+"""
+
+from graphkoopman.model_selection._candidates import LagChoice
+from graphkoopman.model_selection._report import selection_report
+from graphkoopman.model_selection._scorers import (
+    SCORER_NAMES,
+    SELECTION_SCORES,
+    KoopmanScorer,
+    MixedLagWarning,
+    ck_scorer,
+    markov_scorer,
+    timescale_scorer,
+    vamp1_scorer,
+    vamp2_scorer,
+    vampe_scorer,
+)
+from graphkoopman.model_selection._selection import (
+    Selection,
+    SelectionWarning,
+    StateChoice,
+    explain_selection,
+    select_markovian,
+)
+
+__all__ = [
+    "SCORER_NAMES",
+    "SELECTION_SCORES",
+    "KoopmanScorer",
+    "LagChoice",
+    "MixedLagWarning",
+    "Selection",
+    "SelectionWarning",
+    "StateChoice",
+    "ck_scorer",
+    "explain_selection",
+    "markov_scorer",
+    "select_markovian",
+    "selection_report",
+    "timescale_scorer",
+    "vamp1_scorer",
+    "vamp2_scorer",
+    "vampe_scorer",
+]

@@ -1,7 +1,8 @@
 """Choosing the lag and the number of states: lag-safe folds, scorers, the selection rule.
 
 Scores: :class:`KoopmanScorer`, :func:`markov_scorer` and ready-made scorers.
-Choice: :func:`select_markovian`, :func:`explain_selection`, :func:`selection_report`.
+Choice: :func:`select_markovian`, :func:`explain_selection`, :func:`selection_report`,
+:func:`select_model`.
 """
 
 from graphkoopman.model_selection._candidates import LagChoice
@@ -18,6 +19,7 @@ from graphkoopman.model_selection._scorers import (
     vamp2_scorer,
     vampe_scorer,
 )
+from graphkoopman.model_selection._select_model import ModelSelection, select_model, time_pieces
 from graphkoopman.model_selection._selection import (
     Selection,
     SelectionWarning,
@@ -25,6 +27,7 @@ from graphkoopman.model_selection._selection import (
     explain_selection,
     select_markovian,
 )
+from graphkoopman.model_selection._splitters import SegmentKFold
 
 __all__ = [
     "SCORER_NAMES",
@@ -32,6 +35,8 @@ __all__ = [
     "KoopmanScorer",
     "LagChoice",
     "MixedLagWarning",
+    "ModelSelection",
+    "SegmentKFold",
     "Selection",
     "SelectionWarning",
     "StateChoice",
@@ -39,7 +44,9 @@ __all__ = [
     "explain_selection",
     "markov_scorer",
     "select_markovian",
+    "select_model",
     "selection_report",
+    "time_pieces",
     "timescale_scorer",
     "vamp1_scorer",
     "vamp2_scorer",

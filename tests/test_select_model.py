@@ -31,7 +31,7 @@ LAGS = [2, 4]
 @pytest.fixture(scope="module")
 def hopping():
     rates = chain_rates(2, slowest=20.0)
-    return make_hopping(rates, 1600, n_targets=6, molecules=True, vibration=0.03, random_state=0)
+    return make_hopping(rates, 1200, n_targets=6, molecules=True, vibration=0.03, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def graphs(hopping):
 
 @pytest.fixture(scope="module")
 def estimator():
-    return GDyNetEstimator(n_conv=1, max_epochs=5, batch_size=200, random_state=0)
+    return GDyNetEstimator(n_conv=1, max_epochs=3, batch_size=200, random_state=0)
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_refit_callable_of_a_grid_search_over_a_pipeline(hopping, estimator):
 
 
 def test_short_data_and_empty_grids_are_refused_before_any_fit(graphs, estimator):
-    with pytest.raises(ValueError, match="1600 frames for 4 folds and a shortest"):
+    with pytest.raises(ValueError, match="1200 frames for 4 folds and a shortest"):
         select_model(graphs, [4, 400], [2], estimator=estimator)
     for options, message in (
         ({"max_lagtime": 1}, "max_lagtime must be at least the shortest"),

@@ -13,7 +13,12 @@ from graphkoopman.cli._analysis import (
     print_model,
     write_model,
 )
-from graphkoopman.cli._input import add_input_arguments, featurizer_of, read_inputs
+from graphkoopman.cli._input import (
+    add_input_arguments,
+    add_training_arguments,
+    featurizer_of,
+    read_inputs,
+)
 from graphkoopman.estimator import GDyNetEstimator
 
 DESCRIPTION = """\
@@ -34,13 +39,11 @@ def add_command(commands: argparse._SubParsersAction) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_input_arguments(parser)
+    add_training_arguments(parser)
     add = parser.add_argument
     add("--states", type=int, default=2, help="number of states (2)")
     add("--lag", default="1", help='lag time in frames, or with a unit: "10ps", "0.5ns" (1)')
-    add("--convolutions", type=int, default=3, help="convolution layers (3)")
-    add("--epochs", type=int, default=50, help="most training epochs (50)")
     add("--restarts", type=int, default=1, help="independent runs, the best is kept (1)")
-    add("--seed", type=int, default=0, help="random seed (0)")
     add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
     parser.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""Trajectory files of a command: their arguments, reading them, and the graphs asked for."""
+"""Arguments that commands share, reading trajectory files, and the graphs asked for."""
 
 import argparse
 
@@ -19,6 +19,14 @@ def add_input_arguments(parser: argparse.ArgumentParser) -> None:
     add("--neighbors", type=int, help=f"M nearest neighbours per atom ({DEFAULT_NEIGHBORS})")
     add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
     add("--jobs", type=int, help="threads for building graphs")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the network and its training that commands which train share."""
+    add = parser.add_argument
+    add("--convolutions", type=int, default=3, help="convolution layers (3)")
+    add("--epochs", type=int, default=50, help="most training epochs (50)")
+    add("--seed", type=int, default=0, help="random seed (0)")
 
 
 def featurizer_of(options: argparse.Namespace, n_hops: int) -> GraphFeaturizer:

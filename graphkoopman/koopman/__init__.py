@@ -7,6 +7,7 @@ Everything here is a function of state probabilities, arrays of shape
 from graphkoopman.koopman._align import align_states, state_correlation
 from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
 from graphkoopman.koopman._chapman_kolmogorov import StateObservable
+from graphkoopman.koopman._ck_error import ChapmanKolmogorovError, ck_error
 from graphkoopman.koopman._consumers import as_target_trajectories
 from graphkoopman.koopman._estimate import estimate_koopman
 from graphkoopman.koopman._model import KoopmanModel
@@ -29,6 +30,7 @@ from graphkoopman.koopman._warnings import (
 
 __all__ = [
     "BootstrapKoopmanModel",
+    "ChapmanKolmogorovError",
     "FewUnitsWarning",
     "GlobalKoopman",
     "InvalidTimescaleWarning",
@@ -43,6 +45,7 @@ __all__ = [
     "UnsupportedRateWarning",
     "align_states",
     "as_target_trajectories",
+    "ck_error",
     "estimate_koopman",
     "fcc_site_graph",
     "global_koopman",

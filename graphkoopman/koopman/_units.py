@@ -1,10 +1,10 @@
-"""Independent units of the data, for resampling: `UnitMoments`, `unit_moments`.
+"""Independent units of the data, for resampling: `UnitMoments`, `unit_moments`, `unit_moments_at`.
 
 A unit is a set of (frame, target) pairs that is treated as one independent draw. Every pair belongs
 to exactly one unit, that of its first frame, so the units' moments add up to the pooled ones.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Integral
@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.koopman._correlation import are_targets_independent, correlation_time
-from graphkoopman.koopman._moments import Moments, accumulate
+from graphkoopman.koopman._moments import Moments, accumulate, lagged_moments
 from graphkoopman.probabilities import as_probabilities
 from graphkoopman.uncertainty import block_counts, effective_units
 
-__all__ = ["UNITS", "UnitMoments", "unit_moments"]
+__all__ = ["UNITS", "UnitMoments", "unit_moments", "unit_moments_at"]
 
 Array = NDArray[np.float64]
 
@@ -118,7 +118,47 @@ def unit_moments(
         If the unit is unknown, or gives fewer than two units.
     """
     lengths = np.array([len(array) - lagtime for array in arrays])
-    name, pieces, leakage = _pieces(arrays, lagtime, lengths, unit, pooled)
+    name, pieces, leakage = _pieces(arrays, lengths, unit, pooled)
+    return _gather(arrays, lagtime, name, pieces, leakage)
+
+
+def unit_moments_at(
+    arrays: list[NDArray[Any]], lagtimes: Sequence[int], unit: str | int
+) -> list[UnitMoments]:
+    """Moments of the same units at several lags, over the same first frames of pairs.
+
+    Parameters
+    ----------
+    arrays : list of ndarray of shape (n_frames, n_targets, n_states)
+        All longer than the longest lag, whose pairs say which first frames are used.
+    lagtimes : sequence of int
+        Lag times in frames; the correlation time, and with it the units, follow from the first.
+    unit : str or int
+        One of `UNITS`, or a number of equal chunks of the whole data.
+
+    Returns
+    -------
+    list of UnitMoments
+    """
+    longest = max(lagtimes)
+    lengths = np.array([len(array) - longest for array in arrays])
+    name, pieces, leakage = _pieces(arrays, lengths, unit, lagged_moments(arrays, lagtimes[0]))
+    return [
+        _gather(
+            [array[: n + lag] for array, n in zip(arrays, lengths, strict=True)],
+            lag,
+            name,
+            pieces,
+            leakage,
+        )
+        for lag in lagtimes
+    ]
+
+
+def _gather(
+    arrays: list[NDArray[Any]], lagtime: int, name: str, pieces: list[_Piece], leakage: float
+) -> UnitMoments:
+    """Add up the pieces and targets of every unit."""
     cells: dict[tuple[int, int], list[Any]] = {}
     for key, values in _cell_sums(arrays, lagtime, pieces, "targets" in name):
         known = cells.get(key)
@@ -128,7 +168,7 @@ def unit_moments(
     if len(cells) < 2:
         raise ValueError(
             "unit must split the data into at least two units, but "
-            f"unit={unit!r} gives {len(cells)}; "
+            f"unit={name!r} gives {len(cells)}; "
             'use unit="blocks" or give more data'
         )
     sums, totals, n_rows, n_pairs = (
@@ -138,11 +178,7 @@ def unit_moments(
 
 
 def _pieces(
-    arrays: list[NDArray[Any]],
-    lagtime: int,
-    lengths: NDArray[np.int_],
-    unit: str | int,
-    pooled: Moments,
+    arrays: list[NDArray[Any]], lengths: NDArray[np.int_], unit: str | int, pooled: Moments
 ) -> tuple[str, list[_Piece], float]:
     """Cut the trajectories in time; returns the unit ("auto" resolved), pieces and leakage."""
     is_number = isinstance(unit, Integral) and not isinstance(unit, bool)

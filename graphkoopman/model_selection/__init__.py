@@ -1,6 +1,35 @@
-"""Lag-safe cross-validation over lists of trajectories."""
+"""Choosing the lag and the number of states: lag-safe folds, scorers, the selection rule.
 
+Folds: :class:`SegmentKFold`, :class:`SegmentShuffleSplit`, :class:`LeaveOneTrajectoryOut`,
+:class:`TargetKFold`; :func:`cross_val_transform` with any of them.
+Scores: :class:`KoopmanScorer`, :func:`markov_scorer` and ready-made scorers.
+Choice: :func:`select_markovian`, :func:`explain_selection`, :func:`selection_report`,
+:func:`select_model`.
+"""
+
+from graphkoopman.model_selection._candidates import LagChoice
 from graphkoopman.model_selection._cross_val import cross_val_transform
+from graphkoopman.model_selection._report import selection_report
+from graphkoopman.model_selection._scorers import (
+    SCORER_NAMES,
+    SELECTION_SCORES,
+    KoopmanScorer,
+    MixedLagWarning,
+    ck_scorer,
+    markov_scorer,
+    timescale_scorer,
+    vamp1_scorer,
+    vamp2_scorer,
+    vampe_scorer,
+)
+from graphkoopman.model_selection._select_model import ModelSelection, select_model, time_pieces
+from graphkoopman.model_selection._selection import (
+    Selection,
+    SelectionWarning,
+    StateChoice,
+    explain_selection,
+    select_markovian,
+)
 from graphkoopman.model_selection._splitters import (
     LeaveOneTrajectoryOut,
     SegmentKFold,
@@ -9,9 +38,29 @@ from graphkoopman.model_selection._splitters import (
 )
 
 __all__ = [
+    "SCORER_NAMES",
+    "SELECTION_SCORES",
+    "KoopmanScorer",
+    "LagChoice",
     "LeaveOneTrajectoryOut",
+    "MixedLagWarning",
+    "ModelSelection",
     "SegmentKFold",
     "SegmentShuffleSplit",
+    "Selection",
+    "SelectionWarning",
+    "StateChoice",
     "TargetKFold",
+    "ck_scorer",
     "cross_val_transform",
+    "explain_selection",
+    "markov_scorer",
+    "select_markovian",
+    "select_model",
+    "selection_report",
+    "time_pieces",
+    "timescale_scorer",
+    "vamp1_scorer",
+    "vamp2_scorer",
+    "vampe_scorer",
 ]

@@ -5,6 +5,8 @@ Models: :func:`plot_timescales`, :func:`plot_ck_test` (a figure of many panels),
 :func:`plot_history`.
 Structure: :func:`plot_state_rdf`, :func:`plot_coordination`, :func:`plot_charge_integral`,
 :func:`plot_state_profile`, :func:`plot_spatial_map`.
+Selection: :func:`plot_state_scores`, :func:`plot_ck_errors`,
+:func:`plot_selection_timescales` (a figure of one panel per number of states).
 Transport: :func:`plot_transition_msd`, :func:`plot_transition_diffusion`,
 :func:`plot_conduction`, :func:`plot_residence_times`.
 
@@ -21,6 +23,11 @@ from graphkoopman.plotting._koopman import (
     plot_history,
     plot_populations,
     plot_timescales,
+)
+from graphkoopman.plotting._selection import (
+    plot_ck_errors,
+    plot_selection_timescales,
+    plot_state_scores,
 )
 from graphkoopman.plotting._structure import (
     plot_charge_integral,
@@ -39,6 +46,7 @@ from graphkoopman.plotting._transport import (
 __all__ = [
     "COLORS",
     "plot_charge_integral",
+    "plot_ck_errors",
     "plot_ck_test",
     "plot_conduction",
     "plot_coordination",
@@ -47,9 +55,11 @@ __all__ = [
     "plot_history",
     "plot_populations",
     "plot_residence_times",
+    "plot_selection_timescales",
     "plot_spatial_map",
     "plot_state_profile",
     "plot_state_rdf",
+    "plot_state_scores",
     "plot_timescales",
     "plot_transition_diffusion",
     "plot_transition_msd",

@@ -1,24 +1,37 @@
-"""The optimisation of one network: epochs of statistics batches, validation, early stopping."""
+"""The optimisation of one network: epochs of statistics batches, validation, early stopping.
+
+A softmax that has settled on too few states stays there: the outputs of a state that it does not
+tell apart are saturated or alike, and no gradient leads out. Training therefore begins in front of
+the softmax, with the best linear functions of the head's hidden layer, among which nothing
+saturates, and makes states of them afterwards.
+"""
 
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import EPSILON, moments, singular_values, vamp2_score
+from graphkoopman.objectives import EPSILON, SCORES, subspace_score
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._features import GraphData, backward_score, evaluate
-from graphkoopman.training._initialise import initialise_head
+from graphkoopman.training._initialise import fit_output, initialise_hidden
+from graphkoopman.training._validation import Validation, validation_of
 
 MAX_GRADIENT_NORM = 1.0
-MIN_IMPROVEMENT = 1e-4  # of a score that is at most n_states
+SUBSPACE = "subspace"  # the stage before those of the settings
+SUBSPACE_RATE = 10.0  # of the learning rate; linear functions bear longer steps than a softmax
+SUBSPACE_PATIENCE = 3
+SAMPLES_PER_FUNCTION = 40  # of a subspace batch: keeps noise small against a process worth finding
+MIN_IMPROVEMENT = 0.1  # statistical errors of the validation score
 LEARNING_RATE_FACTOR = 0.3
 # A batch that keeps less than this share of the best score's excess over the constant has lost a
 # process: units died or outputs saturated.
@@ -34,10 +47,10 @@ class TrainingSettings:
 
     lagtime: int
     objectives: Sequence[str] = ("VAMP2",)
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     max_epochs: int = 50
     steps_per_epoch: int = 10
-    patience: int = 8
+    patience: int = 4
     batch_size: int | None = 4000
     epsilon: float = EPSILON
 
@@ -110,7 +123,12 @@ class Trainer:
         Draws the frames of every batch.
     state : dict or None
         What `state_dict` returned: continue there. None starts from the network as it is, with
-        the head set by `initialise_head`.
+        the head set from the untrained embedding.
+
+    Attributes
+    ----------
+    stages : tuple of str
+        Score of each stage, the subspace before those of the settings.
     """
 
     def __init__(
@@ -130,26 +148,27 @@ class Trainer:
         self.held_out = sample_batch(
             validation_blocks, data.graphs, settings.lagtime, settings.batch_size, None
         )
-        self.position = Position(settings.learning_rate)
+        self.stages = (SUBSPACE, *settings.objectives)
+        self.position = Position(settings.learning_rate * SUBSPACE_RATE)
         if state is not None:
             self._load_state_dict(state)
             return
-        first = self.batch(None)
-        pooled = evaluate(data, first, lobe.embed)
-        initialise_head(lobe, pooled, first.start_rows, first.end_rows)
-        self.result = TrainingResult(_snapshot(lobe), self.validate()[0])
+        first = self.batch(None, self.settings.batch_size)
+        initialise_hidden(lobe, evaluate(data, first, lobe.embed))
+        self._fit_output()
+        self.result = TrainingResult(_snapshot(lobe), self.validate().score)
         self._restart()
 
     @property
     def finished(self) -> bool:
         """Whether all stages are done."""
-        return self.position.stage == len(self.settings.objectives)
+        return self.position.stage == len(self.stages)
 
     def advance(self) -> None:
         """One update of the network and, where it completes an epoch, a validation."""
         begin = time.perf_counter()
         now = self.position
-        score = self._step(self.settings.objectives[now.stage])
+        score = self._step()
         if score is None:
             now.learning_rate *= LEARNING_RATE_FACTOR
             now.n_rollbacks += 1
@@ -188,7 +207,7 @@ class Trainer:
         settings = self.settings
         self.position = now = Position(**state["position"])
         places = (
-            (now.stage, len(settings.objectives)),
+            (now.stage, len(self.stages)),
             (now.epoch, settings.max_epochs),
             (now.step, settings.steps_per_epoch),
         )
@@ -205,42 +224,58 @@ class Trainer:
     def _end_epoch(self, begin: float) -> None:
         """Validate, keep the best weights, lower the rate or go on to the next stage."""
         now, best, settings = self.position, self.result, self.settings
-        validation, slowest = self.validate()
-        now.stale = 0 if validation > best.score + MIN_IMPROVEMENT else now.stale + 1
-        if validation > best.score:
-            best.score, best.weights = validation, _snapshot(self.lobe)
+        if self.in_subspace:
+            self._fit_output()
+        validation = self.validate()
+        improved = validation.score > best.score + MIN_IMPROVEMENT * validation.error
+        now.stale = 0 if improved else now.stale + 1
+        if validation.score > best.score:
+            best.score, best.weights = validation.score, _snapshot(self.lobe)
         row = {
             "stage": now.stage,
             "epoch": now.epoch,
-            "objective": settings.objectives[now.stage],
+            "objective": self.stages[now.stage],
             "train_score": float(np.mean(now.scores)) if now.scores else math.nan,
-            "validation_score": validation,
-            "effective_sample_size": self._effective_sample_size(slowest),
+            "validation_score": validation.score,
+            "validation_error": validation.error,
+            "effective_sample_size": self._effective_sample_size(validation.slowest),
             "learning_rate": now.learning_rate,
             "n_rollbacks": now.n_rollbacks,
             "seconds": now.seconds + time.perf_counter() - begin,
         }
         best.history.append(row)
-        patient = now.stale < settings.patience
-        if not patient or now.epoch + 1 == settings.max_epochs:
-            best.converged = best.converged and not patient
+        patience = SUBSPACE_PATIENCE if self.in_subspace else settings.patience
+        if now.stale >= patience or now.epoch + 1 == settings.max_epochs:
+            if not self.in_subspace:
+                best.converged = best.converged and now.stale >= patience
             self.position = Position(settings.learning_rate, stage=now.stage + 1)
             self._restart()
             return
         self.position = Position(now.learning_rate, now.stage, now.epoch + 1, stale=now.stale)
-        if now.stale and now.stale % max(1, settings.patience // 2) == 0:
+        if not self.in_subspace and now.stale and now.stale % max(1, patience // 2) == 0:
             self.position.learning_rate *= LEARNING_RATE_FACTOR
             self._restart()
 
-    def _step(self, method: str) -> float | None:
+    @property
+    def in_subspace(self) -> bool:
+        """Whether linear functions of the hidden layer are trained, not yet states."""
+        return not self.finished and self.stages[self.position.stage] == SUBSPACE
+
+    def _step(self) -> float | None:
         """One update; None where the network has collapsed or diverged and nothing was done."""
         self.lobe.train()
         self.optimizer.zero_grad()
-        batch = self.batch(self.rng)
+        function: Callable[[GraphBatch], Tensor] = self.lobe
+        batch_size = self.settings.batch_size
+        if self.in_subspace:
+            function, batch_size = self._responses, self._subspace_batch_size()
+            score_of = partial(subspace_score, n_functions=self.lobe.output.out_features - 1)
+        else:
+            score_of = SCORES[self.stages[self.position.stage]]
+        batch = self.batch(self.rng, batch_size)
+        epsilon = self.settings.epsilon
         try:
-            score = backward_score(
-                self.lobe, self.data, batch, method=method, epsilon=self.settings.epsilon
-            )
+            score = backward_score(function, self.data, batch, score=score_of, epsilon=epsilon)
         except torch.linalg.LinAlgError:  # outputs that are not finite
             return None
         norm = torch.nn.utils.clip_grad_norm_(self.lobe.parameters(), MAX_GRADIENT_NORM)
@@ -249,6 +284,16 @@ class Trainer:
             return None
         self.optimizer.step()
         return score
+
+    def _responses(self, graphs: GraphBatch) -> Tensor:
+        return self.lobe.respond(self.lobe.embed(graphs))
+
+    def _fit_output(self) -> None:
+        """Make states of the best linear functions of the hidden layer."""
+        batch = self.batch(None, self.settings.batch_size)
+        self.lobe.eval()
+        responses = evaluate(self.data, batch, self._responses)
+        fit_output(self.lobe, responses, batch.start_rows, batch.end_rows)
 
     def _restart(self) -> None:
         """Back to the best weights, with a fresh optimiser."""
@@ -274,20 +319,28 @@ class Trainer:
         ]
         return torch.optim.Adam(groups)
 
-    def validate(self) -> tuple[float, float]:
-        """VAMP-2 on the held-out frames and the largest singular value there; NaN if diverged."""
+    def validate(self) -> Validation:
+        """Score of the network on the held-out frames; NaN where it has diverged."""
         self.lobe.eval()
         features = evaluate(self.data, self.held_out, self.lobe)
-        ends = features[self.held_out.start_rows], features[self.held_out.end_rows]
         if not torch.isfinite(features).all():
-            return math.nan, math.nan
-        slowest = singular_values(moments(*ends), self.settings.epsilon)[0]
-        return vamp2_score(*ends, epsilon=self.settings.epsilon).item(), slowest.item()
+            return Validation(math.nan, math.nan, math.nan)
+        return validation_of(features, self.held_out, self.settings.epsilon)
 
-    def batch(self, rng: np.random.RandomState | None) -> StatisticsBatch:
+    def batch(
+        self, rng: np.random.RandomState | None, batch_size: int | None
+    ) -> StatisticsBatch:
         """Training frames of one estimate; without a generator always the same ones."""
-        s = self.settings
-        return sample_batch(self.training_blocks, self.data.graphs, s.lagtime, s.batch_size, rng)
+        graphs, lagtime = self.data.graphs, self.settings.lagtime
+        return sample_batch(self.training_blocks, graphs, lagtime, batch_size, rng)
+
+    def _subspace_batch_size(self) -> int | None:
+        """Frames of a batch while there are as many functions as hidden units."""
+        if self.settings.batch_size is None:
+            return None
+        n_targets = max(graphs.n_targets for graphs in self.data.graphs)
+        n_samples = SAMPLES_PER_FUNCTION * self.lobe.hidden.out_features
+        return min(self.settings.batch_size, -(-n_samples // n_targets))
 
     def _effective_sample_size(self, singular_value: float) -> float:
         """Independent samples of the slowest process in one batch.
@@ -301,7 +354,7 @@ class Trainer:
         return sum(
             self.data.graphs[run.trajectory].n_targets
             * max(1.0, (run.frames[-1] - run.frames[0] + 1) / (2.0 * relaxation))
-            for run in self.batch(None).runs
+            for run in self.batch(None, self.settings.batch_size).runs
         )
 
 

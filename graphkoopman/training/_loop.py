@@ -24,7 +24,7 @@ from graphkoopman.objectives import EPSILON, SCORES, subspace_score
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._features import GraphData, backward_score, evaluate
 from graphkoopman.training._initialise import fit_output, initialise_hidden
-from graphkoopman.training._validation import Validation, validation_of
+from graphkoopman.training._validation import Validation, says_something, validation_of
 
 MAX_GRADIENT_NORM = 1.0
 SUBSPACE = "subspace"  # the stage before those of the settings
@@ -42,7 +42,7 @@ COLLAPSED_SHARE = 0.3
 class TrainingSettings:
     """How to train; the estimator's parameters of the same names.
 
-    ``objectives`` holds the score of every stage, trained one after the other.
+    ``objectives`` holds the score of every stage after the subspace, trained one after the other.
     """
 
     lagtime: int
@@ -53,6 +53,11 @@ class TrainingSettings:
     patience: int = 4
     batch_size: int | None = 4000
     epsilon: float = EPSILON
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is trained, one after the other."""
+        return (SUBSPACE, *self.objectives)
 
 
 @dataclass
@@ -65,18 +70,29 @@ class TrainingResult:
         State of the network with the best validation score.
     score : float
         That score, VAMP-2 counted with the constant.
+    error : float
+        Its statistical error.
+    train_score : float
+        Mean score of the batches of the same epoch.
     history : list of dict
         One row per epoch: ``stage``, ``epoch``, ``objective``, ``train_score`` (mean over the
-        batches), ``validation_score`` (VAMP-2), ``effective_sample_size`` (of a batch, for the
-        slowest process), ``learning_rate``, ``n_rollbacks``, ``seconds``.
+        batches), ``validation_score`` (VAMP-2), ``validation_error``, ``effective_sample_size``
+        (of a batch, for the slowest process), ``learning_rate``, ``n_rollbacks``, ``seconds``.
     converged : bool
-        Whether every stage stopped by itself before ``max_epochs``.
+        Whether every stage after the subspace stopped by itself before ``max_epochs``.
     """
 
     weights: dict[str, Tensor]
     score: float
+    error: float
+    train_score: float = 1.0
     history: list[dict] = field(default_factory=list)
     converged: bool = True
+
+    @property
+    def validated(self) -> bool:
+        """Whether the held-out frames show any process at all."""
+        return says_something(self.score, self.error)
 
 
 @dataclass
@@ -89,7 +105,9 @@ class Position:
     stage, epoch, step : int
         Counted from zero; ``step`` within the epoch, ``epoch`` within the stage.
     stale : int
-        Epochs since the validation score last rose.
+        Epochs since the score last rose.
+    highest : float
+        Mean score of the batches of the best epoch of the stage.
     scores : list of float
         Of the batches of the epoch under way.
     n_rollbacks : int
@@ -103,6 +121,7 @@ class Position:
     epoch: int = 0
     step: int = 0
     stale: int = 0
+    highest: float = 1.0
     scores: list[float] = field(default_factory=list)
     n_rollbacks: int = 0
     seconds: float = 0.0
@@ -124,11 +143,6 @@ class Trainer:
     state : dict or None
         What `state_dict` returned: continue there. None starts from the network as it is, with
         the head set from the untrained embedding.
-
-    Attributes
-    ----------
-    stages : tuple of str
-        Score of each stage, the subspace before those of the settings.
     """
 
     def __init__(
@@ -148,21 +162,21 @@ class Trainer:
         self.held_out = sample_batch(
             validation_blocks, data.graphs, settings.lagtime, settings.batch_size, None
         )
-        self.stages = (SUBSPACE, *settings.objectives)
         self.position = Position(settings.learning_rate * SUBSPACE_RATE)
         if state is not None:
             self._load_state_dict(state)
             return
-        first = self.batch(None, self.settings.batch_size)
+        first = self.batch(None)
         initialise_hidden(lobe, evaluate(data, first, lobe.embed))
         self._fit_output()
-        self.result = TrainingResult(_snapshot(lobe), self.validate().score)
+        validation = self.validate()
+        self.result = TrainingResult(_snapshot(lobe), validation.score, validation.error)
         self._restart()
 
     @property
     def finished(self) -> bool:
         """Whether all stages are done."""
-        return self.position.stage == len(self.stages)
+        return self.position.stage == len(self.settings.stages)
 
     def advance(self) -> None:
         """One update of the network and, where it completes an epoch, a validation."""
@@ -207,7 +221,7 @@ class Trainer:
         settings = self.settings
         self.position = now = Position(**state["position"])
         places = (
-            (now.stage, len(self.stages)),
+            (now.stage, len(settings.stages)),
             (now.epoch, settings.max_epochs),
             (now.step, settings.steps_per_epoch),
         )
@@ -222,36 +236,66 @@ class Trainer:
         self.optimizer.load_state_dict(optimizer)
 
     def _end_epoch(self, begin: float) -> None:
-        """Validate, keep the best weights, lower the rate or go on to the next stage."""
-        now, best, settings = self.position, self.result, self.settings
+        """Validate, keep the best weights, go on to the next epoch or stage."""
+        now = self.position
         if self.in_subspace:
             self._fit_output()
         validation = self.validate()
-        improved = validation.score > best.score + MIN_IMPROVEMENT * validation.error
-        now.stale = 0 if improved else now.stale + 1
-        if validation.score > best.score:
-            best.score, best.weights = validation.score, _snapshot(self.lobe)
+        train_score = float(np.mean(now.scores)) if now.scores else math.nan
         row = {
             "stage": now.stage,
             "epoch": now.epoch,
-            "objective": self.stages[now.stage],
-            "train_score": float(np.mean(now.scores)) if now.scores else math.nan,
+            "objective": self.settings.stages[now.stage],
+            "train_score": train_score,
             "validation_score": validation.score,
             "validation_error": validation.error,
             "effective_sample_size": self._effective_sample_size(validation.slowest),
             "learning_rate": now.learning_rate,
             "n_rollbacks": now.n_rollbacks,
-            "seconds": now.seconds + time.perf_counter() - begin,
         }
-        best.history.append(row)
+        now.stale = 0 if self._has_risen(validation) else now.stale + 1
+        now.highest = max(now.highest, train_score)
+        self._keep_if_better(validation, train_score)
+        row["seconds"] = now.seconds + time.perf_counter() - begin
+        self.result.history.append(row)
+        self._next_epoch()
+
+    def _has_risen(self, validation: Validation) -> bool:
+        """Whether the epoch gained more than noise.
+
+        The held-out frames decide. Where they hold no event of any process, the training frames
+        have to.
+        """
+        if self.result.validated or says_something(validation.score, validation.error):
+            return validation.score > self.result.score + MIN_IMPROVEMENT * validation.error
+        scores = self.position.scores
+        error = np.std(scores) / math.sqrt(len(scores)) if scores else math.nan
+        return bool(np.mean(scores) > self.position.highest + 2.0 * error) if scores else False
+
+    def _keep_if_better(self, validation: Validation, train_score: float) -> None:
+        best = self.result
+        if best.validated or says_something(validation.score, validation.error):
+            better = validation.score > best.score
+        else:
+            better = train_score > best.train_score
+        if better:
+            best.score, best.error = validation.score, validation.error
+            best.train_score, best.weights = train_score, _snapshot(self.lobe)
+
+    def _next_epoch(self) -> None:
+        """The next epoch, at a lower rate where the score is stale, or the next stage."""
+        now, settings = self.position, self.settings
         patience = SUBSPACE_PATIENCE if self.in_subspace else settings.patience
-        if now.stale >= patience or now.epoch + 1 == settings.max_epochs:
+        stopped = now.stale >= patience
+        if stopped or now.epoch + 1 == settings.max_epochs:
             if not self.in_subspace:
-                best.converged = best.converged and now.stale >= patience
+                self.result.converged = self.result.converged and stopped
             self.position = Position(settings.learning_rate, stage=now.stage + 1)
             self._restart()
             return
-        self.position = Position(now.learning_rate, now.stage, now.epoch + 1, stale=now.stale)
+        self.position = Position(
+            now.learning_rate, now.stage, now.epoch + 1, stale=now.stale, highest=now.highest
+        )
         if not self.in_subspace and now.stale and now.stale % max(1, patience // 2) == 0:
             self.position.learning_rate *= LEARNING_RATE_FACTOR
             self._restart()
@@ -259,21 +303,21 @@ class Trainer:
     @property
     def in_subspace(self) -> bool:
         """Whether linear functions of the hidden layer are trained, not yet states."""
-        return not self.finished and self.stages[self.position.stage] == SUBSPACE
+        return not self.finished and self.settings.stages[self.position.stage] == SUBSPACE
 
     def _step(self) -> float | None:
         """One update; None where the network has collapsed or diverged and nothing was done."""
         self.lobe.train()
         self.optimizer.zero_grad()
         function: Callable[[GraphBatch], Tensor] = self.lobe
-        batch_size = self.settings.batch_size
+        score_of: Callable[..., Tensor]
+        n_frames, epsilon = self.settings.batch_size, self.settings.epsilon
         if self.in_subspace:
-            function, batch_size = self._responses, self._subspace_batch_size()
+            function, n_frames = self._responses, self._subspace_frames()
             score_of = partial(subspace_score, n_functions=self.lobe.output.out_features - 1)
         else:
-            score_of = SCORES[self.stages[self.position.stage]]
-        batch = self.batch(self.rng, batch_size)
-        epsilon = self.settings.epsilon
+            score_of = SCORES[self.settings.stages[self.position.stage]]
+        batch = self._sample(self.rng, n_frames)
         try:
             score = backward_score(function, self.data, batch, score=score_of, epsilon=epsilon)
         except torch.linalg.LinAlgError:  # outputs that are not finite
@@ -290,7 +334,7 @@ class Trainer:
 
     def _fit_output(self) -> None:
         """Make states of the best linear functions of the hidden layer."""
-        batch = self.batch(None, self.settings.batch_size)
+        batch = self.batch(None)
         self.lobe.eval()
         responses = evaluate(self.data, batch, self._responses)
         fit_output(self.lobe, responses, batch.start_rows, batch.end_rows)
@@ -327,15 +371,16 @@ class Trainer:
             return Validation(math.nan, math.nan, math.nan)
         return validation_of(features, self.held_out, self.settings.epsilon)
 
-    def batch(
-        self, rng: np.random.RandomState | None, batch_size: int | None
-    ) -> StatisticsBatch:
+    def batch(self, rng: np.random.RandomState | None) -> StatisticsBatch:
         """Training frames of one estimate; without a generator always the same ones."""
-        graphs, lagtime = self.data.graphs, self.settings.lagtime
-        return sample_batch(self.training_blocks, graphs, lagtime, batch_size, rng)
+        return self._sample(rng, self.settings.batch_size)
 
-    def _subspace_batch_size(self) -> int | None:
-        """Frames of a batch while there are as many functions as hidden units."""
+    def _sample(self, rng: np.random.RandomState | None, n_frames: int | None) -> StatisticsBatch:
+        graphs, lagtime = self.data.graphs, self.settings.lagtime
+        return sample_batch(self.training_blocks, graphs, lagtime, n_frames, rng)
+
+    def _subspace_frames(self) -> int | None:
+        """Frames of a batch of the subspace, whose functions are as many as hidden units."""
         if self.settings.batch_size is None:
             return None
         n_targets = max(graphs.n_targets for graphs in self.data.graphs)
@@ -354,7 +399,7 @@ class Trainer:
         return sum(
             self.data.graphs[run.trajectory].n_targets
             * max(1.0, (run.frames[-1] - run.frames[0] + 1) / (2.0 * relaxation))
-            for run in self.batch(None, self.settings.batch_size).runs
+            for run in self.batch(None).runs
         )
 
 

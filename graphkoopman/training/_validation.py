@@ -10,6 +10,7 @@ from graphkoopman.objectives import moments, singular_values, vamp2_score
 from graphkoopman.training._batches import StatisticsBatch
 
 N_GROUPS = 10
+SIGNIFICANT = 2.0  # statistical errors
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Validation:
     score: float
     error: float
     slowest: float
+
+
+def says_something(score: float, error: float) -> bool:
+    """Whether a VAMP score is beyond its error from one, that of frames without any event."""
+    return score - 1.0 > SIGNIFICANT * error
 
 
 def validation_of(features: Tensor, batch: StatisticsBatch, epsilon: float) -> Validation:
@@ -57,9 +63,6 @@ def _jackknife_error(start: Tensor, end: Tensor, epsilon: float) -> float:
         return math.inf
     group = torch.arange(len(start)) * n_groups // len(start)
     without = torch.stack(
-        [
-            vamp2_score(start[group != g], end[group != g], epsilon=epsilon)
-            for g in range(n_groups)
-        ]
+        [vamp2_score(start[group != g], end[group != g], epsilon=epsilon) for g in range(n_groups)]
     )
     return math.sqrt(n_groups - 1) * without.std(correction=0).item()

@@ -1,7 +1,7 @@
 """VAMP scores of features at both ends of a lag, in torch and float64.
 
 Public: :class:`Moments`, :func:`moments`, :func:`vamp1_score`, :func:`vamp2_score`,
-:func:`vampe_score`, :func:`singular_values`, :func:`score_gradient`.
+:func:`vampe_score`, :func:`subspace_score`, :func:`singular_values`, :func:`score_gradient`.
 
 All scores count the constant function (deeptime's convention): the best score of ``n_states``
 softmax outputs is ``n_states``. Moments are centred, which takes the constant out exactly and is
@@ -169,6 +169,38 @@ def vampe_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Te
     return 1.0 + 2.0 * koopman.square().sum() - (koopman.T @ c00 @ koopman @ ctt).trace()
 
 
+def subspace_score(
+    chi_0: Tensor, chi_t: Tensor, n_functions: int, *, epsilon: float = EPSILON
+) -> Tensor:
+    """VAMP-2 of the best ``n_functions`` linear combinations of the features.
+
+    One plus the sum of the largest squared singular values of ``C00^-1/2 C0t Ctt^-1/2``, the
+    VAMP-r score of a truncated operator. Features that span more than the states can be scored
+    with it before anything non-linear makes states of them.
+
+    Parameters
+    ----------
+    chi_0, chi_t : Tensor of shape (n_pairs, n_features)
+    n_functions : int
+        At most ``n_features``; the constant is counted beside them.
+    epsilon : float
+        Ridge added to both covariances, relative to their mean variance.
+
+    Returns
+    -------
+    Tensor of shape (), float64, between 1 and 1 + n_functions.
+
+    References
+    ----------
+    Wu and Noé, J. Nonlinear Sci. 30, 23 (2020), eq. (33) with r = 2 and a finite rank.
+    """
+    koopman, _, _ = _half_weighted_koopman(moments(chi_0, chi_t), epsilon)
+    # The leading singular vectors may be held fixed: at the maximum over all subspaces the score
+    # does not change with them to first order, and equal singular values then do no harm.
+    left, _, _ = torch.linalg.svd(koopman.detach())
+    return 1.0 + (left[:, :n_functions].T @ koopman).square().sum()
+
+
 SCORES: dict[str, Callable[..., Tensor]] = {
     "VAMP1": vamp1_score,
     "VAMP2": vamp2_score,
@@ -180,7 +212,7 @@ def score_gradient(
     features: Tensor,
     pairs: tuple[Tensor, Tensor],
     *,
-    method: str = "VAMP2",
+    method: str | Callable[..., Tensor] = "VAMP2",
     epsilon: float = EPSILON,
 ) -> tuple[Tensor, Tensor]:
     """A score and its exact gradient with respect to every feature.
@@ -194,7 +226,8 @@ def score_gradient(
         Outputs of the network, without a graph.
     pairs : tuple of Tensor of shape (n_pairs,), int64
         Rows of ``features`` at ``t`` and at ``t + τ``.
-    method : {"VAMP1", "VAMP2", "VAMPE"}
+    method : {"VAMP1", "VAMP2", "VAMPE"} or callable
+        A callable takes ``(chi_0, chi_t, epsilon=epsilon)`` like the scores here.
     epsilon : float
         Ridge relative to the mean variance.
 
@@ -204,6 +237,7 @@ def score_gradient(
     gradient : Tensor of shape (n_samples, n_features), float64
     """
     leaf = features.detach().double().requires_grad_()
-    score = SCORES[method](leaf[pairs[0]], leaf[pairs[1]], epsilon=epsilon)
+    score_of = SCORES[method] if isinstance(method, str) else method
+    score = score_of(leaf[pairs[0]], leaf[pairs[1]], epsilon=epsilon)
     (gradient,) = torch.autograd.grad(score, leaf)
     return score.detach(), gradient

@@ -81,7 +81,8 @@ def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> Trai
 
 def n_epochs(estimator: Any) -> int:
     """Largest number of epochs of a fit, all stages and runs together."""
-    return estimator.n_init * len(check_objectives(estimator.objective)) * estimator.max_epochs
+    n_stages = estimator.n_init + len(check_objectives(estimator.objective))
+    return n_stages * estimator.max_epochs
 
 
 def plain_settings(estimator: Any) -> dict[str, Any]:

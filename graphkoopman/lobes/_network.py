@@ -91,10 +91,14 @@ class GDyNetLobe(nn.Module):
             species = None
         return pool_targets(atoms[: batch.hop_counts[0]], batch)
 
+    def respond(self, pooled: Tensor) -> Tensor:
+        """Responses of the head's hidden layer, (n_samples, n_hidden)."""
+        standard = (pooled - self.pooled_mean) / self.pooled_scale
+        return torch.relu(self.hidden(standard))
+
     def head(self, pooled: Tensor) -> Tensor:
         """Logits of the states, (n_samples, n_states)."""
-        standard = (pooled - self.pooled_mean) / self.pooled_scale
-        return self.output(torch.relu(self.hidden(standard)))
+        return self.output(self.respond(pooled))
 
     def forward(self, batch: GraphBatch, *, reference: bool = False) -> Tensor:
         """Probabilities of the states.

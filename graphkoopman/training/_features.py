@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from graphkoopman.graphs import GraphBatch, GraphTrajectory, collate
-from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import SCORES, score_gradient
+from graphkoopman.objectives import score_gradient
 from graphkoopman.training._batches import StatisticsBatch
 
 AUTO_CHUNK_EDGES = 250_000
@@ -91,11 +90,11 @@ def evaluate(
 
 
 def backward_score(
-    lobe: GDyNetLobe,
+    function: Callable[[GraphBatch], Tensor],
     data: GraphData,
     batch: StatisticsBatch,
     *,
-    method: str,
+    score: Callable[..., Tensor],
     epsilon: float,
 ) -> float:
     """Add the gradient of minus the score to the parameters; return the score.
@@ -103,24 +102,35 @@ def backward_score(
     More than one chunk takes two passes: features of all chunks, the exact gradient of the score
     with respect to them, then each chunk again with its slice of that gradient. The result does
     not depend on the chunk size, memory does.
+
+    Parameters
+    ----------
+    function : callable
+        From graphs to features, the network or a part of it.
+    data : GraphData
+    batch : StatisticsBatch
+    score : callable
+        Of the features at both ends and ``epsilon``.
+    epsilon : float
+
+    Returns
+    -------
+    float
     """
     chunks = list(chunks_of(data, batch))
     rows = (torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows))
     if len(chunks) == 1:
-        features = lobe(data.collate(*chunks[0]))
-        score = SCORES[method](
-            features[rows[0].to(features.device)],
-            features[rows[1].to(features.device)],
-            epsilon=epsilon,
-        )
-        (-score).backward()
-        return score.item()
-    features = evaluate(data, batch, lobe)
-    score, gradient = score_gradient(features, rows, method=method, epsilon=epsilon)
+        features = function(data.collate(*chunks[0]))
+        start, end = (features[ends.to(features.device)] for ends in rows)
+        value = score(start, end, epsilon=epsilon)
+        (-value).backward()
+        return value.item()
+    features = evaluate(data, batch, function)
+    value, gradient = score_gradient(features, rows, method=score, epsilon=epsilon)
     row = 0
     for trajectory, frames in chunks:
-        output = lobe(data.collate(trajectory, frames))
+        output = function(data.collate(trajectory, frames))
         piece = gradient[row : row + len(output)]
         output.backward(-piece.to(output.device, output.dtype))
         row += len(output)
-    return score.item()
+    return value.item()

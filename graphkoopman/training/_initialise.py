@@ -22,18 +22,14 @@ SMALLEST_SPREAD = 1e-6  # rounding of float32
 LOGIT_RANGE = 4.0  # e⁴: a start that is neither uniform nor saturated
 
 
-def initialise_head(
-    lobe: GDyNetLobe, pooled: Tensor, start_rows: np.ndarray, end_rows: np.ndarray
-) -> None:
-    """Set the head's weights from the pooled vectors of a statistics batch, in place.
+def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
+    """Let the head's hidden layer see pooled vectors whitened, in place.
 
     Parameters
     ----------
     lobe : GDyNetLobe
     pooled : Tensor of shape (n_samples, n_features)
         Output of ``lobe.embed``.
-    start_rows, end_rows : ndarray of shape (n_pairs,)
-        Rows at both ends of every pair.
 
     Raises
     ------
@@ -41,37 +37,51 @@ def initialise_head(
         If the embedding is the same for every target in every frame.
     """
     z = pooled.double().numpy()
-    hidden, output = lobe.hidden, lobe.output
+    center, scale = z.mean(axis=0), z.std(axis=0)
+    if scale.max() < SMALLEST_SPREAD:
+        raise ValueError(
+            "all targets have the same neighbourhood in every frame, there is nothing to "
+            "learn; check that the trajectory moves and that r_max reaches the neighbours"
+        )
+    scale = np.maximum(scale, RELATIVE_SPREAD * scale.max())
+    whiten, mean = _whitening((z - center) / scale)
     with torch.no_grad():
-        center = z.mean(axis=0)
-        scale = z.std(axis=0)
-        if scale.max() < SMALLEST_SPREAD:
-            raise ValueError(
-                "all targets have the same neighbourhood in every frame, there is nothing to "
-                "learn; check that the trajectory moves and that r_max reaches the neighbours"
-            )
-        scale = np.maximum(scale, RELATIVE_SPREAD * scale.max())
-        z = (z - center) / scale
         lobe.pooled_mean.copy_(torch.from_numpy(center))
         lobe.pooled_scale.copy_(torch.from_numpy(scale))
-        whiten, mean = _whitening(z)
         # rows of the default initialisation, rescaled to unit response to the whitened vectors
-        directions = hidden.weight[:, : whiten.shape[1]].double().numpy()
+        directions = lobe.hidden.weight[:, : whiten.shape[1]].double().cpu().numpy()
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         weight = directions @ whiten.T
-        bias = np.linspace(-1.0, 1.0, len(weight)) - weight @ mean
-        _assign(hidden, weight, bias)
-        response = np.maximum(z @ weight.T + bias, 0.0)
-        coefficients, offset = singular_functions(response[start_rows], response[end_rows])
-        n_processes = lobe.output.out_features - 1
-        functions = (response - offset) @ coefficients[:, :n_processes]
-        vertices = inner_simplex(functions)
-        if vertices is None:
-            return  # fewer independent directions than states: keep the random output layer
-        to_memberships = np.linalg.inv(np.column_stack([vertices, np.ones(len(vertices))]))
-        slope = coefficients[:, :n_processes] @ to_memberships[:-1]
-        intercept = to_memberships[-1] - offset @ slope
-        _assign(output, LOGIT_RANGE * slope.T, LOGIT_RANGE * intercept)
+        _assign(lobe.hidden, weight, np.linspace(-1.0, 1.0, len(weight)) - weight @ mean)
+
+
+def fit_output(
+    lobe: GDyNetLobe, responses: Tensor, start_rows: np.ndarray, end_rows: np.ndarray
+) -> None:
+    """Point the output layer at the vertices of the slowest singular functions, in place.
+
+    Nothing changes where the hidden layer has fewer independent directions than states.
+
+    Parameters
+    ----------
+    lobe : GDyNetLobe
+    responses : Tensor of shape (n_samples, n_hidden)
+        Output of ``lobe.respond``.
+    start_rows, end_rows : ndarray of shape (n_pairs,)
+        Rows at both ends of every pair.
+    """
+    response = responses.double().numpy()
+    coefficients, offset = singular_functions(response[start_rows], response[end_rows])
+    n_processes = lobe.output.out_features - 1
+    functions = (response - offset) @ coefficients[:, :n_processes]
+    vertices = inner_simplex(functions) if functions.shape[1] == n_processes else None
+    if vertices is None:
+        return
+    to_memberships = np.linalg.inv(np.column_stack([vertices, np.ones(len(vertices))]))
+    slope = coefficients[:, :n_processes] @ to_memberships[:-1]
+    intercept = to_memberships[-1] - offset @ slope
+    with torch.no_grad():
+        _assign(lobe.output, LOGIT_RANGE * slope.T, LOGIT_RANGE * intercept)
 
 
 def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,24 +1,37 @@
-"""The optimisation of one network: epochs of statistics batches, validation, early stopping."""
+"""The optimisation of one network: epochs of statistics batches, validation, early stopping.
+
+A softmax that has settled on too few states stays there: the outputs of a state that it does not
+tell apart are saturated or alike, and no gradient leads out. Training therefore begins in front of
+the softmax, with the best linear functions of the head's hidden layer, among which nothing
+saturates, and makes states of them afterwards.
+"""
 
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import EPSILON, moments, singular_values, vamp2_score
+from graphkoopman.objectives import EPSILON, SCORES, subspace_score
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._features import GraphData, backward_score, evaluate
-from graphkoopman.training._initialise import initialise_head
+from graphkoopman.training._initialise import fit_output, initialise_hidden
+from graphkoopman.training._validation import Validation, says_something, validation_of
 
 MAX_GRADIENT_NORM = 1.0
-MIN_IMPROVEMENT = 1e-4  # of a score that is at most n_states
+SUBSPACE = "subspace"  # the stage before those of the settings
+SUBSPACE_RATE = 10.0  # of the learning rate; linear functions bear longer steps than a softmax
+SUBSPACE_PATIENCE = 3
+SAMPLES_PER_FUNCTION = 40  # of a subspace batch: keeps noise small against a process worth finding
+MIN_IMPROVEMENT = 0.1  # statistical errors of the validation score
 LEARNING_RATE_FACTOR = 0.3
 # A batch that keeps less than this share of the best score's excess over the constant has lost a
 # process: units died or outputs saturated.
@@ -29,17 +42,22 @@ COLLAPSED_SHARE = 0.3
 class TrainingSettings:
     """How to train; the estimator's parameters of the same names.
 
-    ``objectives`` holds the score of every stage, trained one after the other.
+    ``objectives`` holds the score of every stage after the subspace, trained one after the other.
     """
 
     lagtime: int
     objectives: Sequence[str] = ("VAMP2",)
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     max_epochs: int = 50
     steps_per_epoch: int = 10
-    patience: int = 8
+    patience: int = 4
     batch_size: int | None = 4000
     epsilon: float = EPSILON
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """What is trained, one after the other."""
+        return (SUBSPACE, *self.objectives)
 
 
 @dataclass
@@ -52,18 +70,29 @@ class TrainingResult:
         State of the network with the best validation score.
     score : float
         That score, VAMP-2 counted with the constant.
+    error : float
+        Its statistical error.
+    train_score : float
+        Mean score of the batches of the same epoch.
     history : list of dict
         One row per epoch: ``stage``, ``epoch``, ``objective``, ``train_score`` (mean over the
-        batches), ``validation_score`` (VAMP-2), ``effective_sample_size`` (of a batch, for the
-        slowest process), ``learning_rate``, ``n_rollbacks``, ``seconds``.
+        batches), ``validation_score`` (VAMP-2), ``validation_error``, ``effective_sample_size``
+        (of a batch, for the slowest process), ``learning_rate``, ``n_rollbacks``, ``seconds``.
     converged : bool
-        Whether every stage stopped by itself before ``max_epochs``.
+        Whether every stage after the subspace stopped by itself before ``max_epochs``.
     """
 
     weights: dict[str, Tensor]
     score: float
+    error: float
+    train_score: float = 1.0
     history: list[dict] = field(default_factory=list)
     converged: bool = True
+
+    @property
+    def validated(self) -> bool:
+        """Whether the held-out frames show any process at all."""
+        return says_something(self.score, self.error)
 
 
 @dataclass
@@ -76,7 +105,9 @@ class Position:
     stage, epoch, step : int
         Counted from zero; ``step`` within the epoch, ``epoch`` within the stage.
     stale : int
-        Epochs since the validation score last rose.
+        Epochs since the score last rose.
+    highest : float
+        Mean score of the batches of the best epoch of the stage.
     scores : list of float
         Of the batches of the epoch under way.
     n_rollbacks : int
@@ -90,6 +121,7 @@ class Position:
     epoch: int = 0
     step: int = 0
     stale: int = 0
+    highest: float = 1.0
     scores: list[float] = field(default_factory=list)
     n_rollbacks: int = 0
     seconds: float = 0.0
@@ -110,7 +142,7 @@ class Trainer:
         Draws the frames of every batch.
     state : dict or None
         What `state_dict` returned: continue there. None starts from the network as it is, with
-        the head set by `initialise_head`.
+        the head set from the untrained embedding.
     """
 
     def __init__(
@@ -130,26 +162,27 @@ class Trainer:
         self.held_out = sample_batch(
             validation_blocks, data.graphs, settings.lagtime, settings.batch_size, None
         )
-        self.position = Position(settings.learning_rate)
+        self.position = Position(settings.learning_rate * SUBSPACE_RATE)
         if state is not None:
             self._load_state_dict(state)
             return
         first = self.batch(None)
-        pooled = evaluate(data, first, lobe.embed)
-        initialise_head(lobe, pooled, first.start_rows, first.end_rows)
-        self.result = TrainingResult(_snapshot(lobe), self.validate()[0])
+        initialise_hidden(lobe, evaluate(data, first, lobe.embed))
+        self._fit_output()
+        validation = self.validate()
+        self.result = TrainingResult(_snapshot(lobe), validation.score, validation.error)
         self._restart()
 
     @property
     def finished(self) -> bool:
         """Whether all stages are done."""
-        return self.position.stage == len(self.settings.objectives)
+        return self.position.stage == len(self.settings.stages)
 
     def advance(self) -> None:
         """One update of the network and, where it completes an epoch, a validation."""
         begin = time.perf_counter()
         now = self.position
-        score = self._step(self.settings.objectives[now.stage])
+        score = self._step()
         if score is None:
             now.learning_rate *= LEARNING_RATE_FACTOR
             now.n_rollbacks += 1
@@ -188,7 +221,7 @@ class Trainer:
         settings = self.settings
         self.position = now = Position(**state["position"])
         places = (
-            (now.stage, len(settings.objectives)),
+            (now.stage, len(settings.stages)),
             (now.epoch, settings.max_epochs),
             (now.step, settings.steps_per_epoch),
         )
@@ -203,44 +236,90 @@ class Trainer:
         self.optimizer.load_state_dict(optimizer)
 
     def _end_epoch(self, begin: float) -> None:
-        """Validate, keep the best weights, lower the rate or go on to the next stage."""
-        now, best, settings = self.position, self.result, self.settings
-        validation, slowest = self.validate()
-        now.stale = 0 if validation > best.score + MIN_IMPROVEMENT else now.stale + 1
-        if validation > best.score:
-            best.score, best.weights = validation, _snapshot(self.lobe)
+        """Validate, keep the best weights, go on to the next epoch or stage."""
+        now = self.position
+        if self.in_subspace:
+            self._fit_output()
+        validation = self.validate()
+        train_score = float(np.mean(now.scores)) if now.scores else math.nan
         row = {
             "stage": now.stage,
             "epoch": now.epoch,
-            "objective": settings.objectives[now.stage],
-            "train_score": float(np.mean(now.scores)) if now.scores else math.nan,
-            "validation_score": validation,
-            "effective_sample_size": self._effective_sample_size(slowest),
+            "objective": self.settings.stages[now.stage],
+            "train_score": train_score,
+            "validation_score": validation.score,
+            "validation_error": validation.error,
+            "effective_sample_size": self._effective_sample_size(validation.slowest),
             "learning_rate": now.learning_rate,
             "n_rollbacks": now.n_rollbacks,
-            "seconds": now.seconds + time.perf_counter() - begin,
         }
-        best.history.append(row)
-        patient = now.stale < settings.patience
-        if not patient or now.epoch + 1 == settings.max_epochs:
-            best.converged = best.converged and not patient
+        now.stale = 0 if self._has_risen(validation) else now.stale + 1
+        now.highest = max(now.highest, train_score)
+        self._keep_if_better(validation, train_score)
+        row["seconds"] = now.seconds + time.perf_counter() - begin
+        self.result.history.append(row)
+        self._next_epoch()
+
+    def _has_risen(self, validation: Validation) -> bool:
+        """Whether the epoch gained more than noise.
+
+        The held-out frames decide. Where they hold no event of any process, the training frames
+        have to.
+        """
+        if self.result.validated or says_something(validation.score, validation.error):
+            return validation.score > self.result.score + MIN_IMPROVEMENT * validation.error
+        scores = self.position.scores
+        error = np.std(scores) / math.sqrt(len(scores)) if scores else math.nan
+        return bool(np.mean(scores) > self.position.highest + 2.0 * error) if scores else False
+
+    def _keep_if_better(self, validation: Validation, train_score: float) -> None:
+        best = self.result
+        if best.validated or says_something(validation.score, validation.error):
+            better = validation.score > best.score
+        else:
+            better = train_score > best.train_score
+        if better:
+            best.score, best.error = validation.score, validation.error
+            best.train_score, best.weights = train_score, _snapshot(self.lobe)
+
+    def _next_epoch(self) -> None:
+        """The next epoch, at a lower rate where the score is stale, or the next stage."""
+        now, settings = self.position, self.settings
+        patience = SUBSPACE_PATIENCE if self.in_subspace else settings.patience
+        stopped = now.stale >= patience
+        if stopped or now.epoch + 1 == settings.max_epochs:
+            if not self.in_subspace:
+                self.result.converged = self.result.converged and stopped
             self.position = Position(settings.learning_rate, stage=now.stage + 1)
             self._restart()
             return
-        self.position = Position(now.learning_rate, now.stage, now.epoch + 1, stale=now.stale)
-        if now.stale and now.stale % max(1, settings.patience // 2) == 0:
+        self.position = Position(
+            now.learning_rate, now.stage, now.epoch + 1, stale=now.stale, highest=now.highest
+        )
+        if not self.in_subspace and now.stale and now.stale % max(1, patience // 2) == 0:
             self.position.learning_rate *= LEARNING_RATE_FACTOR
             self._restart()
 
-    def _step(self, method: str) -> float | None:
+    @property
+    def in_subspace(self) -> bool:
+        """Whether linear functions of the hidden layer are trained, not yet states."""
+        return not self.finished and self.settings.stages[self.position.stage] == SUBSPACE
+
+    def _step(self) -> float | None:
         """One update; None where the network has collapsed or diverged and nothing was done."""
         self.lobe.train()
         self.optimizer.zero_grad()
-        batch = self.batch(self.rng)
+        function: Callable[[GraphBatch], Tensor] = self.lobe
+        score_of: Callable[..., Tensor]
+        n_frames, epsilon = self.settings.batch_size, self.settings.epsilon
+        if self.in_subspace:
+            function, n_frames = self._responses, self._subspace_frames()
+            score_of = partial(subspace_score, n_functions=self.lobe.output.out_features - 1)
+        else:
+            score_of = SCORES[self.settings.stages[self.position.stage]]
+        batch = self._sample(self.rng, n_frames)
         try:
-            score = backward_score(
-                self.lobe, self.data, batch, method=method, epsilon=self.settings.epsilon
-            )
+            score = backward_score(function, self.data, batch, score=score_of, epsilon=epsilon)
         except torch.linalg.LinAlgError:  # outputs that are not finite
             return None
         norm = torch.nn.utils.clip_grad_norm_(self.lobe.parameters(), MAX_GRADIENT_NORM)
@@ -249,6 +328,16 @@ class Trainer:
             return None
         self.optimizer.step()
         return score
+
+    def _responses(self, graphs: GraphBatch) -> Tensor:
+        return self.lobe.respond(self.lobe.embed(graphs))
+
+    def _fit_output(self) -> None:
+        """Make states of the best linear functions of the hidden layer."""
+        batch = self.batch(None)
+        self.lobe.eval()
+        responses = evaluate(self.data, batch, self._responses)
+        fit_output(self.lobe, responses, batch.start_rows, batch.end_rows)
 
     def _restart(self) -> None:
         """Back to the best weights, with a fresh optimiser."""
@@ -274,20 +363,29 @@ class Trainer:
         ]
         return torch.optim.Adam(groups)
 
-    def validate(self) -> tuple[float, float]:
-        """VAMP-2 on the held-out frames and the largest singular value there; NaN if diverged."""
+    def validate(self) -> Validation:
+        """Score of the network on the held-out frames; NaN where it has diverged."""
         self.lobe.eval()
         features = evaluate(self.data, self.held_out, self.lobe)
-        ends = features[self.held_out.start_rows], features[self.held_out.end_rows]
         if not torch.isfinite(features).all():
-            return math.nan, math.nan
-        slowest = singular_values(moments(*ends), self.settings.epsilon)[0]
-        return vamp2_score(*ends, epsilon=self.settings.epsilon).item(), slowest.item()
+            return Validation(math.nan, math.nan, math.nan)
+        return validation_of(features, self.held_out, self.settings.epsilon)
 
     def batch(self, rng: np.random.RandomState | None) -> StatisticsBatch:
         """Training frames of one estimate; without a generator always the same ones."""
-        s = self.settings
-        return sample_batch(self.training_blocks, self.data.graphs, s.lagtime, s.batch_size, rng)
+        return self._sample(rng, self.settings.batch_size)
+
+    def _sample(self, rng: np.random.RandomState | None, n_frames: int | None) -> StatisticsBatch:
+        graphs, lagtime = self.data.graphs, self.settings.lagtime
+        return sample_batch(self.training_blocks, graphs, lagtime, n_frames, rng)
+
+    def _subspace_frames(self) -> int | None:
+        """Frames of a batch of the subspace, whose functions are as many as hidden units."""
+        if self.settings.batch_size is None:
+            return None
+        n_targets = max(graphs.n_targets for graphs in self.data.graphs)
+        n_samples = SAMPLES_PER_FUNCTION * self.lobe.hidden.out_features
+        return min(self.settings.batch_size, -(-n_samples // n_targets))
 
     def _effective_sample_size(self, singular_value: float) -> float:
         """Independent samples of the slowest process in one batch.

@@ -12,7 +12,10 @@ from graphkoopman.training._loop import Trainer, TrainingSettings
 
 
 class Restarts:
-    """A whole training, step by step: ``n_init`` runs, one after the other.
+    """A whole training, step by step: the best of ``n_init`` starts, trained to the end.
+
+    Every run trains its subspace, which is cheap and tells which processes the network has found;
+    the one with the best validation score then goes on alone.
 
     Parameters
     ----------
@@ -32,7 +35,7 @@ class Restarts:
     Attributes
     ----------
     runs : list of Trainer
-        Those begun; the last one is under way.
+        Those begun.
     """
 
     def __init__(
@@ -59,19 +62,28 @@ class Restarts:
 
     @property
     def finished(self) -> bool:
-        """Whether all runs are done."""
-        return len(self.runs) == self.n_init and self.runs[-1].finished
+        """Whether the best run is done."""
+        return len(self.runs) == self.n_init and self.current.finished
 
     @property
     def best(self) -> Trainer:
         """The run with the best validation score so far."""
-        return max(self.runs, key=lambda run: run.result.score)
+        return max(self.runs, key=lambda run: np.nan_to_num(run.result.score, nan=-np.inf))
 
-    def advance(self) -> None:
-        """One step of the run under way, or of the next one."""
-        if self.runs[-1].finished:
+    @property
+    def current(self) -> Trainer:
+        """The run under way."""
+        if self.runs[-1].in_subspace or len(self.runs) < self.n_init:
+            return self.runs[-1]
+        return self.best
+
+    def advance(self) -> Trainer:
+        """One step of the run under way, or of the next one; returns that run."""
+        if len(self.runs) < self.n_init and not self.runs[-1].in_subspace:
             self.runs.append(self._new_run())
-        self.runs[-1].advance()
+        run = self.current
+        run.advance()
+        return run
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the steps to come depend on beside the data, as `Trainer.state_dict`."""

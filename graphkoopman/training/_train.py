@@ -37,15 +37,14 @@ def train(
         If the first save fails; a later one warns.
     """
     settings = training.settings
-    n_epochs = training.n_init * len(settings.objectives) * settings.max_epochs
+    n_epochs = (training.n_init + len(settings.objectives)) * settings.max_epochs
     n_done = sum(len(run.result.history) for run in training.runs)
     if checkpoint is not None:
         checkpoint.save(training)
     stop = False
     with tqdm(total=n_epochs, initial=n_done, unit="epoch", disable=not verbose) as progress:
         while not (training.finished or stop or interruption.signal):
-            training.advance()
-            history = training.runs[-1].result.history
+            history = training.advance().result.history
             if sum(len(run.result.history) for run in training.runs) > n_done:
                 n_done += 1
                 progress.update()

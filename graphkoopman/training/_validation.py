@@ -1,0 +1,68 @@
+"""Score of the held-out frames and its statistical error."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graphkoopman.objectives import moments, singular_values, vamp2_score
+from graphkoopman.training._batches import StatisticsBatch
+
+N_GROUPS = 10
+SIGNIFICANT = 2.0  # statistical errors
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What the held-out frames say about a network.
+
+    Attributes
+    ----------
+    score : float
+        VAMP-2, counted with the constant.
+    error : float
+        Its standard error, from a jackknife over stretches of the frames; differences between two
+        networks on the same frames are known much better.
+    slowest : float
+        Largest singular value beside the constant's.
+    """
+
+    score: float
+    error: float
+    slowest: float
+
+
+def says_something(score: float, error: float) -> bool:
+    """Whether a VAMP score is beyond its error from one, that of frames without any event."""
+    return score - 1.0 > SIGNIFICANT * error
+
+
+def validation_of(features: Tensor, batch: StatisticsBatch, epsilon: float) -> Validation:
+    """Score features of held-out frames.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_rows, n_states)
+    batch : StatisticsBatch
+        The pairs among the rows.
+    epsilon : float
+    """
+    start, end = features[batch.start_rows], features[batch.end_rows]
+    return Validation(
+        score=vamp2_score(start, end, epsilon=epsilon).item(),
+        error=_jackknife_error(start, end, epsilon),
+        slowest=singular_values(moments(start, end), epsilon)[0].item(),
+    )
+
+
+def _jackknife_error(start: Tensor, end: Tensor, epsilon: float) -> float:
+    """Standard error of VAMP-2 from leaving out one stretch of pairs at a time."""
+    n_groups = min(N_GROUPS, len(start) // 2)
+    if n_groups < 2:
+        return math.inf
+    group = torch.arange(len(start)) * n_groups // len(start)
+    without = torch.stack(
+        [vamp2_score(start[group != g], end[group != g], epsilon=epsilon) for g in range(n_groups)]
+    )
+    return math.sqrt(n_groups - 1) * without.std(correction=0).item()

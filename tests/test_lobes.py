@@ -192,7 +192,16 @@ def test_gated_update_interpolates_a_cubic_exactly():
 
     grid = step * torch.arange(-1, 11, dtype=torch.float64)
     update = GatedUpdate.apply(
-        center, neighbor, logit, cubic(grid), cubic(grid)[:, 0], neighbors, distances, offsets, step
+        center,
+        neighbor,
+        logit,
+        cubic(grid),
+        cubic(grid)[:, 0],
+        neighbors,
+        distances,
+        None,
+        offsets,
+        step,
     )
     edge = cubic(distances.double().clamp_max(0.8))
     rows = torch.tensor([0, 0, 0, 2, 2])
@@ -204,9 +213,15 @@ def test_gated_update_interpolates_a_cubic_exactly():
     assert not update[1].any()
 
 
-def test_gated_update_gradient():
-    tensors, *rest = gated_update_case()
+@pytest.mark.parametrize("kinds", [None, [1, 0, 1, 2, 2]])
+def test_gated_update_gradient(kinds):
+    """Also where atoms of a kind share a row."""
+    tensors, neighbors, distances, offsets, step = gated_update_case()
+    if kinds is not None:
+        tensors[1:3] = tensors[1][:3], tensors[2][:3]
+        kinds = torch.tensor(kinds, dtype=torch.int32)
     inputs = [tensor.requires_grad_() for tensor in tensors]
+    rest = neighbors, distances, kinds, offsets, step
     assert gradcheck(lambda *t: GatedUpdate.apply(*t, *rest), inputs, eps=1e-6, atol=1e-8)
 
 

@@ -19,9 +19,9 @@ class GraphBatch:
 
     Attributes
     ----------
-    species : Tensor of shape (n_atoms,), int64
+    species : Tensor of shape (n_atoms,), int32
         Index of the node type.
-    neighbors : Tensor of shape (n_edges,), int64
+    neighbors : Tensor of shape (n_edges,), int32
         Atom of the batch at the far end of every edge; edges of atom 0, then of atom 1, …
     distances : Tensor of shape (n_edges,), float32, Å
     row_offsets : ndarray of shape (n_rows + 1,), int64, or None
@@ -95,8 +95,8 @@ def collate(
     if k is None:
         row_offsets = _ragged_offsets(graphs, frames, counts, before, hop_counts[n_conv - 1])
     n_edges = hop_counts[n_conv - 1] * (k or 0) if row_offsets is None else int(row_offsets[-1])
-    species = np.empty(hop_counts[n_conv], np.int64)
-    neighbors = np.empty(n_edges, np.int64)
+    species = np.empty(hop_counts[n_conv], np.int32)
+    neighbors = np.empty(n_edges, np.int32)
     distances = np.empty(n_edges, np.float32)
     _fill(
         counts,

@@ -4,6 +4,7 @@ import math
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -61,6 +62,26 @@ def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     highest = highest.scatter_reduce(0, segment, logits.detach(), "amax")
     weights = torch.exp(logits - highest[segment])
     return weights / segment_sum(weights, segment, n_segments)[segment]
+
+
+class RowsOfKind(torch.autograd.Function):
+    """``apply(atoms, kinds) -> atoms[kinds]`` for few kinds.
+
+    Its backward is a matrix product; that of indexing adds one row after the other.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, atoms: Tensor, kinds: Tensor) -> Tensor:
+        ctx.n_kinds = len(atoms)
+        ctx.save_for_backward(kinds)
+        return atoms.index_select(0, kinds)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (kinds,) = ctx.saved_tensors
+        (gradient,) = gradients
+        every_kind = torch.arange(ctx.n_kinds, dtype=kinds.dtype, device=kinds.device)
+        return (every_kind.unsqueeze(1) == kinds).to(gradient) @ gradient, None
 
 
 class GraphConvolution(nn.Module):
@@ -127,17 +148,12 @@ class GraphConvolution(nn.Module):
         Tensor of shape (n_rows, n_features)
         """
         compiled = atoms.device.type == "cpu" and self.message_norm is None and not reference
-        neighbor, neighbor_logit = self.neighbor(atoms), self.neighbor_logit(atoms).squeeze(1)
+        near = atoms if species is not None else atoms[:n_rows]
         far_ends = batch.neighbors[: batch.offsets(n_rows)[-1]]
-        if species is None:
-            own, center = atoms[:n_rows], self.center(atoms[:n_rows])
-        else:
-            far_ends = species[far_ends]
-            # a gather whose backward is threaded, unlike that of indexing
-            own = nn.functional.embedding(species[:n_rows], atoms)
-            center = nn.functional.embedding(species[:n_rows], self.center(atoms))
+        terms = self.center(near), self.neighbor(atoms), self.neighbor_logit(atoms).squeeze(1)
+        own = near if species is None else RowsOfKind.apply(near, species[:n_rows])
         gated_update = self._compiled if compiled else self._plain
-        update = gated_update(center, neighbor, neighbor_logit, far_ends, batch)
+        update = gated_update(*terms, far_ends, species, batch, n_rows)
         if self.aggregation == "mean":
             update = update / batch.degrees(n_rows).to(update).clamp_min(1.0).unsqueeze(1)
         if self.update_norm is not None:
@@ -150,13 +166,11 @@ class GraphConvolution(nn.Module):
         neighbor: Tensor,
         neighbor_logit: Tensor,
         far_ends: Tensor,
+        species: Tensor | None,
         batch: GraphBatch,
+        n_rows: int,
     ) -> Tensor:
-        step = BASIS_SPACING / POINTS_PER_WIDTH
-        # far enough beyond the last centre for every Gaussian to have vanished
-        n_points = (self.edge.in_features + TAIL) * POINTS_PER_WIDTH
-        grid = step * torch.arange(-1, n_points, dtype=center.dtype)
-        basis = gaussian_basis(grid, self.edge.in_features)
+        basis = torch.from_numpy(_basis_on_grid(self.edge.in_features, center.dtype))
         return GatedUpdate.apply(
             center,
             neighbor,
@@ -165,8 +179,9 @@ class GraphConvolution(nn.Module):
             self.edge_logit(basis).squeeze(1),
             far_ends,
             batch.distances[: len(far_ends)],
-            batch.offsets(len(center)),
-            step,
+            species,
+            batch.offsets(n_rows),
+            BASIS_SPACING / POINTS_PER_WIDTH,
         )
 
     def _plain(
@@ -175,16 +190,31 @@ class GraphConvolution(nn.Module):
         neighbor: Tensor,
         neighbor_logit: Tensor,
         far_ends: Tensor,
+        species: Tensor | None,
         batch: GraphBatch,
+        n_rows: int,
     ) -> Tensor:
         """Equations (7)–(9) as written, an array of (n_edges, n_features) at a time."""
-        n_rows = len(center)
         rows = batch.rows(n_rows)
         distances = batch.distances[: len(rows)].to(center.dtype)
         basis = gaussian_basis(distances, self.edge.in_features)
-        logits = neighbor_logit[far_ends] + self.edge_logit(basis).squeeze(1)
-        messages = center[rows] + neighbor[far_ends] + self.edge(basis)
+        near = rows if species is None else species[rows]
+        far = far_ends if species is None else species[far_ends]
+        logits = neighbor_logit[far] + self.edge_logit(basis).squeeze(1)
+        messages = center[near] + neighbor[far] + self.edge(basis)
         if self.message_norm is not None:
             messages = self.message_norm(messages)
         attention = segment_softmax(logits, rows, n_rows)
         return segment_sum(attention.unsqueeze(1) * torch.relu(messages), rows, n_rows)
+
+
+@lru_cache(maxsize=4)
+def _basis_on_grid(n_basis: int, dtype: torch.dtype) -> np.ndarray:
+    """The basis (n_points, n_basis) where the compiled update tabulates edge terms.
+
+    Kept as a numpy array: a tensor first made in inference mode could not be used in training.
+    """
+    # far enough beyond the last centre for every Gaussian to have vanished
+    n_points = (n_basis + TAIL) * POINTS_PER_WIDTH
+    grid = BASIS_SPACING / POINTS_PER_WIDTH * torch.arange(-1, n_points, dtype=torch.float64)
+    return gaussian_basis(grid, n_basis).to(dtype).numpy()

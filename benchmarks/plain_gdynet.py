@@ -65,9 +65,7 @@ class PlainGDyNet(nn.Module):
         n_frames, n_atoms, n_neighbors = neighbors.shape
         first_atoms = n_atoms * torch.arange(n_frames).unsqueeze(1)
         flat = (neighbors + first_atoms.unsqueeze(2)).view(-1, n_neighbors)
-        basis = torch.exp(
-            -(((distances.view(-1, n_neighbors, 1) - self.centres) / SPACING) ** 2)
-        )
+        basis = torch.exp(-(((distances.view(-1, n_neighbors, 1) - self.centres) / SPACING) ** 2))
         atoms = self.embedding(species).repeat(n_frames, 1)
         for convolution in self.convolutions:
             atoms = convolution(atoms, flat, basis)

@@ -184,19 +184,22 @@ def _fill(
 ):
     """Copy frames into hop order; ``place`` maps a frame's stored atoms to the batch."""
     n_frames, n_hops = counts.shape
-    place = np.empty(counts[:, n_hops - 1].max(), np.int64)
+    place = np.empty(counts[:, n_hops - 1].max(), np.int32)
     for f in range(n_frames):
         low = 0
         for hop in range(n_hops):
+            shift = before[f, hop] - low
             for a in range(low, counts[f, hop]):
-                place[a] = before[f, hop] + a - low
-                out_species[place[a]] = species_index[atoms[atom_starts[f] + a]]
+                place[a] = a + shift
+                out_species[a + shift] = species_index[atoms[atom_starts[f] + a]]
             low = counts[f, hop]
         edge = edge_starts[f]
         for a in range(counts[f, n_hops - 2]):
-            begin = place[a] * k if k > 0 else row_offsets[place[a]]
+            begin = np.int64(place[a]) * k if k > 0 else row_offsets[place[a]]
             degree = k if k > 0 else row_offsets[place[a] + 1] - begin
+            # slices and unsigned indices leave nothing to check at an edge
+            far, to_far = neighbors[edge : edge + degree], out_neighbors[begin : begin + degree]
             for j in range(degree):
-                out_neighbors[begin + j] = place[neighbors[edge]]
-                out_distances[begin + j] = distances[edge]
-                edge += 1
+                to_far[j] = place[np.uint32(far[j])]
+            out_distances[begin : begin + degree] = distances[edge : edge + degree]
+            edge += degree

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphkoopman.graphs import GraphBatch
-from graphkoopman.lobes._kernels import POINTS_PER_WIDTH, GatedUpdate
+from graphkoopman.lobes._kernels import POINTS_PER_WIDTH, GatedConvolution
 
 BASIS_SPACING = 0.2  # Å, eq. (7): both the distance between centres and the width σ
 TAIL = 5  # widths; exp(-25) = 1.4e-11 of a Gaussian is left
@@ -62,26 +62,6 @@ def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     highest = highest.scatter_reduce(0, segment, logits.detach(), "amax")
     weights = torch.exp(logits - highest[segment])
     return weights / segment_sum(weights, segment, n_segments)[segment]
-
-
-class RowsOfKind(torch.autograd.Function):
-    """``apply(atoms, kinds) -> atoms[kinds]`` for few kinds.
-
-    Its backward is a matrix product; that of indexing adds one row after the other.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, atoms: Tensor, kinds: Tensor) -> Tensor:
-        ctx.n_kinds = len(atoms)
-        ctx.save_for_backward(kinds)
-        return atoms.index_select(0, kinds)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        (kinds,) = ctx.saved_tensors
-        (gradient,) = gradients
-        every_kind = torch.arange(ctx.n_kinds, dtype=kinds.dtype, device=kinds.device)
-        return (every_kind.unsqueeze(1) == kinds).to(gradient) @ gradient, None
 
 
 class GraphConvolution(nn.Module):
@@ -148,60 +128,57 @@ class GraphConvolution(nn.Module):
         Tensor of shape (n_rows, n_features)
         """
         compiled = atoms.device.type == "cpu" and self.message_norm is None and not reference
-        near = atoms if species is not None else atoms[:n_rows]
-        far_ends = batch.neighbors[: batch.offsets(n_rows)[-1]]
-        terms = self.center(near), self.neighbor(atoms), self.neighbor_logit(atoms).squeeze(1)
-        own = near if species is None else RowsOfKind.apply(near, species[:n_rows])
-        gated_update = self._compiled if compiled else self._plain
-        update = gated_update(*terms, far_ends, species, batch, n_rows)
+        if compiled and self.aggregation == "sum" and self.update_norm is None:
+            return self._compiled(atoms, batch, n_rows, species, residual=True)
+        if compiled:
+            update = self._compiled(atoms, batch, n_rows, species, residual=False)
+        else:
+            update = self._plain(atoms, batch, n_rows, species)
         if self.aggregation == "mean":
             update = update / batch.degrees(n_rows).to(update).clamp_min(1.0).unsqueeze(1)
         if self.update_norm is not None:
             update = self.update_norm(update)
-        return own + update
+        return (atoms[:n_rows] if species is None else atoms[species[:n_rows]]) + update
 
     def _compiled(
         self,
-        center: Tensor,
-        neighbor: Tensor,
-        neighbor_logit: Tensor,
-        far_ends: Tensor,
-        species: Tensor | None,
+        atoms: Tensor,
         batch: GraphBatch,
         n_rows: int,
+        species: Tensor | None,
+        *,
+        residual: bool,
     ) -> Tensor:
-        basis = torch.from_numpy(_basis_on_grid(self.edge.in_features, center.dtype))
-        return GatedUpdate.apply(
-            center,
-            neighbor,
-            neighbor_logit,
+        offsets = batch.offsets(n_rows)
+        basis = torch.from_numpy(_basis_on_grid(self.edge.in_features, atoms.dtype))
+        return GatedConvolution.apply(
+            atoms,
+            self.center.weight,
+            self.center.bias,
+            self.neighbor.weight,
+            self.neighbor_logit.weight,
             self.edge(basis),
             self.edge_logit(basis).squeeze(1),
-            far_ends,
-            batch.distances[: len(far_ends)],
+            batch.neighbors[: offsets[-1]],
+            batch.distances[: offsets[-1]],
             species,
-            batch.offsets(n_rows),
+            offsets,
             BASIS_SPACING / POINTS_PER_WIDTH,
+            residual,
         )
 
     def _plain(
-        self,
-        center: Tensor,
-        neighbor: Tensor,
-        neighbor_logit: Tensor,
-        far_ends: Tensor,
-        species: Tensor | None,
-        batch: GraphBatch,
-        n_rows: int,
+        self, atoms: Tensor, batch: GraphBatch, n_rows: int, species: Tensor | None
     ) -> Tensor:
         """Equations (7)–(9) as written, an array of (n_edges, n_features) at a time."""
         rows = batch.rows(n_rows)
-        distances = batch.distances[: len(rows)].to(center.dtype)
+        distances = batch.distances[: len(rows)].to(atoms.dtype)
         basis = gaussian_basis(distances, self.edge.in_features)
-        near = rows if species is None else species[rows]
-        far = far_ends if species is None else species[far_ends]
-        logits = neighbor_logit[far] + self.edge_logit(basis).squeeze(1)
-        messages = center[near] + neighbor[far] + self.edge(basis)
+        near, far, near_atoms = rows, batch.neighbors[: len(rows)], atoms[:n_rows]
+        if species is not None:
+            near, far, near_atoms = species[near], species[far], atoms
+        logits = self.neighbor_logit(atoms)[far].squeeze(1) + self.edge_logit(basis).squeeze(1)
+        messages = self.center(near_atoms)[near] + self.neighbor(atoms)[far] + self.edge(basis)
         if self.message_norm is not None:
             messages = self.message_norm(messages)
         attention = segment_softmax(logits, rows, n_rows)

@@ -17,7 +17,7 @@ do not depend on timing; their last bits depend on the number of threads.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -51,63 +51,116 @@ COMPILED: dict[str, Any] = {
 }
 
 
-class GatedUpdate(torch.autograd.Function):
-    """``apply(center, neighbor, neighbor_logit, table, table_logit, neighbors, distances, kinds,
-    offsets, step) -> update``.
+class GatedConvolution(torch.autograd.Function):
+    """``apply(atoms, weights, tables, edges, step, residual) -> updated atoms``, flattened.
 
-    Shapes: update (n_rows, n_features), center (at least n_rows, n_features), neighbor (n_atoms,
-    n_features), neighbor_logit (n_atoms,), table (n_points, n_features) and table_logit
-    (n_points,) at distances ``-step, 0, step, …``, neighbors and distances (n_edges,), offsets
-    (n_rows + 1,) where the edges of a row start. With ``kinds`` (n_atoms,), atoms of a kind are
-    alike: center, neighbor and neighbor_logit then have one row per kind. Distances get no
-    gradient.
+    ============== ======================= ====================================================
+    atoms          (n_atoms, n_features)   vectors ``v``, or one per kind
+    center, bias   (n, n_features), (n,)   ``W₁`` and ``b`` of the message
+    neighbor       (n, n_features)         ``W₂`` of the message
+    neighbor_logit (1, n_features)         ``W₂`` of the attention logit
+    table          (n_points, n_features)  edge term ``B`` at distances ``-step, 0, step, …``
+    table_logit    (n_points,)             edge term ``A`` there
+    neighbors      (n_edges,), int32       far end of every edge
+    distances      (n_edges,)              Å; they get no gradient
+    kinds          (n_atoms,), int32, None atoms of a kind are alike, ``atoms[kinds]``
+    offsets        (n_rows + 1,), ndarray  where the edges of a row start
+    step           float                   Å, of the tables
+    residual       bool                    whether ``v_i`` is added to the update, as in (9)
+    ============== ======================= ====================================================
     """
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
-        *tensors, kinds, offsets, step = arguments
-        center, distances = tensors[0], tensors[6]
-        update = center.new_empty((len(offsets) - 1, center.shape[1]))
-        attention = center.new_empty(len(distances))
-        inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
-        shares, out = attention.numpy(), update.numpy()
-        logits, messages, _ = _kernels(center.shape[1], kinds is not None)
-
-        def forward(begin: int, end: int) -> None:
-            logits(begin, end, *inputs, offsets, step, shares)
-            own = shares[offsets[begin] : offsets[end]]
-            np.exp(own, out=own)
-            messages(begin, end, *inputs, offsets, step, shares, out)
-
-        _over_rows(forward, len(update))
-        ctx.save_for_backward(*tensors)
-        ctx.rest = (kinds, offsets, step, attention)
+        atoms, weight, bias, neighbor_weight, logit_weight, *rest = arguments
+        *edge_terms, neighbors, distances, kinds, offsets, step, residual = rest
+        n_rows = len(offsets) - 1
+        near = atoms[:n_rows] if kinds is None else atoms
+        center = torch.addmm(bias, near, weight.T)
+        far_terms = atoms @ neighbor_weight.T, atoms @ logit_weight[0]
+        tensors = (center, *far_terms, *edge_terms, neighbors, distances)
+        update = atoms.new_empty((n_rows, atoms.shape[1]))
+        attention = atoms.new_empty(len(distances))
+        _forward(tensors, kinds, offsets, step, attention.numpy(), update.numpy())
+        ctx.save_for_backward(atoms, weight, neighbor_weight, logit_weight, *tensors)
+        ctx.rest = (kinds, offsets, step, attention, residual)
+        if residual:
+            update += near if kinds is None else near.index_select(0, kinds[:n_rows])
         return update
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple:
-        tensors = ctx.saved_tensors
-        kinds, offsets, step, attention = ctx.rest
-        inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
-        shares, upstream = _as_numpy(attention, *gradients)
-        center = tensors[0]
-        _, _, kernel = _kernels(center.shape[1], kinds is not None)
-        # rows of the output belong to one thread, everything else to all
-        to_rows = torch.empty_like(center) if kinds is None else None
+        atoms, weight, neighbor_weight, logit_weight, *tensors = ctx.saved_tensors
+        kinds, offsets, step, attention, residual = ctx.rest
+        (upstream,) = gradients
+        shares, outer = _as_numpy(attention, upstream)
+        sums = _backward(tensors, kinds, offsets, step, shares, outer)
+        to_center, to_neighbor, to_logit, *to_tables = sums
+        n_near = len(to_center)
+        to_atoms = (to_neighbor @ neighbor_weight).addr_(to_logit, logit_weight[0])
+        to_atoms[:n_near].addmm_(to_center, weight)
+        if residual and kinds is None:
+            to_atoms[:n_near] += upstream
+        elif residual:
+            every_kind = torch.arange(len(atoms), dtype=kinds.dtype)
+            of_kind = every_kind.unsqueeze(1) == kinds[: len(upstream)]
+            to_atoms += of_kind.to(upstream) @ upstream
+        to_weights = (
+            to_center.T @ atoms[:n_near],
+            to_center.sum(dim=0),
+            to_neighbor.T @ atoms,
+            (to_logit @ atoms).unsqueeze(0),
+        )
+        return to_atoms, *to_weights, *to_tables, None, None, None, None, None, None
 
-        def backward(begin: int, end: int) -> list[Tensor]:
-            sums = [torch.zeros_like(tensor) for tensor in tensors[:5]]
-            if to_rows is not None:
-                sums[0] = to_rows
-            kernel(begin, end, *inputs, offsets, step, shares, upstream, *_as_numpy(*sums))
-            return sums
 
-        first, *others = _over_rows(backward, len(upstream))
-        for part in others:
-            for total, piece in zip(first, part, strict=True):
-                if total is not to_rows:
-                    total += piece
-        return *first, None, None, None, None, None
+def _forward(
+    tensors: Sequence[Tensor],
+    kinds: Tensor | None,
+    offsets: np.ndarray,
+    step: float,
+    attention: np.ndarray,
+    update: np.ndarray,
+) -> None:
+    """Fill the attention of every edge and the update of every row."""
+    inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
+    logits, messages, _ = _kernels(update.shape[1], kinds is not None)
+
+    def forward(begin: int, end: int) -> None:
+        logits(begin, end, *inputs, offsets, step, attention)
+        own = attention[offsets[begin] : offsets[end]]
+        np.exp(own, out=own)
+        messages(begin, end, *inputs, offsets, step, attention, update)
+
+    _over_rows(forward, len(update))
+
+
+def _backward(
+    tensors: Sequence[Tensor],
+    kinds: Tensor | None,
+    offsets: np.ndarray,
+    step: float,
+    attention: np.ndarray,
+    upstream: np.ndarray,
+) -> list[Tensor]:
+    """Gradients of center, neighbor, neighbor_logit, table and table_logit."""
+    inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
+    _, _, kernel = _kernels(upstream.shape[1], kinds is not None)
+    # rows of the output belong to one thread, everything else to all
+    to_rows = torch.empty_like(tensors[0]) if kinds is None else None
+
+    def backward(begin: int, end: int) -> list[Tensor]:
+        sums = [torch.zeros_like(tensor) for tensor in tensors[1:5]]
+        sums.insert(0, torch.zeros_like(tensors[0]) if to_rows is None else to_rows)
+        kernel(begin, end, *inputs, offsets, step, attention, upstream, *_as_numpy(*sums))
+        return sums
+
+    first, *others = _over_rows(backward, len(upstream))
+    for part in others:
+        for total, piece in zip(first, part, strict=True):
+            if total is not to_rows:
+                total += piece
+    return first
 
 
 def _as_numpy(*tensors: Tensor) -> list[np.ndarray]:

@@ -10,9 +10,10 @@ arrays overlap. A :class:`Vector` is read whole, computed with, and written whol
             total = total + weights[i] * load(array, 16 * i, 16)
         return total_of(total)
 
-Public: :func:`load`, :func:`store`, :func:`element`, :func:`pack`, :func:`zeros`, :func:`positive_part`, :func:`where_positive`,
-:func:`total_of`, and ``+`` and ``*`` of vectors, ``*`` with a scalar. Lengths are compile-time
-constants; arrays are C-contiguous and indices are not checked. They exist in compiled code only.
+Public: :func:`load`, :func:`store`, :func:`element`, :func:`pack`, :func:`zeros`,
+:func:`positive_part`, :func:`where_positive`, :func:`total_of`, and ``+`` and ``*`` of vectors, ``*``
+with a scalar. Lengths are compile-time constants; arrays are C-contiguous and indices are not
+checked. They exist in compiled code only.
 """
 
 import operator
@@ -46,7 +47,7 @@ def _address(context: Any, builder: Any, array: Any, value: Any, start: Any, vec
 
 
 @intrinsic(prefer_literal=True)
-def load(typingctx, array, start, size):  # type: ignore[no-untyped-def]
+def load(typingctx, array, start, size):
     """``size`` numbers of a contiguous array from element ``start`` of its memory on."""
     vector = Vector(array.dtype, size.literal_value)
 
@@ -60,7 +61,7 @@ def load(typingctx, array, start, size):  # type: ignore[no-untyped-def]
 
 
 @intrinsic(prefer_literal=True)
-def store(typingctx, array, start, vector):  # type: ignore[no-untyped-def]
+def store(typingctx, array, start, vector):
     """Write a vector where :func:`load` reads it."""
 
     def code(context, builder, signature, arguments):
@@ -74,7 +75,7 @@ def store(typingctx, array, start, vector):  # type: ignore[no-untyped-def]
 
 
 @intrinsic(prefer_literal=True)
-def element(typingctx, vector, index):  # type: ignore[no-untyped-def]
+def element(typingctx, vector, index):
     """One number of a vector; the index is a compile-time constant."""
     place = index.literal_value
 
@@ -85,7 +86,7 @@ def element(typingctx, vector, index):  # type: ignore[no-untyped-def]
 
 
 @intrinsic(prefer_literal=True)
-def zeros(typingctx, array, size):  # type: ignore[no-untyped-def]
+def zeros(typingctx, array, size):
     """A vector of zeros of the array's type."""
     vector = Vector(array.dtype, size.literal_value)
 
@@ -96,7 +97,7 @@ def zeros(typingctx, array, size):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def pack(typingctx, a, b, c, d):  # type: ignore[no-untyped-def]
+def pack(typingctx, a, b, c, d):
     """A vector of four numbers of one type."""
     vector = Vector(a, 4)
 
@@ -110,7 +111,7 @@ def pack(typingctx, a, b, c, d):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def positive_part(typingctx, vector):  # type: ignore[no-untyped-def]
+def positive_part(typingctx, vector):
     """Elementwise ``max(x, 0)``."""
 
     def code(context, builder, signature, arguments):
@@ -122,7 +123,7 @@ def positive_part(typingctx, vector):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def where_positive(typingctx, condition, vector):  # type: ignore[no-untyped-def]
+def where_positive(typingctx, condition, vector):
     """The vector where the condition is above zero, zero elsewhere."""
 
     def code(context, builder, signature, arguments):
@@ -134,7 +135,7 @@ def where_positive(typingctx, condition, vector):  # type: ignore[no-untyped-def
 
 
 @intrinsic
-def total_of(typingctx, vector):  # type: ignore[no-untyped-def]
+def total_of(typingctx, vector):
     """Sum of the numbers of a vector."""
 
     def code(context, builder, signature, arguments):
@@ -150,7 +151,7 @@ def total_of(typingctx, vector):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _sum(typingctx, a, b):  # type: ignore[no-untyped-def]
+def _sum(typingctx, a, b):
     def code(context, builder, signature, arguments):
         return builder.fadd(*arguments, flags=("contract",))
 
@@ -158,7 +159,7 @@ def _sum(typingctx, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _product(typingctx, a, b):  # type: ignore[no-untyped-def]
+def _product(typingctx, a, b):
     def code(context, builder, signature, arguments):
         return builder.fmul(*arguments, flags=("contract",))
 
@@ -166,7 +167,7 @@ def _product(typingctx, a, b):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _scaled(typingctx, scalar, vector):  # type: ignore[no-untyped-def]
+def _scaled(typingctx, scalar, vector):
     def code(context, builder, signature, arguments):
         scalar, x = arguments
         first = builder.insert_element(
@@ -180,14 +181,14 @@ def _scaled(typingctx, scalar, vector):  # type: ignore[no-untyped-def]
 
 
 @overload(operator.add)
-def _add(a, b):  # type: ignore[no-untyped-def]
+def _add(a, b):
     if isinstance(a, Vector) and a == b:
         return lambda a, b: _sum(a, b)
     return None
 
 
 @overload(operator.mul)
-def _multiply(a, b):  # type: ignore[no-untyped-def]
+def _multiply(a, b):
     if isinstance(a, Vector) and a == b:
         return lambda a, b: _product(a, b)
     if isinstance(b, Vector) and a == b.dtype:

@@ -141,7 +141,17 @@ def test_gaussian_basis():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("settings", [{}, {"aggregation": "mean"}, {"normalization": "layer"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"aggregation": "mean"},
+        {"normalization": "layer"},
+        {"n_features": 5},
+        {"n_features": 40},
+    ],
+    ids=str,
+)
 def test_kernel_equals_plain_torch(kind, dtype, settings):
     lobe = make_lobe(1, dtype, **settings)
     batch = batch_of(gas(1, targets=MOLECULES), **kind)

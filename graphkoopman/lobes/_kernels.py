@@ -304,10 +304,10 @@ def _kernels(n_features: int, by_kind: bool) -> tuple[Callable, Callable, Callab
                 store(weights, np.uint64(4) * (e - start), w)
             store(to_center, i, to_own)
             for e in range(start, stop):
-                j = np.uint32(kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e])
+                far = np.uint32(kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e])
                 k, w = places[e - start], load(weights, np.uint64(4) * (e - start), 4)
                 slope = attention[e] * (along[e - start] - mean)
-                to_neighbor_logit[j] += slope
+                to_neighbor_logit[far] += slope
                 store(to_table_logit, k, load(to_table_logit, k, 4) + slope * w)
 
     @njit(**COMPILED)

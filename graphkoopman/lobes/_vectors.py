@@ -11,9 +11,9 @@ arrays overlap. A :class:`Vector` is read whole, computed with, and written whol
         return total_of(total)
 
 Public: :func:`load`, :func:`store`, :func:`element`, :func:`pack`, :func:`zeros`,
-:func:`positive_part`, :func:`where_positive`, :func:`total_of`, and ``+`` and ``*`` of vectors, ``*``
-with a scalar. Lengths are compile-time constants; arrays are C-contiguous and indices are not
-checked. They exist in compiled code only.
+:func:`positive_part`, :func:`where_positive`, :func:`total_of`; vectors add and multiply, and a
+scalar multiplies a vector. Lengths are compile-time constants; arrays are C-contiguous and indices
+are not checked. They exist in compiled code only.
 """
 
 import operator

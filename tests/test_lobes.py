@@ -11,7 +11,7 @@ from torch.autograd import gradcheck
 from graphkoopman.graphs import build_graphs, collate
 from graphkoopman.lobes import GDyNetLobe, GraphConvolution, gaussian_basis
 from graphkoopman.lobes._convolution import segment_softmax, segment_sum
-from graphkoopman.lobes._kernels import MIN_ROWS_PER_THREAD, GatedUpdate
+from graphkoopman.lobes._kernels import MIN_ROWS_PER_THREAD, GatedConvolution
 from graphkoopman.trajectories import Trajectory, resolve_targets
 
 TRICLINIC = np.array([[11.0, 0.0, 0.0], [6.5, 9.0, 0.0], [-5.0, 4.0, 10.0]])
@@ -141,7 +141,17 @@ def test_gaussian_basis():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("settings", [{}, {"aggregation": "mean"}, {"normalization": "layer"}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"aggregation": "mean"},
+        {"normalization": "layer"},
+        {"n_features": 5},
+        {"n_features": 40},
+    ],
+    ids=str,
+)
 def test_kernel_equals_plain_torch(kind, dtype, settings):
     lobe = make_lobe(1, dtype, **settings)
     batch = batch_of(gas(1, targets=MOLECULES), **kind)
@@ -172,42 +182,49 @@ def test_target_without_neighbors_keeps_its_embedding(reference):
     assert all(g.isfinite().all() for g in gradients_of(lobe, batch, reference=reference).values())
 
 
-def gated_update_case():
+def convolution_case(n_atoms=5):
     """Three rows of 3, 0 and 2 edges; two distances outside the table."""
     generator = torch.Generator().manual_seed(0)
-    shapes = [(3, 16), (5, 16), (5,), (12, 16), (12,)]
+    shapes = [(n_atoms, 16), (16, 16), (16,), (16, 16), (1, 16), (12, 16), (12,)]
     tensors = [torch.randn(s, generator=generator, dtype=torch.float64) for s in shapes]
-    neighbors = torch.tensor([4, 0, 4, 2, 1])
+    neighbors = torch.tensor([4, 0, 4, 2, 1], dtype=torch.int32)
     distances = torch.tensor([0.0, 0.33, 0.4, 7.0, 0.91])  # the table ends at 0.8
     return tensors, neighbors, distances, np.array([0, 3, 3, 5]), 0.1
 
 
-def test_gated_update_interpolates_a_cubic_exactly():
+def test_compiled_convolution_interpolates_a_cubic_exactly():
     """On a table that is a cubic in d the kernel is the formula, to rounding."""
-    tensors, neighbors, distances, offsets, step = gated_update_case()
-    center, neighbor, logit, rates, _ = tensors
+    tensors, neighbors, distances, offsets, step = convolution_case()
+    atoms, weight, bias, neighbor_weight, logit_weight, rates, _ = tensors
 
     def cubic(d):
         return (d**3 - d)[:, None] * rates[0]
 
     grid = step * torch.arange(-1, 11, dtype=torch.float64)
-    update = GatedUpdate.apply(
-        center, neighbor, logit, cubic(grid), cubic(grid)[:, 0], neighbors, distances, offsets, step
-    )
+    tables = cubic(grid), cubic(grid)[:, 0]
+    edges = neighbors, distances, None, offsets
+    update = GatedConvolution.apply(*tensors[:5], *tables, *edges, step, False)
     edge = cubic(distances.double().clamp_max(0.8))
     rows = torch.tensor([0, 0, 0, 2, 2])
-    attention = segment_softmax(logit[neighbors] + edge[:, 0], rows, 3)
-    messages = torch.relu(center[rows] + neighbor[neighbors] + edge)
+    far = atoms[neighbors]
+    attention = segment_softmax(far @ logit_weight[0] + edge[:, 0], rows, 3)
+    messages = torch.relu(atoms[rows] @ weight.T + bias + far @ neighbor_weight.T + edge)
     expected = segment_sum(attention[:, None] * messages, rows, 3)
     # The clamped end of the table is exact, 0.33 and 0.4 are float32 in both.
     torch.testing.assert_close(update, expected, rtol=1e-12, atol=1e-12)
     assert not update[1].any()
 
 
-def test_gated_update_gradient():
-    tensors, *rest = gated_update_case()
+@pytest.mark.parametrize("kinds", [None, [1, 0, 1, 2, 2]])
+@pytest.mark.parametrize("residual", [True, False])
+def test_compiled_convolution_gradient(kinds, residual):
+    """Also where atoms of a kind share a row."""
+    tensors, *edges, offsets, step = convolution_case(5 if kinds is None else 3)
+    if kinds is not None:
+        kinds = torch.tensor(kinds, dtype=torch.int32)
     inputs = [tensor.requires_grad_() for tensor in tensors]
-    assert gradcheck(lambda *t: GatedUpdate.apply(*t, *rest), inputs, eps=1e-6, atol=1e-8)
+    rest = *edges, kinds, offsets, step, residual
+    assert gradcheck(lambda *t: GatedConvolution.apply(*t, *rest), inputs, eps=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("n_conv", [1, 2, 3])

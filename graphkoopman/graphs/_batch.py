@@ -19,9 +19,9 @@ class GraphBatch:
 
     Attributes
     ----------
-    species : Tensor of shape (n_atoms,), int64
+    species : Tensor of shape (n_atoms,), int32
         Index of the node type.
-    neighbors : Tensor of shape (n_edges,), int64
+    neighbors : Tensor of shape (n_edges,), int32
         Atom of the batch at the far end of every edge; edges of atom 0, then of atom 1, …
     distances : Tensor of shape (n_edges,), float32, Å
     row_offsets : ndarray of shape (n_rows + 1,), int64, or None
@@ -95,8 +95,8 @@ def collate(
     if k is None:
         row_offsets = _ragged_offsets(graphs, frames, counts, before, hop_counts[n_conv - 1])
     n_edges = hop_counts[n_conv - 1] * (k or 0) if row_offsets is None else int(row_offsets[-1])
-    species = np.empty(hop_counts[n_conv], np.int64)
-    neighbors = np.empty(n_edges, np.int64)
+    species = np.empty(hop_counts[n_conv], np.int32)
+    neighbors = np.empty(n_edges, np.int32)
     distances = np.empty(n_edges, np.float32)
     sound = _fill(
         counts,
@@ -193,30 +193,33 @@ def _fill(
     """
     sound = True
     n_frames, n_hops = counts.shape
-    place = np.empty(counts[:, n_hops - 1].max(), np.int64)
+    place = np.empty(counts[:, n_hops - 1].max(), np.int32)
     for f in range(n_frames):
         low = 0
         for hop in range(n_hops):
+            shift = before[f, hop] - low
             for a in range(low, counts[f, hop]):
-                place[a] = before[f, hop] + a - low
+                place[a] = a + shift
                 atom = atoms[atom_starts[f] + a]
                 if atom < len(species_index):
-                    out_species[place[a]] = species_index[atom]
+                    out_species[a + shift] = species_index[atom]
                 else:
-                    out_species[place[a]] = 0
+                    out_species[a + shift] = 0
                     sound = False
             low = counts[f, hop]
         edge = edge_starts[f]
         for a in range(counts[f, n_hops - 2]):
-            begin = place[a] * k if k > 0 else row_offsets[place[a]]
+            begin = np.int64(place[a]) * k if k > 0 else row_offsets[place[a]]
             degree = k if k > 0 else row_offsets[place[a] + 1] - begin
+            # slices and unsigned indices leave nothing to check at an edge
+            far, to_far = neighbors[edge : edge + degree], out_neighbors[begin : begin + degree]
             for j in range(degree):
-                neighbor, distance = neighbors[edge], distances[edge]
+                neighbor, distance = far[j], distances[edge + j]
                 # false for NaN
                 if neighbor < low and 0.0 <= distance < np.inf:
-                    out_neighbors[begin + j] = place[neighbor]
+                    to_far[j] = place[np.uint32(neighbor)]
                 else:
                     sound = False
-                out_distances[begin + j] = distance
-                edge += 1
+            out_distances[begin : begin + degree] = distances[edge : edge + degree]
+            edge += degree
     return sound

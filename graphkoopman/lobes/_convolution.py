@@ -4,11 +4,12 @@ import math
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from graphkoopman.graphs import GraphBatch
-from graphkoopman.lobes._kernels import POINTS_PER_WIDTH, GatedUpdate
+from graphkoopman.lobes._kernels import POINTS_PER_WIDTH, GatedConvolution
 
 BASIS_SPACING = 0.2  # Å, eq. (7): both the distance between centres and the width σ
 TAIL = 5  # widths; exp(-25) = 1.4e-11 of a Gaussian is left
@@ -127,64 +128,70 @@ class GraphConvolution(nn.Module):
         Tensor of shape (n_rows, n_features)
         """
         compiled = atoms.device.type == "cpu" and self.message_norm is None and not reference
-        neighbor, neighbor_logit = self.neighbor(atoms), self.neighbor_logit(atoms).squeeze(1)
-        far_ends = batch.neighbors[: batch.offsets(n_rows)[-1]]
-        if species is None:
-            own, center = atoms[:n_rows], self.center(atoms[:n_rows])
+        if compiled and self.aggregation == "sum" and self.update_norm is None:
+            return self._compiled(atoms, batch, n_rows, species, residual=True)
+        if compiled:
+            update = self._compiled(atoms, batch, n_rows, species, residual=False)
         else:
-            far_ends = species[far_ends]
-            # a gather whose backward is threaded, unlike that of indexing
-            own = nn.functional.embedding(species[:n_rows], atoms)
-            center = nn.functional.embedding(species[:n_rows], self.center(atoms))
-        gated_update = self._compiled if compiled else self._plain
-        update = gated_update(center, neighbor, neighbor_logit, far_ends, batch)
+            update = self._plain(atoms, batch, n_rows, species)
         if self.aggregation == "mean":
             update = update / batch.degrees(n_rows).to(update).clamp_min(1.0).unsqueeze(1)
         if self.update_norm is not None:
             update = self.update_norm(update)
-        return own + update
+        return (atoms[:n_rows] if species is None else atoms[species[:n_rows]]) + update
 
     def _compiled(
         self,
-        center: Tensor,
-        neighbor: Tensor,
-        neighbor_logit: Tensor,
-        far_ends: Tensor,
+        atoms: Tensor,
         batch: GraphBatch,
+        n_rows: int,
+        species: Tensor | None,
+        *,
+        residual: bool,
     ) -> Tensor:
-        step = BASIS_SPACING / POINTS_PER_WIDTH
-        # far enough beyond the last centre for every Gaussian to have vanished
-        n_points = (self.edge.in_features + TAIL) * POINTS_PER_WIDTH
-        grid = step * torch.arange(-1, n_points, dtype=center.dtype)
-        basis = gaussian_basis(grid, self.edge.in_features)
-        return GatedUpdate.apply(
-            center,
-            neighbor,
-            neighbor_logit,
+        offsets = batch.offsets(n_rows)
+        basis = torch.from_numpy(_basis_on_grid(self.edge.in_features, atoms.dtype))
+        return GatedConvolution.apply(
+            atoms,
+            self.center.weight,
+            self.center.bias,
+            self.neighbor.weight,
+            self.neighbor_logit.weight,
             self.edge(basis),
             self.edge_logit(basis).squeeze(1),
-            far_ends,
-            batch.distances[: len(far_ends)],
-            batch.offsets(len(center)),
-            step,
+            batch.neighbors[: offsets[-1]],
+            batch.distances[: offsets[-1]],
+            species,
+            offsets,
+            BASIS_SPACING / POINTS_PER_WIDTH,
+            residual,
         )
 
     def _plain(
-        self,
-        center: Tensor,
-        neighbor: Tensor,
-        neighbor_logit: Tensor,
-        far_ends: Tensor,
-        batch: GraphBatch,
+        self, atoms: Tensor, batch: GraphBatch, n_rows: int, species: Tensor | None
     ) -> Tensor:
         """Equations (7)–(9) as written, an array of (n_edges, n_features) at a time."""
-        n_rows = len(center)
         rows = batch.rows(n_rows)
-        distances = batch.distances[: len(rows)].to(center.dtype)
+        distances = batch.distances[: len(rows)].to(atoms.dtype)
         basis = gaussian_basis(distances, self.edge.in_features)
-        logits = neighbor_logit[far_ends] + self.edge_logit(basis).squeeze(1)
-        messages = center[rows] + neighbor[far_ends] + self.edge(basis)
+        near, far, near_atoms = rows, batch.neighbors[: len(rows)], atoms[:n_rows]
+        if species is not None:
+            near, far, near_atoms = species[near], species[far], atoms
+        logits = self.neighbor_logit(atoms)[far].squeeze(1) + self.edge_logit(basis).squeeze(1)
+        messages = self.center(near_atoms)[near] + self.neighbor(atoms)[far] + self.edge(basis)
         if self.message_norm is not None:
             messages = self.message_norm(messages)
         attention = segment_softmax(logits, rows, n_rows)
         return segment_sum(attention.unsqueeze(1) * torch.relu(messages), rows, n_rows)
+
+
+@lru_cache(maxsize=4)
+def _basis_on_grid(n_basis: int, dtype: torch.dtype) -> np.ndarray:
+    """The basis (n_points, n_basis) where the compiled update tabulates edge terms.
+
+    Kept as a numpy array: a tensor first made in inference mode could not be used in training.
+    """
+    # far enough beyond the last centre for every Gaussian to have vanished
+    n_points = (n_basis + TAIL) * POINTS_PER_WIDTH
+    grid = BASIS_SPACING / POINTS_PER_WIDTH * torch.arange(-1, n_points, dtype=torch.float64)
+    return gaussian_basis(grid, n_basis).to(dtype).numpy()

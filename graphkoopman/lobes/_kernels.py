@@ -17,7 +17,7 @@ do not depend on timing; their last bits depend on the number of threads.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
@@ -27,47 +27,140 @@ import torch
 from numba import njit
 from torch import Tensor
 
+from graphkoopman.lobes._vectors import (
+    element,
+    load,
+    pack,
+    positive_part,
+    store,
+    total_of,
+    where_positive,
+    zeros,
+)
+
 POINTS_PER_WIDTH = 32
 MIN_ROWS_PER_THREAD = 128
+_NO_KINDS = torch.empty(0, dtype=torch.int32)
 # sums may be reordered into SIMD lanes; infinities and NaN keep their meaning
 FAST = {"reassoc", "contract", "arcp", "nsz"}
+COMPILED: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "fastmath": FAST,
+    "error_model": "numpy",
+}
 
 
-class GatedUpdate(torch.autograd.Function):
-    """``apply(center, neighbor, neighbor_logit, table, table_logit, neighbors, distances, offsets,
-    step) -> update``.
+class GatedConvolution(torch.autograd.Function):
+    """``apply(atoms, weights, tables, edges, step, residual) -> updated atoms``, flattened.
 
-    Shapes: center and update (n_rows, n_features), neighbor (n_atoms, n_features), neighbor_logit
-    (n_atoms,), table (n_points, n_features) and table_logit (n_points,) at distances
-    ``-step, 0, step, …``, neighbors and distances (n_edges,), offsets (n_rows + 1,) where the edges
-    of a row start. Distances get no gradient.
+    ============== ======================= ====================================================
+    atoms          (n_atoms, n_features)   vectors ``v``, or one per kind
+    center, bias   (n, n_features), (n,)   ``W₁`` and ``b`` of the message
+    neighbor       (n, n_features)         ``W₂`` of the message
+    neighbor_logit (1, n_features)         ``W₂`` of the attention logit
+    table          (n_points, n_features)  edge term ``B`` at distances ``-step, 0, step, …``
+    table_logit    (n_points,)             edge term ``A`` there
+    neighbors      (n_edges,), int32       far end of every edge
+    distances      (n_edges,)              Å; they get no gradient
+    kinds          (n_atoms,), int32, None atoms of a kind are alike, ``atoms[kinds]``
+    offsets        (n_rows + 1,), ndarray  where the edges of a row start
+    step           float                   Å, of the tables
+    residual       bool                    whether ``v_i`` is added to the update, as in (9)
+    ============== ======================= ====================================================
     """
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> Tensor:
-        *tensors, offsets, step = arguments
-        arrays = _as_numpy(*tensors)
-        center, distances = arrays[0], arrays[6]
-        update = np.empty_like(center)
-        attention = np.empty(len(distances), center.dtype)
-        forward, _ = _kernels(center.shape[1])
-        _over_rows(forward, len(update), *arrays, offsets, step, attention, update)
-        ctx.save_for_backward(*tensors)
-        ctx.rest = (offsets, step, attention)
-        return torch.from_numpy(update)
+        atoms, weight, bias, neighbor_weight, logit_weight, *rest = arguments
+        *edge_terms, neighbors, distances, kinds, offsets, step, residual = rest
+        n_rows = len(offsets) - 1
+        near = atoms[:n_rows] if kinds is None else atoms
+        center = torch.addmm(bias, near, weight.T)
+        far_terms = atoms @ neighbor_weight.T, atoms @ logit_weight[0]
+        tensors = (center, *far_terms, *edge_terms, neighbors, distances)
+        update = atoms.new_empty((n_rows, atoms.shape[1]))
+        attention = atoms.new_empty(len(distances))
+        _forward(tensors, kinds, offsets, step, attention.numpy(), update.numpy())
+        ctx.save_for_backward(atoms, weight, neighbor_weight, logit_weight, *tensors)
+        ctx.rest = (kinds, offsets, step, attention, residual)
+        if residual:
+            update += near if kinds is None else near.index_select(0, kinds[:n_rows])
+        return update
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple:
-        arrays = _as_numpy(*ctx.saved_tensors)
-        offsets, step, attention = ctx.rest
-        (upstream,) = _as_numpy(*gradients)
-        to_center = np.empty_like(arrays[0])
-        _, backward = _kernels(to_center.shape[1])
-        parts = _over_rows(
-            backward, len(upstream), *arrays, offsets, step, attention, upstream, to_center
+        atoms, weight, neighbor_weight, logit_weight, *tensors = ctx.saved_tensors
+        kinds, offsets, step, attention, residual = ctx.rest
+        (upstream,) = gradients
+        shares, outer = _as_numpy(attention, upstream)
+        sums = _backward(tensors, kinds, offsets, step, shares, outer)
+        to_center, to_neighbor, to_logit, *to_tables = sums
+        n_near = len(to_center)
+        to_atoms = (to_neighbor @ neighbor_weight).addr_(to_logit, logit_weight[0])
+        to_atoms[:n_near].addmm_(to_center, weight)
+        if residual and kinds is None:
+            to_atoms[:n_near] += upstream
+        elif residual:
+            every_kind = torch.arange(len(atoms), dtype=kinds.dtype)
+            of_kind = every_kind.unsqueeze(1) == kinds[: len(upstream)]
+            to_atoms += of_kind.to(upstream) @ upstream
+        to_weights = (
+            to_center.T @ atoms[:n_near],
+            to_center.sum(dim=0),
+            to_neighbor.T @ atoms,
+            (to_logit @ atoms).unsqueeze(0),
         )
-        summed = [torch.from_numpy(np.add.reduce(pieces)) for pieces in zip(*parts, strict=True)]
-        return torch.from_numpy(to_center), *summed, None, None, None, None
+        return to_atoms, *to_weights, *to_tables, None, None, None, None, None, None
+
+
+def _forward(
+    tensors: Sequence[Tensor],
+    kinds: Tensor | None,
+    offsets: np.ndarray,
+    step: float,
+    attention: np.ndarray,
+    update: np.ndarray,
+) -> None:
+    """Fill the attention of every edge and the update of every row."""
+    inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
+    logits, messages, _ = _kernels(update.shape[1], kinds is not None)
+
+    def forward(begin: int, end: int) -> None:
+        logits(begin, end, *inputs, offsets, step, attention)
+        own = attention[offsets[begin] : offsets[end]]
+        np.exp(own, out=own)
+        messages(begin, end, *inputs, offsets, step, attention, update)
+
+    _over_rows(forward, len(update))
+
+
+def _backward(
+    tensors: Sequence[Tensor],
+    kinds: Tensor | None,
+    offsets: np.ndarray,
+    step: float,
+    attention: np.ndarray,
+    upstream: np.ndarray,
+) -> list[Tensor]:
+    """Gradients of center, neighbor, neighbor_logit, table and table_logit."""
+    inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
+    _, _, kernel = _kernels(upstream.shape[1], kinds is not None)
+    # rows of the output belong to one thread, everything else to all
+    to_rows = torch.empty_like(tensors[0]) if kinds is None else None
+
+    def backward(begin: int, end: int) -> list[Tensor]:
+        sums = [torch.zeros_like(tensor) for tensor in tensors[1:5]]
+        sums.insert(0, torch.zeros_like(tensors[0]) if to_rows is None else to_rows)
+        kernel(begin, end, *inputs, offsets, step, attention, upstream, *_as_numpy(*sums))
+        return sums
+
+    first, *others = _over_rows(backward, len(upstream))
+    for part in others:
+        for total, piece in zip(first, part, strict=True):
+            if total is not to_rows:
+                total += piece
+    return first
 
 
 def _as_numpy(*tensors: Tensor) -> list[np.ndarray]:
@@ -79,22 +172,22 @@ def _pool(n_threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(n_threads)
 
 
-def _over_rows(kernel: Callable, n_rows: int, *arguments: Any) -> list:
+def _over_rows(kernel: Callable, n_rows: int) -> list:
     """Call a kernel on equal parts of the rows, one per torch thread; results in row order."""
     n_threads = max(1, min(torch.get_num_threads(), n_rows // MIN_ROWS_PER_THREAD))
     if n_threads == 1:
-        return [kernel(0, n_rows, *arguments)]
+        return [kernel(0, n_rows)]
     bounds = np.linspace(0, n_rows, n_threads + 1).astype(np.int64)
-    parts = itertools.pairwise(bounds)
-    return list(_pool(n_threads).map(lambda part: kernel(*part, *arguments), parts))
+    parts = itertools.pairwise(bounds.tolist())
+    return list(_pool(n_threads).map(lambda part: kernel(*part), parts))
 
 
 @lru_cache
-def _kernels(n_features: int) -> tuple[Callable, Callable]:
-    """Forward and backward for one vector length: loops of known length become SIMD code."""
+def _kernels(n_features: int, by_kind: bool) -> tuple[Callable, Callable, Callable]:
+    """Logits, messages and backward pass for one vector length, which SIMD code must know."""
 
-    @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-    def forward(
+    @njit(**COMPILED)
+    def logits(
         begin,
         end,
         center,
@@ -104,52 +197,60 @@ def _kernels(n_features: int) -> tuple[Callable, Callable]:
         table_logit,
         neighbors,
         distances,
+        kinds,
+        offsets,
+        step,
+        attention,
+    ):
+        kind = center.dtype.type
+        for row in range(begin, end):
+            start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+            highest = kind(-np.inf)
+            for e in range(start, stop):
+                j = np.uint32(kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e])
+                k, w = _place(distances[e], step, len(table), kind)
+                attention[e] = neighbor_logit[j] + total_of(w * load(table_logit, k, 4))
+                highest = max(highest, attention[e])
+            for e in range(start, stop):
+                attention[e] -= highest
+
+    @njit(**COMPILED)
+    def messages(
+        begin,
+        end,
+        center,
+        neighbor,
+        neighbor_logit,
+        table,
+        table_logit,
+        neighbors,
+        distances,
+        kinds,
         offsets,
         step,
         attention,
         update,
     ):
         kind = center.dtype.type
-        message = np.empty(n_features, center.dtype)
-        total_message = np.empty(n_features, center.dtype)
         for row in range(begin, end):
-            start, stop = offsets[row], offsets[row + 1]
-            highest = kind(-np.inf)
-            for e in range(start, stop):
-                k, w0, w1, w2, w3 = _place(distances[e], step, len(table), kind)
-                filtered = (
-                    w0 * table_logit[k]
-                    + w1 * table_logit[k + 1]
-                    + w2 * table_logit[k + 2]
-                    + w3 * table_logit[k + 3]
-                )
-                attention[e] = neighbor_logit[neighbors[e]] + filtered
-                highest = max(highest, attention[e])
+            start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+            i = kinds[row] if by_kind else row
+            own = load(center, n_features * i, n_features)
             total = kind(0.0)
-            total_message[:] = 0
+            summed = zeros(center, n_features)
             for e in range(start, stop):
-                j = neighbors[e]
-                k, w0, w1, w2, w3 = _place(distances[e], step, len(table), kind)
-                share = np.exp(attention[e] - highest)
-                attention[e] = share
-                total += share
-                for f in range(n_features):
-                    message[f] = (
-                        center[row, f]
-                        + neighbor[j, f]
-                        + w0 * table[k, f]
-                        + w1 * table[k + 1, f]
-                        + w2 * table[k + 2, f]
-                        + w3 * table[k + 3, f]
-                    )
-                    total_message[f] += share * max(message[f], kind(0.0))
+                j = kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e]
+                far = load(neighbor, n_features * j, n_features)
+                k, w = _place(distances[e], step, len(table), kind)
+                message = own + far + _filter(table, k, w)
+                summed = summed + attention[e] * positive_part(message)
+                total += attention[e]
             scale = kind(1.0) / total if stop > start else kind(0.0)
             for e in range(start, stop):
                 attention[e] *= scale
-            for f in range(n_features):
-                update[row, f] = scale * total_message[f]
+            store(update, n_features * row, scale * summed)
 
-    @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+    @njit(**COMPILED)
     def backward(
         begin,
         end,
@@ -160,78 +261,86 @@ def _kernels(n_features: int) -> tuple[Callable, Callable]:
         table_logit,
         neighbors,
         distances,
+        kinds,
         offsets,
         step,
         attention,
         upstream,
         to_center,
+        to_neighbor,
+        to_neighbor_logit,
+        to_table,
+        to_table_logit,
     ):
         kind = center.dtype.type
-        to_neighbor = np.zeros_like(neighbor)
-        to_neighbor_logit = np.zeros_like(neighbor_logit)
-        to_table = np.zeros_like(table)
-        to_table_logit = np.zeros_like(table_logit)
-        center_sum = np.empty(n_features, center.dtype)
-        slope = np.empty(n_features, center.dtype)
         most = 1
         for row in range(begin, end):
             most = max(most, offsets[row + 1] - offsets[row])
-        value = np.empty(most, center.dtype)
+        along = np.empty(most, center.dtype)
+        places = np.empty(most, np.int64)
+        weights = np.empty((most, 4), center.dtype)
         for row in range(begin, end):
-            start, stop = offsets[row], offsets[row + 1]
-            center_sum[:] = 0
+            start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+            i = n_features * np.int64(kinds[row] if by_kind else row)
+            own = load(center, i, n_features)
+            outer = load(upstream, n_features * row, n_features)
+            to_own = load(to_center, i, n_features) if by_kind else zeros(center, n_features)
             mean = kind(0.0)
             for e in range(start, stop):
-                j = neighbors[e]
-                k, w0, w1, w2, w3 = _place(distances[e], step, len(table), kind)
-                along = kind(0.0)
-                for f in range(n_features):
-                    message = (
-                        center[row, f]
-                        + neighbor[j, f]
-                        + w0 * table[k, f]
-                        + w1 * table[k + 1, f]
-                        + w2 * table[k + 2, f]
-                        + w3 * table[k + 3, f]
-                    )
-                    active = upstream[row, f] if message > 0 else kind(0.0)
-                    along += active * message
-                    slope[f] = attention[e] * active
-                for f in range(n_features):
-                    center_sum[f] += slope[f]
-                    to_neighbor[j, f] += slope[f]
-                    to_table[k, f] += w0 * slope[f]
-                    to_table[k + 1, f] += w1 * slope[f]
-                    to_table[k + 2, f] += w2 * slope[f]
-                    to_table[k + 3, f] += w3 * slope[f]
-                value[e - start] = along
-                mean += attention[e] * along
+                j = n_features * np.int64(
+                    kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e]
+                )
+                k, w = _place(distances[e], step, len(table), kind)
+                message = own + load(neighbor, j, n_features) + _filter(table, k, w)
+                active = where_positive(message, outer)
+                slope = attention[e] * active
+                to_own = to_own + slope
+                store(to_neighbor, j, load(to_neighbor, j, n_features) + slope)
+                _add_filtered(to_table, k, w, slope)
+                share = total_of(active * message)
+                mean += attention[e] * share
+                along[e - start] = share
+                places[e - start] = k
+                store(weights, np.uint64(4) * (e - start), w)
+            store(to_center, i, to_own)
             for e in range(start, stop):
-                k, w0, w1, w2, w3 = _place(distances[e], step, len(table), kind)
-                logit_slope = attention[e] * (value[e - start] - mean)
-                to_neighbor_logit[neighbors[e]] += logit_slope
-                to_table_logit[k] += w0 * logit_slope
-                to_table_logit[k + 1] += w1 * logit_slope
-                to_table_logit[k + 2] += w2 * logit_slope
-                to_table_logit[k + 3] += w3 * logit_slope
-            for f in range(n_features):
-                to_center[row, f] = center_sum[f]
-        return to_neighbor, to_neighbor_logit, to_table, to_table_logit
+                far = np.uint32(kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e])
+                k, w = places[e - start], load(weights, np.uint64(4) * (e - start), 4)
+                slope = attention[e] * (along[e - start] - mean)
+                to_neighbor_logit[far] += slope
+                store(to_table_logit, k, load(to_table_logit, k, 4) + slope * w)
 
-    return forward, backward
+    @njit(**COMPILED)
+    def _filter(table, k, w):
+        start = n_features * k
+        return (
+            element(w, 0) * load(table, start, n_features)
+            + element(w, 1) * load(table, start + n_features, n_features)
+            + element(w, 2) * load(table, start + 2 * n_features, n_features)
+            + element(w, 3) * load(table, start + 3 * n_features, n_features)
+        )
+
+    @njit(**COMPILED)
+    def _add_filtered(to_table, k, w, slope):
+        start = n_features * k
+        a, b, c = start + n_features, start + 2 * n_features, start + 3 * n_features
+        store(to_table, start, load(to_table, start, n_features) + element(w, 0) * slope)
+        store(to_table, a, load(to_table, a, n_features) + element(w, 1) * slope)
+        store(to_table, b, load(to_table, b, n_features) + element(w, 2) * slope)
+        store(to_table, c, load(to_table, c, n_features) + element(w, 3) * slope)
+
+    return logits, messages, backward
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy", inline="always")
+@njit(**COMPILED)
 def _place(distance, step, n_points, kind):
     """First of four table points around a distance, and the cubic Lagrange weights."""
-    x = kind(distance) / kind(step)
-    last = kind(n_points - 4)
-    x = min(x, last)
-    k = int(x)
+    x = min(kind(distance) * kind(1.0 / step), kind(n_points - 4))
+    k = np.int64(x)
     s = x - kind(k)
-    sixth, half, one, two = kind(1.0 / 6.0), kind(0.5), kind(1.0), kind(2.0)
-    w0 = -s * (s - one) * (s - two) * sixth
-    w1 = (s + one) * (s - one) * (s - two) * half
-    w2 = -(s + one) * s * (s - two) * half
-    w3 = (s + one) * s * (s - one) * sixth
-    return k, w0, w1, w2, w3
+    zero, one, two, three, sixth = kind(0), kind(1), kind(2), kind(3), kind(1 / 6)
+    cubic = pack(-one, three, -three, one)
+    square = pack(three, -two * three, three, zero)
+    linear = pack(-two, -three, two * three, -one)
+    constant = pack(zero, two * three, zero, zero)
+    return k, sixth * (s * (s * (s * cubic + square) + linear) + constant)

@@ -11,7 +11,8 @@ from graphkoopman.graphs import GraphBatch, GraphTrajectory, collate
 from graphkoopman.objectives import score_gradient
 from graphkoopman.training._batches import StatisticsBatch
 
-AUTO_CHUNK_EDGES = 250_000
+AUTO_CHUNK_EDGES = 400_000
+KEPT_EDGES = 4_000_000  # about 200 MB of what the backward pass needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +36,21 @@ class GraphData:
     chunk_size: int | None
     device: torch.device
 
+    def edges_per_frame(self, trajectory: int) -> float:
+        """Mean number of edges of a frame of a trajectory."""
+        graphs = self.graphs[trajectory]
+        return len(graphs.distances) / max(1, len(graphs))
+
+    def keeps(self, batch: StatisticsBatch) -> bool:
+        """Whether all chunks of a batch may be in memory at a time."""
+        n_edges = sum(len(run.frames) * self.edges_per_frame(run.trajectory) for run in batch.runs)
+        return self.chunk_size is None and n_edges <= KEPT_EDGES
+
     def frames_per_chunk(self, trajectory: int) -> int:
         """Frames of a trajectory in one forward pass."""
         if self.chunk_size is not None:
             return self.chunk_size
-        graphs = self.graphs[trajectory]
-        edges_per_frame = max(1.0, len(graphs.distances) / max(1, len(graphs)))
-        return max(1, int(AUTO_CHUNK_EDGES / edges_per_frame))
+        return max(1, int(AUTO_CHUNK_EDGES / max(1.0, self.edges_per_frame(trajectory))))
 
     def collate(self, trajectory: int, frames: np.ndarray) -> GraphBatch:
         """Frames of a trajectory as one batch on the device."""
@@ -99,9 +108,10 @@ def backward_score(
 ) -> float:
     """Add the gradient of minus the score to the parameters; return the score.
 
-    More than one chunk takes two passes: features of all chunks, the exact gradient of the score
-    with respect to them, then each chunk again with its slice of that gradient. The result does
-    not depend on the chunk size, memory does.
+    The exact gradient of the score with respect to the features of all chunks comes first, then
+    each chunk is back-propagated with its slice of it. Where the whole batch fits in memory, what
+    the first pass has computed is kept; otherwise chunks are computed again. The result does not
+    depend on either, nor on the chunk size.
 
     Parameters
     ----------
@@ -119,17 +129,16 @@ def backward_score(
     """
     chunks = list(chunks_of(data, batch))
     rows = (torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows))
-    if len(chunks) == 1:
-        features = function(data.collate(*chunks[0]))
-        start, end = (features[ends.to(features.device)] for ends in rows)
-        value = score(start, end, epsilon=epsilon)
-        (-value).backward()
-        return value.item()
-    features = evaluate(data, batch, function)
+    kept: list[Tensor] = []
+    if len(chunks) == 1 or data.keeps(batch):
+        kept = [function(data.collate(*chunk)) for chunk in chunks]
+        features = torch.cat([output.detach().cpu() for output in kept])
+    else:
+        features = evaluate(data, batch, function)
     value, gradient = score_gradient(features, rows, method=score, epsilon=epsilon)
     row = 0
-    for trajectory, frames in chunks:
-        output = function(data.collate(trajectory, frames))
+    for chunk in chunks:
+        output = kept.pop(0) if kept else function(data.collate(*chunk))
         piece = gradient[row : row + len(output)]
         output.backward(-piece.to(output.device, output.dtype))
         row += len(output)

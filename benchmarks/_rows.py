@@ -1,0 +1,126 @@
+"""Rows of `python -m benchmarks`: two sides, the ratio between them, whether they agree.
+
+Public: :class:`Row`, :func:`alternate`, :func:`peak_memory`, :func:`rows_table`.
+"""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks._tables import markdown
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes
+    ----------
+    name, system, against : str
+        What was measured, on what, and against what.
+    ratios : sequence of float
+        Ours over theirs, above one where ours is better; one per repeat.
+    same : bool or None
+        Whether both sides computed the same; None where there is one side only.
+    details : dict
+        Figures behind the ratio.
+    """
+
+    name: str
+    system: str
+    against: str
+    ratios: Sequence[float]
+    same: bool | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The row with minimum, median and maximum of the ratios."""
+        row = asdict(self)
+        row["ratio"] = dict(zip(("min", "median", "max"), spread(self.ratios), strict=True))
+        return row
+
+
+def spread(values: Sequence[float]) -> tuple[float, float, float]:
+    """Minimum, median, maximum."""
+    return float(np.min(values)), float(np.median(values)), float(np.max(values))
+
+
+def spread_text(values: Sequence[float]) -> str:
+    """Minimum – median – maximum with three digits."""
+    return " – ".join(f"{value:.3g}" for value in spread(values))
+
+
+def rows_table(rows: Sequence[Row]) -> str:
+    """Markdown table of rows."""
+    body = [
+        [
+            row.name,
+            row.system,
+            row.against,
+            spread_text(row.ratios),
+            {True: "yes", False: "NO", None: ""}[row.same],
+            "; ".join(f"{key} {_text(value)}" for key, value in row.details.items()),
+        ]
+        for row in rows
+    ]
+    return markdown(["row", "system", "against", "ratio", "same result", "details"], body)
+
+
+def _text(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def alternate(
+    calls: dict[str, Callable[[], Any]], n_repeats: int
+) -> dict[str, np.ndarray]:
+    """CPU seconds of every call, (n_repeats,) each.
+
+    Every repeat runs all calls one after the other, so that a busy machine slows all of them.
+    Calls run once before the clock starts.
+    """
+    seconds = {name: np.empty(n_repeats) for name in calls}
+    for call in calls.values():
+        call()
+    for repeat in range(n_repeats):
+        for name, call in calls.items():
+            begin = time.process_time()
+            call()
+            seconds[name][repeat] = time.process_time() - begin
+    return seconds
+
+
+def peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
+    """Bytes that a call needs above what was resident before it, in a process of its own (Linux).
+
+    Parameters
+    ----------
+    prepare : callable
+        Importable by name. Returns the call to measure; what it builds is not counted.
+    *arguments
+        For ``prepare``.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_peak_memory, (prepare, *arguments))
+
+
+def _peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
+    torch.set_num_threads(1)
+    call = prepare(*arguments)
+    Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+    before = _status("VmRSS")
+    call()
+    return _status("VmHWM") - before
+
+
+def _status(name: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return 1024.0 * float(line.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {name}")

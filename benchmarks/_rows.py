@@ -1,4 +1,4 @@
-"""Rows of `python -m benchmarks`: two sides, the ratio between them, whether they agree.
+"""Rows of a comparison: two sides, the ratio between them, whether they agree.
 
 Public: :class:`Row`, :func:`alternate`, :func:`peak_memory`, :func:`rows_table`.
 """
@@ -76,9 +76,7 @@ def _text(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def alternate(
-    calls: dict[str, Callable[[], Any]], n_repeats: int
-) -> dict[str, np.ndarray]:
+def alternate(calls: dict[str, Callable[[], Any]], n_repeats: int) -> dict[str, np.ndarray]:
     """CPU seconds of every call, (n_repeats,) each.
 
     Every repeat runs all calls one after the other, so that a busy machine slows all of them.

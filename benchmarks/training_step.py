@@ -1,4 +1,6 @@
-"""A training step (forward, score, backward, update) against the plain network: row ``step``.
+"""A training step (forward, score, backward, update) against the plain network.
+
+Run as ``python -m benchmarks.training_step``.
 
 Both sides take the same weights, frames and pairs. The plain side evaluates both ends of every pair
 on all atoms; ours evaluates every frame once on the receptive field of the targets. Figures are
@@ -9,21 +11,25 @@ gradients in float64. Gradients in float32 are printed as well: there, a message
 the kink of its ReLU may fall on either side of it, on either side of the comparison.
 """
 
+import argparse
+import json
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks._rows import Row, alternate, peak_memory, spread_text
+from benchmarks._rows import Row, alternate, peak_memory, rows_table, spread_text
 from benchmarks._systems import System, system
 from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vamp2
 from graphkoopman import GraphFeaturizer
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.neighbors import k_nearest
+from graphkoopman.objectives import vamp2_score
 from graphkoopman.training import GraphData, StatisticsBatch, backward_score, evaluate, sample_batch
-from graphkoopman.training._initialise import initialise_head
+from graphkoopman.training._initialise import fit_output, initialise_hidden
 
 N_STATES = 3
 EPSILON = 1e-6
@@ -38,7 +44,11 @@ CASES = [
     ("crystal", 3, 5),
 ]
 # pairs per CPU-second below which the plain side would be too slow to compare with
-HONEST = {("interface", 3): 0.8 * 8.2, ("electrolyte", 3): 0.8 * 1.45, ("electrolyte", 2): 0.8 * 2.55}
+HONEST = {
+    ("interface", 3): 0.8 * 8.2,
+    ("electrolyte", 3): 0.8 * 1.45,
+    ("electrolyte", 2): 0.8 * 2.55,
+}
 _NO_UPDATE = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.0)
 
 
@@ -58,7 +68,7 @@ class Ours:
     def step(self) -> float:
         """Forward, score, backward, update; the score."""
         self.lobe.zero_grad()
-        score = backward_score(self.lobe, self.data, self.batch, method="VAMP2", epsilon=EPSILON)
+        score = backward_score(self.lobe, self.data, self.batch, score=vamp2_score, epsilon=EPSILON)
         self.optimizer.step()
         return score
 
@@ -73,7 +83,9 @@ def ours(this: System, n_conv: int) -> Ours:
     data = GraphData(graphs, index, n_conv, None, torch.device("cpu"))
     batch = sample_batch([(0, 0, len(graphs[0]))], graphs, LAG, None, None)
     pooled = evaluate(data, batch, lobe.embed)
-    initialise_head(lobe, pooled, batch.start_rows, batch.end_rows)
+    initialise_hidden(lobe, pooled)
+    with torch.no_grad():
+        fit_output(lobe, lobe.respond(pooled), batch.start_rows, batch.end_rows)
     return Ours(lobe, data, batch, torch.optim.Adam(lobe.parameters(), lr=1e-3))
 
 
@@ -166,11 +178,6 @@ def _gradient_of(weight: torch.Tensor, network: PlainGDyNet) -> torch.Tensor:
     raise ValueError("weight is not a view of a parameter of the network")
 
 
-def rows(n_repeats: int) -> list[Row]:
-    """Speed and memory of every case."""
-    return [row for case in CASES for row in one_case(*case, n_repeats)]
-
-
 def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
     """Speed and memory on one system."""
     this = system(name, n_pairs + LAG)
@@ -193,7 +200,9 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
     }
     if (name, n_conv) in HONEST:
         details["plain fast enough"] = bool(np.median(rates["plain"]) >= HONEST[name, n_conv])
-    speed = Row("step", label, "plain PyTorch", seconds["plain"] / seconds["ours"], same, details)
+    speed = Row(
+        "step", label, "plain PyTorch", (seconds["plain"] / seconds["ours"]).tolist(), same, details
+    )
     bytes_ours, bytes_plain = (
         peak_memory(prepare, name, n_conv, n_pairs) for prepare in (_our_step, _plain_step)
     )
@@ -206,3 +215,24 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
         {"MiB": bytes_ours / 2**20, "plain": bytes_plain / 2**20},
     )
     return [speed, memory]
+
+
+def main() -> None:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--systems", nargs="+", default=sorted({case[0] for case in CASES}))
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/training_step.json"))
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    found: list[Row] = []
+    for case in CASES:
+        if case[0] in options.systems:
+            found += one_case(*case, options.repeats)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps([row.as_json() for row in found], indent=1))
+    print(rows_table(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*memberships lay outside the simplex"),
 ]
 
-N_STEPS = 2 * 2 * 3 * 4  # runs, stages, epochs, steps
+N_STEPS = (2 + 2) * 3 * 4  # subspaces of two runs and two stages of one; epochs, steps
 
 
 class Killed(BaseException):
@@ -76,7 +76,7 @@ def dying_after(n_steps, monkeypatch, act):
     def advance_or_die(training):
         if next(count) == n_steps:
             act()
-        advance(training)
+        return advance(training)
 
     monkeypatch.setattr(Restarts, "advance", advance_or_die)
 
@@ -85,7 +85,7 @@ def raise_killed():
     raise Killed
 
 
-# within an epoch, at its end, in another stage, at the end of a run, in the second run, the last
+# within an epoch, at its end, at the end of a run, in the second run, in the stages, the last
 @pytest.mark.parametrize("step", [1, 2, 5, 13, 24, 25, 30, N_STEPS])
 def test_killed_fits_resume_bit_for_bit(graphs, uninterrupted, tmp_path, monkeypatch, step):
     with monkeypatch.context() as patch:
@@ -184,14 +184,14 @@ def test_a_generator_ends_where_it_would_have(graphs, tmp_path, monkeypatch):
 def test_control_c_leaves_the_best_model_so_far(graphs, uninterrupted, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        dying_after(18, patch, lambda: signal.raise_signal(signal.SIGINT))
+        dying_after(30, patch, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.warns(ConvergenceWarning, match="a signal stopped the training"):
             stopped = estimator_with(checkpoint_dir=tmp_path).fit(graphs)
     assert signal.getsignal(signal.SIGINT) is before
     assert not stopped.converged_
     assert stopped.transform(graphs)[0].shape[2] == 2
     # the step under way was finished and saved: the fit goes on with the next
-    assert stopped.n_iter_ == 18 // 4
+    assert stopped.n_iter_ == 3 + (30 - 24) // 4  # 24 steps are the subspaces of both runs
     assert_same_fit(estimator_with(checkpoint_dir=tmp_path).fit(graphs), uninterrupted)
 
 

@@ -9,8 +9,9 @@ from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_b
 from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
 from graphkoopman.training._features import GraphData, backward_score, evaluate
 from graphkoopman.training._interruption import Interruption
-from graphkoopman.training._loop import Trainer, TrainingResult, TrainingSettings
+from graphkoopman.training._loop import Trainer
 from graphkoopman.training._restarts import Restarts, generator_state
+from graphkoopman.training._state import TrainingResult, TrainingSettings
 from graphkoopman.training._train import train
 
 __all__ = [

@@ -10,7 +10,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -20,14 +20,14 @@ from torch import Tensor
 
 from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import EPSILON, SCORES, subspace_score
+from graphkoopman.objectives import SCORES, subspace_score
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._features import GraphData, backward_score, evaluate
 from graphkoopman.training._initialise import fit_output, initialise_hidden
+from graphkoopman.training._state import SUBSPACE, Position, TrainingResult, TrainingSettings
 from graphkoopman.training._validation import Validation, says_something, validation_of
 
 MAX_GRADIENT_NORM = 1.0
-SUBSPACE = "subspace"  # the stage before those of the settings
 SUBSPACE_RATE = 10.0  # of the learning rate; linear functions bear longer steps than a softmax
 SUBSPACE_PATIENCE = 3
 SAMPLES_PER_FUNCTION = 40  # of a subspace batch: keeps noise small against a process worth finding
@@ -36,95 +36,6 @@ LEARNING_RATE_FACTOR = 0.3
 # A batch that keeps less than this share of the best score's excess over the constant has lost a
 # process: units died or outputs saturated.
 COLLAPSED_SHARE = 0.3
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to train; the estimator's parameters of the same names.
-
-    ``objectives`` holds the score of every stage after the subspace, trained one after the other.
-    """
-
-    lagtime: int
-    objectives: Sequence[str] = ("VAMP2",)
-    learning_rate: float = 1e-3
-    max_epochs: int = 50
-    steps_per_epoch: int = 10
-    patience: int = 4
-    batch_size: int | None = 4000
-    epsilon: float = EPSILON
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """What is trained, one after the other."""
-        return (SUBSPACE, *self.objectives)
-
-
-@dataclass
-class TrainingResult:
-    """The best network of a run and how it got there.
-
-    Attributes
-    ----------
-    weights : dict of str to Tensor
-        State of the network with the best validation score.
-    score : float
-        That score, VAMP-2 counted with the constant.
-    error : float
-        Its statistical error.
-    train_score : float
-        Mean score of the batches of the same epoch.
-    history : list of dict
-        One row per epoch: ``stage``, ``epoch``, ``objective``, ``train_score`` (mean over the
-        batches), ``validation_score`` (VAMP-2), ``validation_error``, ``effective_sample_size``
-        (of a batch, for the slowest process), ``learning_rate``, ``n_rollbacks``, ``seconds``.
-    converged : bool
-        Whether every stage after the subspace stopped by itself before ``max_epochs``.
-    """
-
-    weights: dict[str, Tensor]
-    score: float
-    error: float
-    train_score: float = 1.0
-    history: list[dict] = field(default_factory=list)
-    converged: bool = True
-
-    @property
-    def validated(self) -> bool:
-        """Whether the held-out frames show any process at all."""
-        return says_something(self.score, self.error)
-
-
-@dataclass
-class Position:
-    """Where a run stands: what its next step depends on beside the network and the optimiser.
-
-    Attributes
-    ----------
-    learning_rate : float
-    stage, epoch, step : int
-        Counted from zero; ``step`` within the epoch, ``epoch`` within the stage.
-    stale : int
-        Epochs since the score last rose.
-    highest : float
-        Mean score of the batches of the best epoch of the stage.
-    scores : list of float
-        Of the batches of the epoch under way.
-    n_rollbacks : int
-        In the epoch under way.
-    seconds : float
-        Spent on the epoch under way.
-    """
-
-    learning_rate: float
-    stage: int = 0
-    epoch: int = 0
-    step: int = 0
-    stale: int = 0
-    highest: float = 1.0
-    scores: list[float] = field(default_factory=list)
-    n_rollbacks: int = 0
-    seconds: float = 0.0
 
 
 class Trainer:
@@ -304,6 +215,12 @@ class Trainer:
     def in_subspace(self) -> bool:
         """Whether linear functions of the hidden layer are trained, not yet states."""
         return not self.finished and self.settings.stages[self.position.stage] == SUBSPACE
+
+    @property
+    def trains_states(self) -> bool:
+        """Whether the first step behind the subspace has been made."""
+        now = self.position
+        return (now.stage, now.epoch, now.step) > (1, 0, 0)
 
     def _step(self) -> float | None:
         """One update; None where the network has collapsed or diverged and nothing was done."""

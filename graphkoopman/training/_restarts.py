@@ -8,7 +8,8 @@ import numpy as np
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training._batches import Block
 from graphkoopman.training._features import GraphData
-from graphkoopman.training._loop import Trainer, TrainingSettings
+from graphkoopman.training._loop import Trainer
+from graphkoopman.training._state import TrainingSettings
 
 
 class Restarts:
@@ -67,8 +68,11 @@ class Restarts:
 
     @property
     def best(self) -> Trainer:
-        """The run with the best validation score so far."""
-        return max(self.runs, key=lambda run: np.nan_to_num(run.result.score, nan=-np.inf))
+        """The run chosen to go on; before that, the one with the best validation score so far."""
+        chosen = [run for run in self.runs if run.trains_states]
+        return max(
+            chosen or self.runs, key=lambda run: np.nan_to_num(run.result.score, nan=-np.inf)
+        )
 
     @property
     def current(self) -> Trainer:

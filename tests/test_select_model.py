@@ -101,8 +101,9 @@ def test_no_training_pair_comes_within_the_longest_lag_of_a_test_frame(
 ):
     runs = [replace(graphs[0][:n], parent=f"run {i}") for i, n in enumerate(lengths)]
     # two pieces per fold at the least; shorter data are refused, which has a test of its own
-    target = max(2 * longest + 1, sum(lengths) / (8 * n_splits) + 1)
-    assume(sum(n // target for n in lengths) >= 2 * n_splits)
+    target = max(2 * longest + 1, sum(lengths) // (8 * n_splits) + 1)
+    assume(sum(max(1, n // target) for n in lengths) >= 2 * n_splits)
+    assume(min(lengths) > 2 * longest and sum(lengths) > n_splits * 2 * longest)
     pieces = time_pieces(runs, n_splits, longest, 2 * longest)
     assert sum(map(len, pieces)) == sum(lengths)
     tested = []

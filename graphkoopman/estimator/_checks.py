@@ -1,5 +1,6 @@
 """Everything that can be wrong with settings or graphs, said before any long work starts."""
 
+import math
 import numbers
 import os
 import warnings
@@ -12,7 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.objectives import SCORES
-from graphkoopman.training import Interruption, Restarts
+from graphkoopman.training import Interruption, Restarts, TrainingResult
 from graphkoopman.trajectories import Trajectory, items_of
 
 AT_LEAST = {
@@ -297,6 +298,7 @@ def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruptio
             f"training was still improving after max_epochs={estimator.max_epochs}; "
             "raise max_epochs"
         )
+    doubts += _doubts_of_training(training.best.result)
     n_distinct = estimator.state_map_.n_distinct
     if n_distinct < estimator.n_states:
         doubts.append(
@@ -311,3 +313,19 @@ def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruptio
         )
     for doubt in doubts:
         warnings.warn(doubt, ConvergenceWarning, stacklevel=4)
+
+
+def _doubts_of_training(result: TrainingResult) -> list[str]:
+    """Whether the network learned anything, and from which frames."""
+    if result.history and all(math.isnan(row["train_score"]) for row in result.history):
+        return [
+            "every update of the network was taken back, it is as it was before training; lower "
+            "learning_rate, n_hidden or n_features, or give more data"
+        ]
+    if not result.validated:
+        return [
+            f"the held-out frames show no process: VAMP-2 is {result.score:.3f} with an error of "
+            f"{result.error:.3f}, 1 is none; check that targets change state more often than a few "
+            "times, give more data or lower lagtime"
+        ]
+    return []

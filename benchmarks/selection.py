@@ -145,10 +145,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=10, help="data sets per case (10)")
     parser.add_argument("--states", type=int, nargs="+", default=sorted(CASES), choices=CASES)
+    parser.add_argument("--jobs", type=int, default=1, help="processes of one thread each")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/selection.jsonl"))
     options = parser.parse_args()
     keys = [(n, seed) for seed in range(options.seeds) for n in options.states]
-    rows = resumable(options.out, keys, one_search)
+    rows = resumable(options.out, keys, one_search, options.jobs)
     table = []
     for n in options.states:
         case = [row for row in rows if row["key"][0] == n]

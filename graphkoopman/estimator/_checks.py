@@ -28,6 +28,7 @@ AT_LEAST = {
     "n_init": 1,
 }
 CLIPPED_MASS_LIMIT = 0.01
+SIGNIFICANT = 3.0  # statistical errors; the best epoch of many that show nothing reaches two
 NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("r_max", "learning_rate", "epsilon")
 # far beyond use; more is a slip, and would ask for all memory
@@ -322,7 +323,7 @@ def _doubts_of_training(result: TrainingResult) -> list[str]:
             "every update of the network was taken back, it is as it was before training; lower "
             "learning_rate, n_hidden or n_features, or give more data"
         ]
-    if not result.validated:
+    if result.score - 1.0 < SIGNIFICANT * result.error:
         return [
             f"the held-out frames show no process: VAMP-2 is {result.score:.3f} with an error of "
             f"{result.error:.3f}, 1 is none; check that targets change state more often than a few "

@@ -55,18 +55,17 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     aggregation : {"sum", "mean"}
         Equation (9), or the authors' code.
     objective : {"VAMP1", "VAMP2", "VAMPE"} or sequence of them
-        Score to maximise; a sequence trains in stages, ``("VAMP2", "VAMP1", "VAMP2")`` is the
-        schedule of the authors' code.
+        Score to maximise once the subspace of the states is found, see Notes; a sequence trains in
+        stages, ``("VAMP2", "VAMP1", "VAMP2")`` is the schedule of the authors' code.
     learning_rate : float
         Of Adam, for the head; layers before it are scaled by the spread of the embedding.
     max_epochs, steps_per_epoch, patience : int
-        Epochs per stage, updates per epoch, epochs without a better validation score before the
-        end; the learning rate falls at every half patience.
+        Most epochs per stage, updates per epoch, epochs in which the validation score rises by less
+        than a tenth of its statistical error before the end; the rate falls at half of them.
     batch_size : int, "auto" or None
         Frames that make one VAMP estimate (about). None takes all training frames, the paper's
-        "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples,
-        fewer where receptive fields are large, spread over all training time as far as a spacing
-        of one lag allows.
+        "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples, fewer
+        where fields are large, spread over all training time as far as one lag apart allows.
     chunk_size : int or None
         Frames per forward pass; memory grows with it, results do not depend on it.
     validation_fraction : float
@@ -74,7 +73,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     epsilon : float
         Ridge of the covariances relative to their mean variance.
     n_init : int
-        Independent runs; the one with the best validation score is kept.
+        Starts; all find a subspace, the one with the best validation score goes on.
     checkpoint_dir : path or None
         Folder for the state of the training, from which `fit` continues by itself; a finished one
         gives its result at once, one of other settings or data is refused. See Notes.
@@ -103,7 +102,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     validation_score_ : float
         VAMP-2 of the network's outputs on the validation blocks, at most ``n_states``.
     history_ : list of dict
-        One row per epoch of the run kept: scores, effective sample size, learning rate, seconds.
+        One row per epoch of the start that went on: scores, sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
         Number of epochs, and whether training stopped by itself.
     species_, timestep_, n_neighbors_, cutoff_ : ndarray, float, int or None, float or None
@@ -113,8 +112,10 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    On one machine and number of threads the same seed gives the same numbers; others change the
-    last bits, which training amplifies. There is no sample_weight: all lagged pairs count alike.
+    Training begins in front of the softmax, with the best linear functions of the head's hidden
+    layer, and makes states of them afterwards: a softmax that has lost a state does not find it
+    again. On one machine and number of threads the same seed gives the same numbers; others change
+    the last bits, which training amplifies. There is no sample_weight: all pairs count alike.
 
     With a ``checkpoint_dir``, SIGINT and SIGTERM in the main thread end the training after the step
     under way. The state is saved, the best network so far makes the fitted estimator, with a

@@ -202,6 +202,7 @@ class Trainer:
             if not self.in_subspace:
                 self.result.converged = self.result.converged and stopped
             self.position = Position(settings.learning_rate, stage=now.stage + 1)
+            self.result.train_score = 1.0  # scores of two stages are not comparable
             self._restart()
             return
         self.position = Position(

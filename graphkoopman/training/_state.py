@@ -46,7 +46,7 @@ class TrainingResult:
     error : float
         Its statistical error.
     train_score : float
-        Mean score of the batches of the same epoch.
+        Mean score of the batches of the same epoch, of this stage.
     history : list of dict
         One row per epoch: ``stage``, ``epoch``, ``objective``, ``train_score`` (mean over the
         batches), ``validation_score`` (VAMP-2), ``validation_error``, ``effective_sample_size``

@@ -261,6 +261,23 @@ def test_estimator_refuses_leaks_of_any_splitter(X, lagtime, seed):
             assert not (leaks(train, test, lagtime) and scored(train, test, lagtime))
 
 
+@given(st.integers(3, 9), st.integers(1, 3), st.integers(2, 3), st.integers(1, 4))
+@settings(max_examples=100)
+def test_no_target_is_on_both_sides_of_a_fold_of_targets(n_atoms, n_runs, n_splits, n_pieces):
+    runs = [run(n_atoms=n_atoms, seed=i) for i in range(n_runs)]
+    shares = [share for one in runs for share in split_targets(one, 3)]
+    X = [piece for share in shares for piece in segments(share, n_pieces)]
+    n_tested = 0
+    for sides in splits(TargetKFold(n_splits), X):
+        train, test = (
+            {int(atom) for piece in side for atom in np.ravel(piece.targets)} for side in sides
+        )
+        assert train
+        assert not train & test
+        n_tested += len(sides[1])
+    assert n_tested == len(X)
+
+
 class NoGap(SegmentKFold):
     """Claims a gap and keeps none."""
 

@@ -29,6 +29,7 @@ AT_LEAST = {
 }
 CLIPPED_MASS_LIMIT = 0.01
 SIGNIFICANT = 3.0  # statistical errors; the best epoch of many that show nothing reaches two
+PLAIN_EXCESS = 0.1  # of a VAMP-2 score over one; noise does not reach it, few events do with doubt
 NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("r_max", "learning_rate", "epsilon")
 # far beyond use; more is a slip, and would ask for all memory
@@ -323,7 +324,7 @@ def _doubts_of_training(result: TrainingResult) -> list[str]:
             "every update of the network was taken back, it is as it was before training; lower "
             "learning_rate, n_hidden or n_features, or give more data"
         ]
-    if result.score - 1.0 < SIGNIFICANT * result.error:
+    if result.score - 1.0 < min(SIGNIFICANT * result.error, PLAIN_EXCESS):
         return [
             f"the held-out frames show no process: VAMP-2 is {result.score:.3f} with an error of "
             f"{result.error:.3f}, 1 is none; check that targets change state more often than a few "

@@ -28,8 +28,10 @@ AT_LEAST = {
     "n_init": 1,
 }
 CLIPPED_MASS_LIMIT = 0.01
-SIGNIFICANT = 3.0  # statistical errors; the best epoch of many that show nothing reaches two
-PLAIN_EXCESS = 0.1  # of a VAMP-2 score over one; noise does not reach it, few events do with doubt
+# Excess of a VAMP-2 score over one below which there is doubt, and above which there is none: the
+# best of many epochs on noise reaches 0.02, and few events have large errors.
+LEAST_EXCESS, PLAIN_EXCESS = 0.03, 0.1
+SIGNIFICANT = 3.0  # statistical errors, between the two
 NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("r_max", "learning_rate", "epsilon")
 # far beyond use; more is a slip, and would ask for all memory
@@ -324,7 +326,8 @@ def _doubts_of_training(result: TrainingResult) -> list[str]:
             "every update of the network was taken back, it is as it was before training; lower "
             "learning_rate, n_hidden or n_features, or give more data"
         ]
-    if result.score - 1.0 < min(SIGNIFICANT * result.error, PLAIN_EXCESS):
+    threshold = np.clip(SIGNIFICANT * result.error, LEAST_EXCESS, PLAIN_EXCESS)
+    if not result.score - 1.0 >= threshold:  # of a NaN as well
         return [
             f"the held-out frames show no process: VAMP-2 is {result.score:.3f} with an error of "
             f"{result.error:.3f}, 1 is none; check that targets change state more often than a few "

@@ -73,7 +73,9 @@ def test_figures_show_every_candidate(result):
     plt.close("all")
 
 
-def test_jobs_and_trajectories_give_the_same_choice(result, hopping, estimator, capsys):
+def test_jobs_and_trajectories_give_the_same_choice(
+    result, hopping, estimator, two_processes, capsys
+):
     again = select_model(
         segments(hopping.trajectory, 4),
         LAGS,
@@ -86,8 +88,8 @@ def test_jobs_and_trajectories_give_the_same_choice(result, hopping, estimator, 
     assert again.selection.index == result.selection.index
     assert "4/4" in capsys.readouterr().err
     for name in ("mean_test_vampe_cv", "mean_test_neg_ck_error"):
-        # one thread per worker here and there: the same operations but for their order
-        np.testing.assert_allclose(again.cv_results[name], result.cv_results[name], atol=1e-6)
+        # one thread per worker here and there: the same operations
+        np.testing.assert_allclose(again.cv_results[name], result.cv_results[name], atol=1e-10)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

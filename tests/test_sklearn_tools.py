@@ -8,12 +8,10 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 from deeptime.decomposition import TICA, VAMP
 from deeptime.markov import TransitionCountEstimator
 from deeptime.markov.msm import MaximumLikelihoodMSM
 from estimator_checks import Container
-from joblib import parallel_config
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -51,14 +49,6 @@ def pieces(run):
     """Of one run, of two lengths, and a short run of its own: ragged."""
     other = make_hopping(chain_rates(2, slowest=20.0), 70, random_state=1).trajectory
     return [*segments(run, 7), other]
-
-
-@pytest.fixture
-def two_processes():
-    """Two workers for whatever has ``n_jobs=2``, one thread each as in this process."""
-    assert torch.get_num_threads() == 1
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        yield
 
 
 def assert_same_scores(one, other):

@@ -6,9 +6,11 @@ settings on one data set, judged on another: relaxation times and populations ag
 from the true labels of the same unseen frames at the same lag, so that sampling error is not taken
 for model error. A case succeeds with every time within 15 % and every population within 0.03.
 
-Graphs stay inside one cage (8 ligands) or near one molecule. With more neighbours they reach the
-next cages, whose states are slow processes of the environment too: a network with few outputs then
-rightly prefers the slow exchange of a neighbour to the fast one of the target.
+Graphs of cages stay inside one cage (8 ligands). Those of molecules (4 neighbours) take the two
+atoms bonded to each and the two nearest beside them, which in the small cubic cell may belong to
+the next molecule. With more neighbours they reach the next cages, whose states are slow processes
+of the environment too: a network with few outputs then rightly prefers the slow exchange of a
+neighbour to the fast one of the target.
 """
 
 import argparse

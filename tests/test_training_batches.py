@@ -151,11 +151,20 @@ def test_large_data_is_sampled_in_windows(lagtime):
     assert {run.trajectory for run in fixed.runs} == {0, 1}
 
 
-def test_windows_keep_the_size_when_the_lag_is_prime():
-    """Spacing 1 is then the only one below the ratio of 5, and a window holds 36 frames, not 6."""
-    batch = sample_batch([(0, 0, 5000)], targets_only(1), 7, 1000, np.random.RandomState(4))
-    assert {np.diff(run.frames).max() for run in batch.runs} == {1}
-    assert 1000 <= batch.n_frames <= 1036
+def test_prime_lags_are_sampled_at_several_phases():
+    """Of 5000 frames every 7th are 714, too few for 2000: two phases, and never a frame twice."""
+    rng = np.random.RandomState(4)
+    seen = set()
+    for _ in range(100):
+        batch = sample_batch([(0, 0, 5000)], targets_only(1), 7, 2000, rng)
+        assert all(np.all(np.diff(run.frames) == 7) for run in batch.runs)
+        frames = np.concatenate([run.frames for run in batch.runs])
+        assert len(batch.runs) == 2
+        assert len(np.unique(frames)) == len(frames) == pytest.approx(2 * 5000 / 7, abs=2)
+        seen.update(frames.tolist())
+    assert seen == set(range(5000))
+    fixed = sample_batch([(0, 0, 5000)], targets_only(1), 7, 2000, None)
+    assert [run.frames[0] for run in fixed.runs] == [0, 3]
 
 
 def gas(seed, n_frames, targets):

@@ -2,8 +2,10 @@
 
 A statistics batch spans as much of the training time as it can. Frames inside it are ``spacing``
 apart, where ``spacing`` divides the lag, so that every frame is evaluated once and serves as both
-ends of its pairs. One window of a slow process has nearly singular moments, so when even frames a
-whole lag apart are too many, the batch is made of many random windows, each several lags long.
+ends of its pairs. Where one divisor of the lag takes far too many frames and the next far too few,
+as that of a prime lag, the batch is several such combs at different phases. One window of a slow
+process has nearly singular moments, so when even frames a whole lag apart are too many, the batch
+is made of many random windows, each several lags long.
 """
 
 from collections.abc import Sequence
@@ -89,8 +91,8 @@ def sample_batch(
     batch_size : int or None
         Frames to evaluate (about); None takes every frame.
     rng : RandomState or None
-        Draws the phase of the spaced frames, or the windows; None takes phase zero and, where
-        windows are needed, evenly spaced ones.
+        Draws the phases of the spaced frames, or the windows; None takes phase zero and, where
+        several or windows are needed, evenly spaced ones.
 
     Returns
     -------
@@ -98,18 +100,22 @@ def sample_batch(
     """
     n_frames = sum(stop - start for _, start, stop in blocks)
     spacing = spacing_for(n_frames, lagtime, batch_size)
+    n_combs = 1
     if batch_size is not None and n_frames / spacing > 2 * batch_size:
-        frames_per_window = WINDOW_LAGS * lagtime // spacing + 1
-        # whatever the phase, a window of this length holds that many spaced frames
-        length = frames_per_window * spacing
-        blocks = _windows(blocks, length, batch_size // frames_per_window + 1, rng)
+        if spacing < lagtime:
+            spacing = min(d for d in range(spacing + 1, lagtime + 1) if lagtime % d == 0)
+            n_combs = max(1, batch_size * spacing // n_frames)
+        else:
+            # whatever the phase, a window of this length holds that many frames a lag apart
+            length = (WINDOW_LAGS + 1) * lagtime
+            blocks = _windows(blocks, length, batch_size // (WINDOW_LAGS + 1) + 1, rng)
     runs = []
     for trajectory, start, stop in blocks:
         # a late phase must leave at least one pair
-        last_phase = min(spacing, stop - start - lagtime)
-        phase = 0 if rng is None else rng.randint(last_phase)
-        frames = np.arange(start + phase, stop, spacing)
-        runs.append(Run(trajectory, frames, lagtime // spacing))
+        n_phases = min(spacing, stop - start - lagtime)
+        for phase in _phases(n_phases, min(n_combs, n_phases), rng):
+            frames = np.arange(start + phase, stop, spacing)
+            runs.append(Run(trajectory, frames, lagtime // spacing))
     return _with_pairs(runs, [g.n_targets for g in graphs])
 
 
@@ -117,6 +123,15 @@ def all_frames(trajectory: int, n_frames: int) -> StatisticsBatch:
     """Every frame of one trajectory in order, without pairs."""
     none = np.empty(0, np.int64)
     return StatisticsBatch([Run(trajectory, np.arange(n_frames), n_frames)], none, none)
+
+
+def _phases(n_phases: int, n_drawn: int, rng: np.random.RandomState | None) -> np.ndarray:
+    """Different phases: random ones, or evenly spaced ones from zero on."""
+    if rng is None:
+        return np.arange(n_drawn) * n_phases // n_drawn
+    if n_drawn == 1:
+        return rng.randint(n_phases, size=1)  # without a permutation of all
+    return np.sort(rng.permutation(n_phases)[:n_drawn])
 
 
 def _windows(

@@ -1,8 +1,9 @@
 """Rows of a comparison: two sides, the ratio between them, whether they agree.
 
-Public: :class:`Row`, :func:`alternate`, :func:`peak_memory`, :func:`rows_table`.
+Public: :class:`Row`, :func:`alternate`, :func:`peak_memory`, :func:`rows_table`, :func:`report`.
 """
 
+import json
 import multiprocessing
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ import numpy as np
 import torch
 
 from benchmarks._tables import markdown
+
+RESULTS = Path("benchmarks/results")
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,16 @@ def rows_table(rows: Sequence[Row]) -> str:
         for row in rows
     ]
     return markdown(["row", "system", "against", "ratio", "same result", "details"], body)
+
+
+def report(name: str, rows: Sequence[Row], folder: Path = RESULTS) -> None:
+    """Print rows as a Markdown table, and keep them as ``name.json`` and ``name.md``."""
+    table = rows_table(rows)
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps([row.as_json() for row in rows], indent=1)
+    (folder / f"{name}.json").write_text(text + "\n")
+    (folder / f"{name}.md").write_text(table + "\n")
+    print(table, flush=True)
 
 
 def _text(value: Any) -> str:

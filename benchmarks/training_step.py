@@ -7,22 +7,23 @@ on all atoms; ours evaluates every frame once on the receptive field of the targ
 frame pairs per CPU-second in one thread, and peak memory of one step in a process of its own.
 
 Both sides compute the same where probabilities and the score agree to 1e-5 in float32, and
-gradients in float64. Gradients in float32 are printed as well: there, a message within rounding of
-the kink of its ReLU may fall on either side of it, on either side of the comparison.
+gradients in float64. To the bound on probabilities comes what the plain network itself changes by
+between float32 and float64: the head divides by the spread of the embedding, a few 1e-4 on the toy
+system, and rounding with it. Gradients in float32 are printed as well: there, a message within
+rounding of the kink of its ReLU may fall on either side of it, on either side of the comparison.
 """
 
 import argparse
-import json
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from benchmarks._rows import Row, alternate, peak_memory, rows_table, spread_text
-from benchmarks._systems import System, system
+from benchmarks._rows import Row, alternate, peak_memory, report, spread_text
+from benchmarks._systems import SYSTEMS, System, system
 from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vamp2
 from graphkoopman import GraphFeaturizer
 from graphkoopman.lobes import GDyNetLobe
@@ -171,6 +172,13 @@ def largest_difference(one: Ours, other: Plain, dtype: torch.dtype) -> dict[str,
     }
 
 
+def rounding_of(side: Plain) -> float:
+    """Largest change of the plain probabilities from float32 to float64."""
+    with torch.no_grad():
+        single, double = (side.to(kind).features()[0] for kind in (torch.float32, torch.float64))
+    return (single - double).abs().max().item()
+
+
 def _gradient_of(weight: torch.Tensor, network: PlainGDyNet) -> torch.Tensor:
     for parameter in network.parameters():
         if parameter.untyped_storage().data_ptr() == weight.untyped_storage().data_ptr():
@@ -183,9 +191,11 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
     this = system(name, n_pairs + LAG)
     sides = ours(this, n_conv), plain(this, n_conv)
     single, double = (largest_difference(*sides, dtype) for dtype in (torch.float32, torch.float64))
-    same = all(
-        difference < TOLERANCE
-        for difference in (single["probabilities"], single["score"], double["gradient"])
+    rounding = rounding_of(sides[1])
+    same = (
+        single["probabilities"] < TOLERANCE + rounding
+        and single["score"] < TOLERANCE
+        and double["gradient"] < TOLERANCE
     )
     seconds = alternate({"ours": sides[0].step, "plain": sides[1].step}, n_repeats)
     rates = {side: n_pairs / spent for side, spent in seconds.items()}
@@ -194,6 +204,7 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
         "pairs per CPU-second": spread_text(rates["ours"]),
         "plain": spread_text(rates["plain"]),
         "difference of probabilities": single["probabilities"],
+        "rounding of plain": rounding,
         "of scores": single["score"],
         "of gradients": single["gradient"],
         "in float64": double["gradient"],
@@ -217,21 +228,20 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
     return [speed, memory]
 
 
+def rows(n_repeats: int, systems: Sequence[str] = tuple(SYSTEMS)) -> list[Row]:
+    """Speed and memory on every case of the systems."""
+    found = (one_case(*case, n_repeats) for case in CASES if case[0] in systems)
+    return list(itertools.chain.from_iterable(found))
+
+
 def main() -> None:
     """Run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--systems", nargs="+", default=sorted({case[0] for case in CASES}))
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/training_step.json"))
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS))
     options = parser.parse_args()
     torch.set_num_threads(1)
-    found: list[Row] = []
-    for case in CASES:
-        if case[0] in options.systems:
-            found += one_case(*case, options.repeats)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps([row.as_json() for row in found], indent=1))
-    print(rows_table(found))
+    report("step", rows(options.repeats, options.systems))
 
 
 if __name__ == "__main__":

@@ -190,6 +190,7 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
     """Speed and memory on one system."""
     this = system(name, n_pairs + LAG)
     sides = ours(this, n_conv), plain(this, n_conv)
+    copy_weights(sides[0].lobe, sides[1].network)
     single, double = (largest_difference(*sides, dtype) for dtype in (torch.float32, torch.float64))
     rounding = rounding_of(sides[1])
     same = (

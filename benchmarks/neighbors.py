@@ -1,194 +1,212 @@
-"""Time `k_nearest` against freud, scipy and vesin: ``python -m benchmarks.neighbors``.
+"""Graph building against freud, scipy's cKDTree and vesin: ``python -m benchmarks.neighbors``.
 
-Prints a Markdown table. Every repeat runs all candidates one after the other, and the ratio is
-taken within the repeat, so that a busy machine slows both sides. What favours a library stays
-outside the clock: positions are wrapped and rotated for freud, and scipy and vesin are told the
-radius that holds all k neighbours, which a user does not know. Candidates need
+On each of the four systems all neighbours of all atoms; then the receptive field of the targets of
+the electrolyte, which takes neighbours of some atoms only, against every library on all atoms.
+Figures are CPU-seconds of one frame, each side in one thread. What favours a library stays outside
+the clock: positions are wrapped and rotated for freud, and scipy and vesin are told the radius that
+holds all M neighbours, which a user does not know. Candidates need
 ``pip install "graphkoopman[freud]" vesin``.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
-from collections.abc import Callable
-from time import perf_counter
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from benchmarks._rows import Row, alternate, report
+from benchmarks._systems import SYSTEMS, System, system
+from graphkoopman import Trajectory
+from graphkoopman.graphs import build_graphs
 from graphkoopman.neighbors import k_nearest
+from graphkoopman.trajectories import resolve_targets
 
-# freud works in float32: distances of 5 Å differences of coordinates of 20 Å.
+# freud works in float32: distances of 5 Å are differences of coordinates of 20 Å.
 TOLERANCE = 1e-4
+FIELD_HOPS = 2
+FIELD_FRAMES = 20
+TOY_CALLS = 100  # a frame of five atoms is too short for the clock
 
 Candidate = Callable[[], np.ndarray]
 
 
-class System(NamedTuple):
-    """One frame and what is asked of it."""
-
-    name: str
-    positions: np.ndarray  # (n_atoms, 3) Å, wrapped
-    cell: np.ndarray  # (3, 3) Å
-    k: int
-    centers: np.ndarray
+def ours(this: System) -> Candidate:
+    """Distances to the M nearest neighbours of all atoms, (n_atoms, M) Å."""
+    run = this.trajectory
+    return lambda: k_nearest(run.positions[0], run.cell, this.n_neighbors)[1]
 
 
-def systems() -> list[System]:
-    """Return the frames that are timed."""
-    crystal, crystal_cell = _crystal()
-    rng = np.random.default_rng(1)
-    box = np.diag([40.0, 43.0, 46.5])
-    liquid = _jittered_lattice(rng, (16, 16, 16), 0.25)[:4000] @ box
-    sulfur = 6.5 * np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
-    toy = np.vstack([sulfur, [3.0, 3.4, 3.1]])
-    fifty = np.sort(rng.permutation(4000)[:50])
-    return [
-        System("crystal, all atoms", crystal, crystal_cell, 20, np.arange(len(crystal))),
-        System("electrolyte, all atoms", liquid, box, 20, np.arange(4000)),
-        System("electrolyte, 50 atoms", liquid, box, 20, fifty),
-        System("toy, all atoms", toy, 6.5 * np.eye(3), 12, np.arange(5)),
-    ]
+def libraries(this: System, radius: float) -> dict[str, Candidate]:
+    """The same by every library that searches this cell at all.
+
+    Parameters
+    ----------
+    this : System
+    radius : float
+        Å, holds all neighbours asked for.
+    """
+    positions, cell = np.float64(this.trajectory.positions[0]), this.trajectory.cell
+    found = {
+        "freud": freud_candidate(positions, cell, this.n_neighbors),
+        "cKDTree": tree_candidate(positions, cell, this.n_neighbors, radius),
+        "vesin": vesin_candidate(positions, cell, this.n_neighbors, radius),
+    }
+    # freud refuses more neighbours than there are atoms
+    return {name: call for name, call in found.items() if name != "freud" or this.name != "toy"}
 
 
-def _crystal() -> tuple[np.ndarray, np.ndarray]:
-    """Return 2688 atoms at 0.05 atoms per Å^3 in a triclinic cell."""
-    rng = np.random.default_rng(0)
-    cell = np.array([[34.0, 0.0, 0.0], [10.0, 36.0, 0.0], [-7.0, 9.0, 44.0]])
-    cell *= (2688 / 0.05 / np.linalg.det(cell)) ** (1 / 3)
-    return _jittered_lattice(rng, (12, 14, 16), 0.25) @ cell, cell
-
-
-def _jittered_lattice(
-    rng: np.random.Generator, shape: tuple[int, int, int], jitter: float
-) -> np.ndarray:
-    """Return fractions of a lattice of sites, displaced by up to ``jitter`` of their spacing."""
-    sites = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1).reshape(-1, 3)
-    return (sites + 0.5 + rng.uniform(-jitter, jitter, sites.shape)) / shape
-
-
-def graphkoopman_candidate(system: System) -> Candidate:
-    """Return the call that is compared with all others."""
-    return lambda: k_nearest(system.positions, system.cell, system.k, system.centers)[1]
-
-
-def freud_candidate(system: System, n_threads: int) -> Candidate:
-    """Return freud's k nearest neighbours, tree included."""
+def freud_candidate(positions: np.ndarray, cell: np.ndarray, k: int) -> Candidate:
+    """freud's k nearest neighbours, tree included."""
     import freud
 
-    # freud's boxes have the first vector along x and the second in the xy plane.
-    rotation, upper = np.linalg.qr(system.cell.T)
+    # freud's boxes have the first vector along x and the second in the xy plane
+    rotation, upper = np.linalg.qr(cell.T)
     signs = np.sign(np.diag(upper))
     box = freud.box.Box.from_matrix(upper * signs[:, None])
-    points = box.wrap(system.positions @ rotation * signs)
-    arguments = {"num_neighbors": system.k, "exclude_ii": True}
+    points = box.wrap(positions @ rotation * signs)
+    freud.parallel.set_num_threads(1)
 
     def run() -> np.ndarray:
-        freud.parallel.set_num_threads(n_threads)
         query = freud.locality.AABBQuery(box, points)
-        # exclude_ii compares indices, so a subset asks for one more and drops itself.
-        if len(system.centers) == len(points):
-            pairs = query.query(points, arguments)
-            return pairs.toNeighborList(sort_by_distance=True).distances.reshape(-1, system.k)
-        pairs = query.query(points[system.centers], {"num_neighbors": system.k + 1})
-        found = pairs.toNeighborList(sort_by_distance=True).distances
-        return found.reshape(-1, system.k + 1)[:, 1:]
+        pairs = query.query(points, {"num_neighbors": k, "exclude_ii": True})
+        return pairs.toNeighborList(sort_by_distance=True).distances.reshape(-1, k)
 
     return run
 
 
-def tree_candidate(system: System, radius: float) -> Candidate:
-    """Return scipy's cKDTree on the atoms and those images that lie within the radius."""
+def tree_candidate(positions: np.ndarray, cell: np.ndarray, k: int, radius: float) -> Candidate:
+    """scipy's cKDTree on the atoms and those images that lie within the radius."""
     from scipy.spatial import cKDTree
 
-    inverse = np.linalg.inv(system.cell)
-    # Rows of the inverse's transpose are face normals over heights.
+    inverse = np.linalg.inv(cell)
+    # rows of the inverse's transpose are face normals over heights
     reach = radius * np.linalg.norm(inverse, axis=0)
-    n_images = np.ceil(reach).astype(int)
+    n_images = np.ceil(reach).astype(int) + 1
     images = np.array(list(itertools.product(*(range(-n, n + 1) for n in n_images))))
 
     def run() -> np.ndarray:
-        fractions = system.positions @ inverse
+        fractions = positions @ inverse
+        fractions -= np.floor(fractions)
         copies = (fractions[None] + images[:, None]).reshape(-1, 3)
         copies = copies[((copies > -reach) & (copies < 1.0 + reach)).all(axis=1)]
-        tree = cKDTree(copies @ system.cell)
-        return tree.query(system.positions[system.centers], k=system.k + 1)[0][:, 1:]
+        tree = cKDTree(copies @ cell)
+        return tree.query(fractions @ cell, k=k + 1)[0][:, 1:]
 
     return run
 
 
-def vesin_candidate(system: System, radius: float) -> Candidate:
-    """Return vesin's pairs, sorted, the first k of every atom."""
+def vesin_candidate(positions: np.ndarray, cell: np.ndarray, k: int, radius: float) -> Candidate:
+    """vesin's pairs, sorted, the first k of every atom."""
     import vesin
 
     search = vesin.NeighborList(cutoff=radius, full_list=True)
 
     def run() -> np.ndarray:
         center, distance = search.compute(
-            points=system.positions, box=system.cell, periodic=True, quantities="id"
+            points=positions, box=cell, periodic=True, quantities="id"
         )
         order = np.lexsort((distance, center))
-        first = np.searchsorted(center[order], system.centers)
-        return distance[order][first[:, None] + np.arange(system.k)]
+        first = np.searchsorted(center[order], np.arange(len(positions)))
+        return distance[order][first[:, None] + np.arange(k)]
 
     return run
 
 
-def compare(system: System, n_repeats: int) -> list[str]:
-    """Return the table rows of one system."""
-    ours = graphkoopman_candidate(system)
-    expected = ours()
-    radius = expected.max() * (1 + 1e-6)
-    candidates = {
-        "graphkoopman": ours,
-        "freud, 1 thread": freud_candidate(system, 1),
-        "freud, 2 threads": freud_candidate(system, 2),
-        "cKDTree + images": tree_candidate(system, radius),
-        "vesin + sort": vesin_candidate(system, radius),
+def all_atoms(name: str, n_repeats: int) -> list[Row]:
+    """Our search against every library, and against the best of them."""
+    this = system(name, 1)
+    expected = ours(this)()
+    others = libraries(this, expected.max() * (1 + 1e-6))
+    same = {library: _agrees(call(), expected) for library, call in others.items()}
+    n_calls = TOY_CALLS if name == "toy" else 1
+    calls = {library: _repeated(call, n_calls) for library, call in others.items()}
+    seconds = alternate({"ours": _repeated(ours(this), n_calls), **calls}, n_repeats)
+    return _rows("neighbours, all atoms", name, seconds, same, n_calls)
+
+
+def receptive_field(n_repeats: int) -> list[Row]:
+    """Graphs of the field of the electrolyte's targets against libraries on all atoms."""
+    this = system("electrolyte", FIELD_FRAMES)
+    run = this.trajectory
+    targets = resolve_targets(None, run)
+
+    def build():
+        return build_graphs(run, targets, n_neighbors=this.n_neighbors, n_hops=FIELD_HOPS)
+
+    graphs = build()
+    frames = [
+        System("electrolyte", _frame(run, frame), this.n_neighbors) for frame in range(FIELD_FRAMES)
+    ]
+    radius = max(ours(frame)().max() for frame in frames) * (1 + 1e-6)
+    others = [libraries(frame, radius) for frame in frames]
+    same = dict.fromkeys(others[0], True)
+    for f, candidates in enumerate(others):
+        atoms = graphs.atoms[graphs.atom_offsets[f] :][: graphs.hop_counts[f, -2]]
+        stored = graphs.distances[graphs.edge_offsets[f] : graphs.edge_offsets[f + 1]]
+        for library, call in candidates.items():
+            same[library] &= _agrees(stored.reshape(len(atoms), -1), call()[atoms])
+    calls = {
+        library: lambda library=library: [candidates[library]() for candidates in others]
+        for library in others[0]
     }
-    verdicts = {name: _verdict(candidate, expected) for name, candidate in candidates.items()}
-    running = [name for name in candidates if verdicts[name] != "fails"]
-    times = {name: np.empty(n_repeats) for name in running}
-    for repeat in range(n_repeats):
-        for name in running:
-            begin = perf_counter()
-            candidates[name]()
-            times[name][repeat] = 1e3 * (perf_counter() - begin)
-    rows = []
-    for name in candidates:
-        if name in running:
-            figures = _spread(times[name]), _spread(times[name] / times["graphkoopman"])
-        else:
-            figures = "", ""
-        rows.append(f"| {system.name} | {name} | {' | '.join(figures)} | {verdicts[name]} |")
-    return rows
+    seconds = alternate({"ours": build, **calls}, n_repeats)
+    label = f"electrolyte, {targets.n_targets} targets, n_hops={FIELD_HOPS}"
+    share = float(graphs.hop_counts[:, -2].mean() / run.n_atoms)
+    return _rows("receptive field", label, seconds, same, FIELD_FRAMES, share)
 
 
-def _verdict(candidate: Candidate, expected: np.ndarray) -> str:
-    try:
-        found = candidate()
-    except (RuntimeError, ValueError):
-        return "fails"
-    if found.shape != expected.shape or not np.allclose(found, expected, rtol=0, atol=TOLERANCE):
-        return "differs"
-    return "yes"
+def _frame(run: Trajectory, frame: int) -> Trajectory:
+    positions = run.positions[frame : frame + 1]
+    return Trajectory(positions, run.cell, run.species, timestep=1.0, targets=run.targets)
 
 
-def _spread(values: np.ndarray) -> str:
-    return f"{values.min():.3g} – {np.median(values):.3g} – {values.max():.3g}"
+def _repeated(call: Candidate, n_calls: int) -> Callable[[], object]:
+    return lambda: [call() for _ in range(n_calls)]
+
+
+def _agrees(found: np.ndarray, expected: np.ndarray) -> bool:
+    return found.shape == expected.shape and np.allclose(found, expected, rtol=0, atol=TOLERANCE)
+
+
+def _rows(
+    name: str,
+    label: str,
+    seconds: dict[str, np.ndarray],
+    same: dict[str, bool],
+    n_frames: int,
+    searched: float = 1.0,
+) -> list[Row]:
+    """One row per library and one for the best of them, repeat by repeat."""
+    own = seconds["ours"]
+    details = {"ms per frame": 1e3 * float(np.median(own)) / n_frames, "atoms searched": searched}
+    found = [
+        Row(
+            name,
+            label,
+            library,
+            (seconds[library] / own).tolist(),
+            agrees,
+            {**details, library: 1e3 * float(np.median(seconds[library])) / n_frames},
+        )
+        for library, agrees in same.items()
+    ]
+    best = np.min([seconds[library] for library in same], axis=0)
+    return [*found, Row(name, label, "best library", (best / own).tolist(), all(same.values()))]
+
+
+def rows(n_repeats: int, systems: Sequence[str] = tuple(SYSTEMS)) -> list[Row]:
+    """All atoms of the systems; the receptive field where the electrolyte is among them."""
+    found = [row for name in systems for row in all_atoms(name, n_repeats)]
+    return found + receptive_field(n_repeats) if "electrolyte" in systems else found
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.neighbors")
-    parser.add_argument("--repeats", type=int, default=21, help="timed runs of each candidate")
-    n_repeats = parser.parse_args().repeats
-    print("Figures are min – median – max; our search runs in one thread.\n")
-    print("| system | candidate | ms | times ours | same distances |")
-    print("|---|---|---|---|---|")
-    for system in systems():
-        print("\n".join(compare(system, n_repeats)), flush=True)
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=11)
+    parser.add_argument("--systems", nargs="+", default=list(SYSTEMS))
+    options = parser.parse_args()
+    report("neighbors", rows(options.repeats, options.systems))
 
 
 if __name__ == "__main__":

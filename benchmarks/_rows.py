@@ -28,7 +28,8 @@ class Row:
     name, system, against : str
         What was measured, on what, and against what.
     ratios : sequence of float
-        Ours over theirs, above one where ours is better; one per repeat.
+        Theirs over ours, above one where ours is better; one per repeat. The exponent itself in
+        rows of exponents.
     same : bool or None
         Whether both sides computed the same; None where there is one side only.
     details : dict

@@ -1,7 +1,7 @@
 """Files of arrays: written whole or not at all, checked when read, never executed.
 
-Public: :class:`FileKind`, :func:`write_arrays`, :func:`read_arrays`, :func:`replacing`,
-:func:`digest`.
+Public: :class:`FileKind`, :class:`StreamedArray`, :func:`write_arrays`, :func:`read_arrays`,
+:func:`replacing`, :func:`digest`.
 
 A file is a safetensors file: 8 bytes of length, a JSON header, the arrays. The header's metadata
 name the format and its version, carry one JSON text of everything that is not an array, and a
@@ -14,7 +14,7 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +52,34 @@ class FileKind:
     version: int
     noun: str
     remedy: str
+
+
+@dataclass(frozen=True)
+class StreamedArray:
+    """An array that is written block by block, never whole in memory.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : dtype
+        Blocks of narrower types are widened.
+    blocks : callable
+        Returns an iterator over its blocks along the first axis. Called twice.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    blocks: Callable[[], Iterable[np.ndarray]]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in the file."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def bytes(self) -> Iterator[memoryview]:
+        """Bytes of one block after the other."""
+        for block in self.blocks():
+            yield _bytes_of(np.asarray(block, dtype=self.dtype))
 
 
 @contextmanager
@@ -114,7 +142,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_arrays(
-    path: str | os.PathLike, kind: FileKind, arrays: Mapping[str, np.ndarray], header: Any
+    path: str | os.PathLike,
+    kind: FileKind,
+    arrays: Mapping[str, np.ndarray | StreamedArray],
+    header: Any,
 ) -> None:
     """Write arrays and a JSON header, whole or not at all.
 
@@ -122,7 +153,7 @@ def write_arrays(
     ----------
     path : path
     kind : FileKind
-    arrays : mapping of str to ndarray
+    arrays : mapping of str to ndarray or StreamedArray
         Of booleans, integers or floats.
     header : dict
         Anything JSON holds.
@@ -134,7 +165,7 @@ def write_arrays(
     """
     # widest types first, so that every array of a mapped file is aligned
     order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
-    plain = {name: _little_endian(arrays[name]) for name in order}
+    plain = {name: _streamed(arrays[name]) for name in order}
     metadata = {
         "format": kind.format,
         "version": str(kind.version),
@@ -154,7 +185,8 @@ def write_arrays(
         file.write(len(text).to_bytes(8, "little"))
         file.write(text)
         for array in plain.values():
-            file.write(_bytes_of(array))
+            for block in array.bytes():
+                file.write(block)
 
 
 def read_arrays(
@@ -206,7 +238,7 @@ def read_arrays(
         array = data[slice(*entry["data_offsets"])].view(DTYPES[entry["dtype"]])
         array = array.reshape(entry["shape"])
         arrays[name] = array if mmap else np.array(array)
-        if verify and _checksum(arrays[name]) != expected[name]:
+        if verify and _checksum(_streamed(arrays[name])) != expected[name]:
             raise ValueError(
                 f"{path} is a damaged {kind.noun}: the values of {name!r} changed; {kind.remedy}"
             )
@@ -272,23 +304,32 @@ def digest(text: str, arrays: Iterable[np.ndarray]) -> str:
     str
         32 hexadecimal digits.
     """
+    return _digest(text, (StreamedArray(a.shape, a.dtype, lambda a=a: [a]) for a in arrays))
+
+
+def _digest(text: str, arrays: Iterable[StreamedArray]) -> str:
     total = hashlib.blake2b(text.encode(), digest_size=16)
     for array in arrays:
         total.update(repr((array.shape, array.dtype.str)).encode())
-        total.update(_bytes_of(array))
+        for block in array.bytes():
+            total.update(block)
     return total.hexdigest()
 
 
-def _little_endian(array: np.ndarray) -> np.ndarray:
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+def _streamed(array: np.ndarray | StreamedArray) -> StreamedArray:
+    """The array as a file holds it, little-endian."""
+    dtype = array.dtype.newbyteorder("<")
+    if isinstance(array, StreamedArray):
+        return StreamedArray(array.shape, dtype, array.blocks)
+    return StreamedArray(array.shape, dtype, lambda: [array])
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
-def _checksum(array: np.ndarray) -> str:
-    return digest("", [array])
+def _checksum(array: StreamedArray) -> str:
+    return _digest("", [array])
 
 
 def _header_checksum(metadata: Mapping[str, str], entries: Mapping[str, Any]) -> str:

@@ -58,13 +58,35 @@ def build_graphs(
         If a non-periodic system has fewer than ``n_neighbors + 1`` atoms, or distances look like
         nanometres.
     """
-    if cutoff is None and n_neighbors is not None:
-        _check_enough_atoms(trajectory, n_neighbors)
-    _check_angstrom(trajectory)
+    check_searchable(trajectory, n_neighbors)
+    return graphs_of(
+        trajectory,
+        targets,
+        n_neighbors=n_neighbors,
+        cutoff=cutoff,
+        n_hops=n_hops,
+        species=species,
+        n_jobs=n_jobs,
+    )
+
+
+def graphs_of(
+    trajectory: Trajectory,
+    targets: Targets,
+    *,
+    n_neighbors: int | None,
+    cutoff: float | None,
+    n_hops: int,
+    species: np.ndarray | None,
+    n_jobs: int | None,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> GraphTrajectory:
+    """`build_graphs` of a trajectory that has been checked, in chunks of a given size."""
     k = n_neighbors or 0
     radius = 0.0 if cutoff is None else float(cutoff)
     first = _chunk_of_graphs(trajectory, slice(0, 1), targets.atoms, k, radius, n_hops)
-    slices = list(_chunks(trajectory, k or max(2 * len(first[2]) // max(1, len(first[1])), 16)))
+    degree = k or max(2 * len(first[2]) // max(1, len(first[1])), 16)
+    slices = list(_chunks(trajectory, degree, chunk_bytes))
     chunks = Parallel(n_jobs=n_jobs, prefer="threads")(
         delayed(_chunk_of_graphs)(trajectory, frames, targets.atoms, k, radius, n_hops)
         for frames in slices
@@ -73,13 +95,13 @@ def build_graphs(
         np.concatenate(parts) for parts in zip(*chunks, strict=True)
     )
     rows_per_frame = hop_counts[:, -2].astype(np.int64)
-    row_offsets = _offsets(rows_per_frame)
-    edges = rows_per_frame * k if k else np.diff(_offsets(degrees)[row_offsets])
+    row_offsets = offsets_of(rows_per_frame)
+    edges = rows_per_frame * k if k else np.diff(offsets_of(degrees)[row_offsets])
     most_atoms = int(hop_counts[:, -1].max())
     return GraphTrajectory(
         hop_counts=hop_counts,
-        atom_offsets=_offsets(hop_counts[:, -1]),
-        edge_offsets=_offsets(edges),
+        atom_offsets=offsets_of(hop_counts[:, -1]),
+        edge_offsets=offsets_of(edges),
         atoms=atoms.astype(np.min_scalar_type(trajectory.n_atoms - 1), copy=False),
         neighbors=neighbors.astype(np.min_scalar_type(most_atoms - 1), copy=False),
         distances=distances,
@@ -92,6 +114,13 @@ def build_graphs(
         parent=trajectory.parent,
         start=trajectory.start,
     )
+
+
+def check_searchable(trajectory: Trajectory, n_neighbors: int | None) -> None:
+    """Raise if atoms are fewer than neighbours, or seem to be in nm."""
+    if n_neighbors is not None:
+        _check_enough_atoms(trajectory, n_neighbors)
+    _check_angstrom(trajectory)
 
 
 def _check_enough_atoms(trajectory: Trajectory, n_neighbors: int) -> None:
@@ -110,13 +139,14 @@ def _check_angstrom(trajectory: Trajectory) -> None:
     check_not_nanometre(k_nearest(trajectory.positions[0], cell, 1)[1])
 
 
-def _offsets(counts: np.ndarray) -> np.ndarray:
+def offsets_of(counts: np.ndarray) -> np.ndarray:
+    """Where each of consecutive blocks starts, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
-def _chunks(trajectory: Trajectory, degree: int) -> Iterator[slice]:
+def _chunks(trajectory: Trajectory, degree: int, chunk_bytes: int) -> Iterator[slice]:
     per_frame = trajectory.n_atoms * degree * 12
-    size = int(np.clip(CHUNK_BYTES // per_frame, 1, 5000))
+    size = int(np.clip(chunk_bytes // per_frame, 1, 5000))
     for begin in range(0, trajectory.n_frames, size):
         yield slice(begin, min(begin + size, trajectory.n_frames))
 

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.graphs._build import build_graphs
+from graphkoopman.graphs._stream import write_graph_file
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.storage import digest
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
@@ -17,6 +18,7 @@ from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, reso
 # far beyond use; more is a slip, and would ask for all memory
 LARGEST = {"n_neighbors": 10_000, "n_hops": 100}
 MAX_THREADS = 1024
+DEFAULT_BUDGET = 2**30
 
 
 class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
@@ -39,7 +41,11 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         Node type of every atom (integers or strings), in place of the element.
     cache_dir : path or None
         Folder that keeps graphs between calls; a trajectory seen before with the same settings is
-        mapped from there.
+        mapped from there. Graphs go to the file piece by piece and are never all in memory;
+        after a kill the pieces that are there are used.
+    memory_budget : int or None
+        Bytes that graphs may take while they are built, with ``cache_dir``; None is 1 GiB. At
+        least one frame is built at a time.
     n_jobs : int or None
         Threads over chunks of frames, joblib's convention.
 
@@ -72,6 +78,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         n_hops: int = 3,
         species_labels: Any = None,
         cache_dir: str | os.PathLike | None = None,
+        memory_budget: int | None = None,
         n_jobs: int | None = None,
     ) -> None:
         self.targets = targets
@@ -80,6 +87,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self.n_hops = n_hops
         self.species_labels = species_labels
         self.cache_dir = cache_dir
+        self.memory_budget = memory_budget
         self.n_jobs = n_jobs
 
     @with_callbacks
@@ -164,10 +172,26 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
                 f"n_jobs must be None, a number of threads up to {MAX_THREADS} or -1 for all "
                 f"processors, got {threads!r}"
             )
+        self._check_budget()
         if self.cutoff is not None and not (
             isinstance(self.cutoff, numbers.Real) and 0 < self.cutoff < np.inf
         ):
             raise ValueError(f"cutoff must be a positive distance in Å, got {self.cutoff!r}")
+
+    def _check_budget(self) -> None:
+        budget = self.memory_budget
+        if budget is None:
+            return
+        whole = isinstance(budget, numbers.Integral) and not isinstance(budget, bool)
+        if not whole or int(budget) < 1:
+            raise ValueError(
+                f"memory_budget must be a number of bytes (int >= 1) or None, got {budget!r}"
+            )
+        if self.cache_dir is None:
+            raise ValueError(
+                f"memory_budget={budget} needs a folder for the graphs that do not fit into it; "
+                "give cache_dir, too"
+            )
 
     def _resolve(self, trajectory: Trajectory) -> tuple[Targets, np.ndarray]:
         labels = trajectory.species
@@ -188,25 +212,21 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     def _graphs(
         self, trajectory: Trajectory, targets: Targets, labels: np.ndarray
     ) -> GraphTrajectory:
-        def build() -> GraphTrajectory:
-            return build_graphs(
-                trajectory,
-                targets,
-                n_neighbors=self.n_neighbors,
-                cutoff=self.cutoff,
-                n_hops=self.n_hops,
-                species=labels,
-                n_jobs=self.n_jobs,
-            )
-
+        settings: dict[str, Any] = {
+            "n_neighbors": self.n_neighbors,
+            "cutoff": self.cutoff,
+            "n_hops": self.n_hops,
+        }
+        how: dict[str, Any] = {"species": labels, "n_jobs": self.n_jobs}
         if self.cache_dir is None:
-            return build()
+            return build_graphs(trajectory, targets, **settings, **how)
         folder = Path(self.cache_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        settings = (self.n_neighbors, self.cutoff, self.n_hops)
-        path = folder / f"{_fingerprint(trajectory, targets, labels, settings)}.graphs"
+        name = _fingerprint(trajectory, targets, labels, tuple(settings.values()))
+        path = folder / f"{name}.graphs"
         if not path.exists():
-            build().save(path)
+            budget = DEFAULT_BUDGET if self.memory_budget is None else int(self.memory_budget)
+            write_graph_file(path, trajectory, targets, budget, **settings, **how)
         return GraphTrajectory.load(path, mmap=True)
 
 

@@ -1,11 +1,12 @@
 """Files of graphs, and whether what was read can be graphs at all."""
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from graphkoopman.storage import FileKind, read_arrays, write_arrays
+from graphkoopman.storage import FileKind, StreamedArray, read_arrays, write_arrays
 
 GRAPHS = FileKind("graphkoopman-graphs", 1, "graph file", "delete it and featurize again")
 # what every array holds, by the kind of its type: signed, unsigned, boolean, float, string
@@ -25,13 +26,16 @@ SCALARS = ("n_neighbors", "cutoff", "timestep", "parent", "start")
 
 
 def write_graphs(
-    path: str | os.PathLike, arrays: dict[str, np.ndarray], scalars: dict[str, Any]
+    path: str | os.PathLike,
+    arrays: Mapping[str, np.ndarray | StreamedArray],
+    scalars: Mapping[str, Any],
 ) -> None:
     """Write the attributes of a `GraphTrajectory`, whole or not at all."""
     header = dict(scalars)
     # strings are no arrays of safetensors
-    if arrays["species"].dtype.kind == "U":
-        header["species_labels"] = arrays["species"].tolist()
+    species = arrays["species"]
+    if isinstance(species, np.ndarray) and species.dtype.kind == "U":
+        header["species_labels"] = species.tolist()
         arrays = {name: array for name, array in arrays.items() if name != "species"}
     write_arrays(path, GRAPHS, arrays, header)
 

@@ -1,0 +1,127 @@
+"""Graphs that do not fit in memory: built in pieces of frames, joined in one file."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import effective_n_jobs
+
+from graphkoopman.graphs._build import CHUNK_BYTES, check_searchable, graphs_of, offsets_of
+from graphkoopman.graphs._file import SCALARS, write_graphs
+from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.storage import StreamedArray
+from graphkoopman.trajectories import Targets, Trajectory
+
+# arrays with a value per stored atom, edge or row
+LONG = ("atoms", "neighbors", "distances", "degrees")
+
+
+def write_graph_file(
+    path: Path, trajectory: Trajectory, targets: Targets, memory_budget: int, **settings: Any
+) -> None:
+    """Write the file that ``build_graphs(trajectory, targets, **settings).save(path)`` would write.
+
+    Pieces of consecutive frames are written to a folder beside the file and joined in the end, so
+    that a killed call goes on where it was. Several processes may write the same file.
+
+    Parameters
+    ----------
+    path : Path
+        Its name must stand for trajectory, targets and settings: pieces found are trusted.
+    trajectory : Trajectory
+    targets : Targets
+    memory_budget : int
+        Bytes of graphs in memory, those under construction included.
+    **settings
+        Of `build_graphs`, all of them.
+
+    Raises
+    ------
+    ValueError
+        As `build_graphs`.
+    OSError
+        If a file could not be written.
+    """
+    check_searchable(trajectory, settings["n_neighbors"])
+    n_threads = effective_n_jobs(settings["n_jobs"])
+    settings["chunk_bytes"] = min(CHUNK_BYTES, memory_budget // 4 // n_threads)
+    size = _frames_per_piece(trajectory, targets, memory_budget, settings)
+    if size >= len(trajectory):
+        graphs_of(trajectory, targets, **settings).save(path)
+        return
+    folder = path.with_suffix(".pieces")
+    try:
+        folder.mkdir(exist_ok=True)
+        pieces = []
+        for start in range(0, len(trajectory), size):
+            frames = trajectory[start : start + size]
+            pieces.append(folder / f"{start}-{start + len(frames)}.graphs")
+            if not pieces[-1].exists():
+                graphs_of(frames, targets, **settings).save(pieces[-1])
+        join_graph_files(pieces, path)
+    except FileNotFoundError:
+        # another process may have finished and cleared the folder
+        if not path.exists():
+            raise
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _frames_per_piece(
+    trajectory: Trajectory, targets: Targets, memory_budget: int, settings: dict[str, Any]
+) -> int:
+    """Frames of which the graphs take a quarter of the budget, judged by three of them.
+
+    A piece exists twice while its chunks are put together; another quarter is for the search.
+    """
+    probes = {0, len(trajectory) // 2, len(trajectory) - 1}
+    largest = max(
+        graphs_of(trajectory[frame : frame + 1], targets, **settings).nbytes for frame in probes
+    )
+    return max(1, memory_budget // 4 // largest)
+
+
+def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
+    """One file of the graphs of consecutive files, of which one at a time is read.
+
+    Parameters
+    ----------
+    pieces : sequence of Path
+        Files of consecutive frames of one trajectory.
+    path : Path
+
+    Raises
+    ------
+    ValueError
+        If a piece is damaged.
+    """
+    first = GraphTrajectory.load(pieces[0], mmap=True)
+    hop_counts, frame_edges = [], []
+    empty = {name: [] for name in LONG if getattr(first, name) is not None}
+    shapes: dict[str, list[tuple[int, np.dtype]]] = empty
+    for piece in pieces:
+        graphs = GraphTrajectory.load(piece)
+        hop_counts.append(graphs.hop_counts)
+        frame_edges.append(np.diff(graphs.edge_offsets))
+        for name, found in shapes.items():
+            array = getattr(graphs, name)
+            found.append((len(array), array.dtype))
+
+    def streamed(name: str) -> StreamedArray:
+        def blocks() -> Iterator[np.ndarray]:
+            return (getattr(GraphTrajectory.load(piece, mmap=True), name) for piece in pieces)
+
+        lengths, dtypes = zip(*shapes[name], strict=True)
+        return StreamedArray((sum(lengths),), np.result_type(*dtypes), blocks)
+
+    counts = np.concatenate(hop_counts)
+    small = {
+        "hop_counts": counts,
+        "atom_offsets": offsets_of(counts[:, -1]),
+        "edge_offsets": offsets_of(np.concatenate(frame_edges)),
+        "species": first.species,
+        "target_offsets": first.target_offsets,
+    }
+    scalars = {name: getattr(first, name) for name in SCALARS}
+    write_graphs(path, small | {name: streamed(name) for name in shapes}, scalars)

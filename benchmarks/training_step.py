@@ -28,7 +28,6 @@ from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vam
 from graphkoopman import GraphFeaturizer
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.neighbors import k_nearest
-from graphkoopman.objectives import vamp2_score
 from graphkoopman.training import GraphData, StatisticsBatch, backward_score, evaluate, sample_batch
 from graphkoopman.training._initialise import fit_output, initialise_hidden
 
@@ -69,7 +68,7 @@ class Ours:
     def step(self) -> float:
         """Forward, score, backward, update; the score."""
         self.lobe.zero_grad()
-        score = backward_score(self.lobe, self.data, self.batch, score=vamp2_score, epsilon=EPSILON)
+        score = backward_score(self.lobe, self.data, self.batch, score="VAMP2", epsilon=EPSILON)
         self.optimizer.step()
         return score
 

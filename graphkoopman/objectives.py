@@ -1,7 +1,8 @@
 """VAMP scores of features at both ends of a lag, in torch and float64.
 
-Public: :class:`Moments`, :func:`moments`, :func:`vamp1_score`, :func:`vamp2_score`,
-:func:`vampe_score`, :func:`subspace_score`, :func:`singular_values`, :func:`score_gradient`.
+Public: :class:`Moments`, :func:`moments`, :func:`moments_of_rows`, :func:`vamp1_score`,
+:func:`vamp2_score`, :func:`vampe_score`, :func:`singular_values`, :func:`subspace_score`,
+:func:`score_of_moments`, :func:`score_gradient`.
 
 All scores count the constant function (deeptime's convention): the best score of ``n_states``
 softmax outputs is ``n_states``. Moments are centred, which takes the constant out exactly and is
@@ -9,13 +10,14 @@ what makes the sum-to-one direction of a softmax harmless: it becomes a null dir
 covariances, which the ridge lifts and the cross-covariance leaves at zero.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 EPSILON = 1e-8
+BLOCK_PAIRS = 2**15  # pairs in float64 at a time
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 
 
@@ -63,6 +65,55 @@ def moments(chi_0: Tensor, chi_t: Tensor) -> Moments:
     y = y - y.mean(dim=0)
     n_pairs = len(x)
     return Moments(x.T @ x / n_pairs, x.T @ y / n_pairs, y.T @ y / n_pairs)
+
+
+def moments_of_rows(features: Tensor, start_rows: Tensor, end_rows: Tensor) -> Moments:
+    """`moments` of pairs among the rows of one array, which are never all copied.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_samples, n_features)
+        Without a graph.
+    start_rows, end_rows : Tensor of shape (n_pairs,), int64
+        Rows at ``t`` and at ``t + τ``.
+
+    Returns
+    -------
+    Moments
+    """
+    return _moments_of_rows(features, start_rows, end_rows)[0]
+
+
+def _moments_of_rows(
+    features: Tensor, start_rows: Tensor, end_rows: Tensor
+) -> tuple[Moments, Tensor]:
+    """Moments, and the means at both ends, (2, n_features)."""
+    n_pairs, n_features = len(start_rows), features.shape[1]
+    if len(end_rows) != n_pairs or n_pairs < 2:
+        raise ValueError(
+            f"start_rows and end_rows must hold the same number of rows, at least two, got "
+            f"{n_pairs} and {len(end_rows)}; pair every frame with the one a lag later"
+        )
+    means = features.new_zeros((2, n_features), dtype=torch.float64)
+    for x, y in _blocks(features, start_rows, end_rows, means):
+        means = means + torch.stack([x.sum(dim=0), y.sum(dim=0)])
+    means = means / n_pairs
+    c00, c0t, ctt = features.new_zeros((3, n_features, n_features), dtype=torch.float64)
+    for x, y in _blocks(features, start_rows, end_rows, means):
+        c00 += x.T @ x
+        c0t += x.T @ y
+        ctt += y.T @ y
+    return Moments(c00 / n_pairs, c0t / n_pairs, ctt / n_pairs), means
+
+
+def _blocks(
+    features: Tensor, start_rows: Tensor, end_rows: Tensor, means: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Centred features at both ends of some pairs after the other, in float64."""
+    for starts, ends in zip(
+        start_rows.split(BLOCK_PAIRS), end_rows.split(BLOCK_PAIRS), strict=True
+    ):
+        yield features[starts].double() - means[0], features[ends].double() - means[1]
 
 
 def _whitening(covariance: Tensor, epsilon: float) -> Tensor:
@@ -118,7 +169,7 @@ def vamp1_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Te
     ----------
     Wu and Noé, J. Nonlinear Sci. 30, 23 (2020), eq. (33) with r = 1.
     """
-    return 1.0 + singular_values(moments(chi_0, chi_t), epsilon).sum()
+    return _vamp1(moments(chi_0, chi_t), epsilon)
 
 
 def vamp2_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Tensor:
@@ -138,8 +189,7 @@ def vamp2_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Te
     ----------
     Wu and Noé, J. Nonlinear Sci. 30, 23 (2020), eq. (33) with r = 2.
     """
-    koopman, _, _ = _half_weighted_koopman(moments(chi_0, chi_t), epsilon)
-    return 1.0 + koopman.square().sum()
+    return _vamp2(moments(chi_0, chi_t), epsilon)
 
 
 def vampe_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Tensor:
@@ -162,16 +212,26 @@ def vampe_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Te
     ----------
     Wu and Noé, J. Nonlinear Sci. 30, 23 (2020), eq. (30).
     """
-    m = moments(chi_0, chi_t)
+    return _vampe(moments(chi_0, chi_t), epsilon)
+
+
+def _vamp1(m: Moments, epsilon: float) -> Tensor:
+    return 1.0 + singular_values(m, epsilon).sum()
+
+
+def _vamp2(m: Moments, epsilon: float) -> Tensor:
+    koopman, _, _ = _half_weighted_koopman(m, epsilon)
+    return 1.0 + koopman.square().sum()
+
+
+def _vampe(m: Moments, epsilon: float) -> Tensor:
     koopman, whiten_0, whiten_t = _half_weighted_koopman(m, epsilon)
     c00 = whiten_0 @ m.c00 @ whiten_0.T
     ctt = whiten_t @ m.ctt @ whiten_t.T
     return 1.0 + 2.0 * koopman.square().sum() - (koopman.T @ c00 @ koopman @ ctt).trace()
 
 
-def subspace_score(
-    chi_0: Tensor, chi_t: Tensor, n_functions: int, *, epsilon: float = EPSILON
-) -> Tensor:
+def subspace_score(m: Moments, n_functions: int, *, epsilon: float = EPSILON) -> Tensor:
     """VAMP-2 of the best ``n_functions`` linear combinations of the features.
 
     One plus the sum of the largest squared singular values of ``C00^-1/2 C0t Ctt^-1/2``, the
@@ -180,7 +240,7 @@ def subspace_score(
 
     Parameters
     ----------
-    chi_0, chi_t : Tensor of shape (n_pairs, n_features)
+    m : Moments
     n_functions : int
         At most ``n_features``; the constant is counted beside them.
     epsilon : float
@@ -194,7 +254,7 @@ def subspace_score(
     ----------
     Wu and Noé, J. Nonlinear Sci. 30, 23 (2020), eq. (33) with r = 2 and a finite rank.
     """
-    koopman, _, _ = _half_weighted_koopman(moments(chi_0, chi_t), epsilon)
+    koopman, _, _ = _half_weighted_koopman(m, epsilon)
     # The leading singular vectors may be held fixed: at the maximum over all subspaces the score
     # does not change with them to first order, and equal singular values then do no harm.
     left, _, _ = torch.linalg.svd(koopman.detach())
@@ -208,6 +268,30 @@ SCORES: dict[str, Callable[..., Tensor]] = {
 }
 
 
+_OF_MOMENTS: dict[str, Callable[[Moments, float], Tensor]] = {
+    "VAMP1": _vamp1,
+    "VAMP2": _vamp2,
+    "VAMPE": _vampe,
+}
+
+
+def score_of_moments(m: Moments, *, method: str = "VAMP2", epsilon: float = EPSILON) -> Tensor:
+    """One of the scores from moments that are there already.
+
+    Parameters
+    ----------
+    m : Moments
+    method : {"VAMP1", "VAMP2", "VAMPE"}
+    epsilon : float
+        Ridge added to both covariances, relative to their mean variance.
+
+    Returns
+    -------
+    Tensor of shape (), float64
+    """
+    return _OF_MOMENTS[method](m, epsilon)
+
+
 def score_gradient(
     features: Tensor,
     pairs: tuple[Tensor, Tensor],
@@ -218,7 +302,11 @@ def score_gradient(
     """A score and its exact gradient with respect to every feature.
 
     Frames that serve as the start of one pair and the end of another appear once in
-    ``features``; the gradient is what a second pass back-propagates, in chunks of any size.
+    ``features``; the gradient is what a second pass back-propagates, in chunks of any size. With
+    ``G`` the derivatives with respect to the moments of ``n`` pairs ``(x, y)`` around their means,
+    ``x`` receives ``(x (G00 + G00ᵀ) + y G0tᵀ) / n`` and ``y`` ``(y (Gtt + Gttᵀ) + x G0t) / n``;
+    what comes through the means adds up to zero. Beyond features and gradient, memory does not
+    grow with the number of pairs.
 
     Parameters
     ----------
@@ -227,7 +315,7 @@ def score_gradient(
     pairs : tuple of Tensor of shape (n_pairs,), int64
         Rows of ``features`` at ``t`` and at ``t + τ``.
     method : {"VAMP1", "VAMP2", "VAMPE"} or callable
-        A callable takes ``(chi_0, chi_t, epsilon=epsilon)`` like the scores here.
+        A callable takes ``(moments, epsilon=epsilon)``, like `subspace_score`.
     epsilon : float
         Ridge relative to the mean variance.
 
@@ -236,8 +324,25 @@ def score_gradient(
     score : Tensor of shape (), float64
     gradient : Tensor of shape (n_samples, n_features), float64
     """
-    leaf = features.detach().double().requires_grad_()
-    score_of = SCORES[method] if isinstance(method, str) else method
-    score = score_of(leaf[pairs[0]], leaf[pairs[1]], epsilon=epsilon)
-    (gradient,) = torch.autograd.grad(score, leaf)
+    m, means = _moments_of_rows(features, *pairs)
+    leaves = [c.requires_grad_() for c in (m.c00, m.c0t, m.ctt)]
+    if isinstance(method, str):
+        score = score_of_moments(Moments(*leaves), method=method, epsilon=epsilon)
+    else:
+        score = method(Moments(*leaves), epsilon=epsilon)
+    n_pairs = len(pairs[0])
+    g00, g0t, gtt = (g / n_pairs for g in torch.autograd.grad(score, leaves))
+
+    def gradient_of(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return x @ (g00 + g00.T) + y @ g0t.T, y @ (gtt + gtt.T) + x @ g0t
+
+    # the sum over all pairs is zero but for rounding, which large derivatives make matter
+    offsets = torch.zeros_like(means)
+    for ends in _blocks(features, *pairs, means):
+        offsets += torch.stack([part.sum(dim=0) for part in gradient_of(*ends)]) / n_pairs
+    gradient = features.new_zeros(features.shape, dtype=torch.float64)
+    rows = zip(*(end.split(BLOCK_PAIRS) for end in pairs), strict=True)
+    for block_rows, ends in zip(rows, _blocks(features, *pairs, means), strict=True):
+        for end_rows, part, offset in zip(block_rows, gradient_of(*ends), offsets, strict=True):
+            gradient.index_add_(0, end_rows, part - offset)
     return score.detach(), gradient

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +29,7 @@ DTYPES |= {f"{kind.upper()}{8 * n}": f"<{kind}{n}" for kind in "iu" for n in (1,
 NAMES = {np.dtype(numpy): name for name, numpy in DTYPES.items()}
 ALIGNMENT = 8
 MAX_DIMENSIONS = 8
+BLOCK_BYTES = 2**24  # of an array that may have to be copied to be written or hashed
 MAX_HEADER = 100_000_000  # safetensors' own limit
 ABANDONED_SECONDS = 3600.0  # a partial file not written to for this long has no writer any more
 
@@ -304,7 +306,7 @@ def digest(text: str, arrays: Iterable[np.ndarray]) -> str:
     str
         32 hexadecimal digits.
     """
-    return _digest(text, (StreamedArray(a.shape, a.dtype, lambda a=a: [a]) for a in arrays))
+    return _digest(text, (StreamedArray(a.shape, a.dtype, partial(_blocks_of, a)) for a in arrays))
 
 
 def _digest(text: str, arrays: Iterable[StreamedArray]) -> str:
@@ -321,7 +323,17 @@ def _streamed(array: np.ndarray | StreamedArray) -> StreamedArray:
     dtype = array.dtype.newbyteorder("<")
     if isinstance(array, StreamedArray):
         return StreamedArray(array.shape, dtype, array.blocks)
-    return StreamedArray(array.shape, dtype, lambda: [array])
+    return StreamedArray(array.shape, dtype, partial(_blocks_of, array))
+
+
+def _blocks_of(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Views of a few rows each."""
+    if array.ndim == 0:
+        yield array
+        return
+    n_rows = max(1, BLOCK_BYTES // max(1, array[:1].nbytes))
+    for begin in range(0, len(array), n_rows):
+        yield array[begin : begin + n_rows]
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:

@@ -94,8 +94,17 @@ def evaluate(
     -------
     Tensor of shape (n_rows, n_outputs), on the CPU
     """
+    n_rows = sum(len(run.frames) * data.graphs[run.trajectory].n_targets for run in batch.runs)
+    features = torch.empty(0)
+    row = 0
     with torch.no_grad():
-        return torch.cat([function(data.collate(*chunk)).cpu() for chunk in chunks_of(data, batch)])
+        for chunk in chunks_of(data, batch):
+            output = function(data.collate(*chunk))
+            if row == 0:
+                features = torch.empty((n_rows, *output.shape[1:]), dtype=output.dtype)
+            features[row : row + len(output)] = output.cpu()
+            row += len(output)
+    return features
 
 
 def backward_score(
@@ -103,7 +112,7 @@ def backward_score(
     data: GraphData,
     batch: StatisticsBatch,
     *,
-    score: Callable[..., Tensor],
+    score: str | Callable[..., Tensor],
     epsilon: float,
 ) -> float:
     """Add the gradient of minus the score to the parameters; return the score.
@@ -119,8 +128,8 @@ def backward_score(
         From graphs to features, the network or a part of it.
     data : GraphData
     batch : StatisticsBatch
-    score : callable
-        Of the features at both ends and ``epsilon``.
+    score : str or callable
+        The ``method`` of `score_gradient`.
     epsilon : float
 
     Returns

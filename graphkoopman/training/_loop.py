@@ -20,7 +20,7 @@ from torch import Tensor
 
 from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import SCORES, subspace_score
+from graphkoopman.objectives import subspace_score
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._features import GraphData, backward_score, evaluate
 from graphkoopman.training._initialise import fit_output, initialise_hidden
@@ -228,13 +228,13 @@ class Trainer:
         self.lobe.train()
         self.optimizer.zero_grad()
         function: Callable[[GraphBatch], Tensor] = self.lobe
-        score_of: Callable[..., Tensor]
+        score_of: str | Callable[..., Tensor]
         n_frames, epsilon = self.settings.batch_size, self.settings.epsilon
         if self.in_subspace:
             function, n_frames = self._responses, self._subspace_frames()
             score_of = partial(subspace_score, n_functions=self.lobe.output.out_features - 1)
         else:
-            score_of = SCORES[self.settings.stages[self.position.stage]]
+            score_of = self.settings.stages[self.position.stage]
         batch = self._sample(self.rng, n_frames)
         try:
             score = backward_score(function, self.data, batch, score=score_of, epsilon=epsilon)

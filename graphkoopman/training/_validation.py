@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphkoopman.objectives import moments, singular_values, vamp2_score
+from graphkoopman.objectives import moments_of_rows, score_of_moments, singular_values
 from graphkoopman.training._batches import StatisticsBatch
 
 N_GROUPS = 10
@@ -48,21 +48,24 @@ def validation_of(features: Tensor, batch: StatisticsBatch, epsilon: float) -> V
         The pairs among the rows.
     epsilon : float
     """
-    start, end = features[batch.start_rows], features[batch.end_rows]
+    rows = torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows)
+    m = moments_of_rows(features, *rows)
     return Validation(
-        score=vamp2_score(start, end, epsilon=epsilon).item(),
-        error=_jackknife_error(start, end, epsilon),
-        slowest=singular_values(moments(start, end), epsilon)[0].item(),
+        score=score_of_moments(m, epsilon=epsilon).item(),
+        error=_jackknife_error(features, rows, epsilon),
+        slowest=singular_values(m, epsilon)[0].item(),
     )
 
 
-def _jackknife_error(start: Tensor, end: Tensor, epsilon: float) -> float:
+def _jackknife_error(features: Tensor, rows: tuple[Tensor, Tensor], epsilon: float) -> float:
     """Standard error of VAMP-2 from leaving out one stretch of pairs at a time."""
-    n_groups = min(N_GROUPS, len(start) // 2)
+    n_pairs = len(rows[0])
+    n_groups = min(N_GROUPS, n_pairs // 2)
     if n_groups < 2:
         return math.inf
-    group = torch.arange(len(start)) * n_groups // len(start)
+    group = torch.arange(n_pairs) * n_groups // n_pairs
+    rest = ([end[group != g] for end in rows] for g in range(n_groups))
     without = torch.stack(
-        [vamp2_score(start[group != g], end[group != g], epsilon=epsilon) for g in range(n_groups)]
+        [score_of_moments(moments_of_rows(features, *ends), epsilon=epsilon) for ends in rest]
     )
     return math.sqrt(n_groups - 1) * without.std(correction=0).item()

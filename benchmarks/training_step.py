@@ -25,7 +25,7 @@ import torch
 from benchmarks._rows import Row, alternate, peak_memory, report, spread_text
 from benchmarks._systems import SYSTEMS, System, system
 from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vamp2
-from graphkoopman import GraphFeaturizer
+from graphkoopman import GraphFeaturizer, GraphTrajectory
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.training import GraphData, StatisticsBatch, backward_score, evaluate, sample_batch
@@ -75,17 +75,30 @@ class Ours:
 
 def ours(this: System, n_conv: int) -> Ours:
     """Our side: receptive fields, a network with a started head, a batch of all frames."""
-    graphs = GraphFeaturizer(n_neighbors=this.n_neighbors, n_hops=n_conv).transform(this.trajectory)
+    featurizer = GraphFeaturizer(n_neighbors=this.n_neighbors, n_hops=n_conv)
+    return ours_of(featurizer.transform(this.trajectory), n_conv)
+
+
+def ours_of(
+    graphs: list[GraphTrajectory],
+    n_conv: int,
+    chunk_size: int | None = None,
+    *,
+    start: bool = True,
+) -> Ours:
+    """Our side on graphs that are there; the head is left as it is where not started."""
     species = np.unique(graphs[0].species)
     torch.manual_seed(0)
     lobe = GDyNetLobe(len(species), N_STATES, n_conv=n_conv)
-    index = [np.searchsorted(species, graphs[0].species)]
-    data = GraphData(graphs, index, n_conv, None, torch.device("cpu"))
-    batch = sample_batch([(0, 0, len(graphs[0]))], graphs, LAG, None, None)
-    pooled = evaluate(data, batch, lobe.embed)
-    initialise_hidden(lobe, pooled)
-    with torch.no_grad():
-        fit_output(lobe, lobe.respond(pooled), batch.start_rows, batch.end_rows)
+    index = [np.searchsorted(species, item.species) for item in graphs]
+    data = GraphData(graphs, index, n_conv, chunk_size, torch.device("cpu"))
+    blocks = [(i, 0, len(item)) for i, item in enumerate(graphs)]
+    batch = sample_batch(blocks, graphs, LAG, None, None)
+    if start:
+        pooled = evaluate(data, batch, lobe.embed)
+        initialise_hidden(lobe, pooled)
+        with torch.no_grad():
+            fit_output(lobe, lobe.respond(pooled), batch.start_rows, batch.end_rows)
     return Ours(lobe, data, batch, torch.optim.Adam(lobe.parameters(), lr=1e-3))
 
 

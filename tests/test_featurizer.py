@@ -48,7 +48,7 @@ def test_parameters():
     copy = clone(featurizer)
     assert copy.get_params() == featurizer.get_params() == {
         "targets": "element Li", "n_neighbors": 7, "cutoff": None, "n_hops": 2,
-        "species_labels": None, "cache_dir": None, "n_jobs": None,
+        "species_labels": None, "cache_dir": None, "memory_budget": None, "n_jobs": None,
     }  # fmt: skip
     copy.set_params(n_neighbors=None, cutoff=3.0)
     (graphs,) = copy.fit_transform(gas())
@@ -115,7 +115,7 @@ def test_cache_is_mapped_on_the_second_call(tmp_path, monkeypatch):
     def must_not_run(*args, **kwargs):
         raise AssertionError("graphs were built again")
 
-    monkeypatch.setattr(_featurizer, "build_graphs", must_not_run)
+    monkeypatch.setattr(_featurizer, "write_graph_file", must_not_run)
     second = clone(cached).transform(runs)
     monkeypatch.undo()
     plain = GraphFeaturizer(n_neighbors=5).transform(runs)
@@ -188,6 +188,11 @@ def test_damaged_cache_file_says_which(tmp_path):
         ({"species_labels": np.ones((24, 1))}, "one label per atom"),
         ({"species_labels": np.ones(24)}, "must be integers or strings, got dtype float64"),
         ({"species_labels": np.full(24, None)}, "must be integers or strings, got dtype object"),
+        ({"memory_budget": 0, "cache_dir": "."}, "memory_budget must be a number of bytes"),
+        ({"memory_budget": 1e9, "cache_dir": "."}, "memory_budget must be a number of bytes"),
+        ({"memory_budget": True, "cache_dir": "."}, "memory_budget must be a number of bytes"),
+        ({"memory_budget": "1 GB", "cache_dir": "."}, "memory_budget must be a number of bytes"),
+        ({"memory_budget": 2**20}, "needs a folder for the graphs .*; give cache_dir"),
         ({"targets": "element Na"}, "targets must select at least one atom"),
         ({"targets": "resname LIG"}, "targets without a topology"),
         ({"targets": [[0, 1], [1, 2]]}, "targets must not overlap"),

@@ -1,12 +1,23 @@
 """VAMP scores in torch: analytic chains, invariances, deeptime's numpy scores, gradients."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from deeptime.decomposition import VAMP
 from torch.autograd import gradcheck
 
-from graphkoopman.objectives import EPSILON, SCORES, moments, score_gradient
+from graphkoopman import objectives
+from graphkoopman.objectives import (
+    EPSILON,
+    SCORES,
+    moments,
+    moments_of_rows,
+    score_gradient,
+    score_of_moments,
+    subspace_score,
+)
 
 METHODS = {"VAMP1": 1, "VAMP2": 2, "VAMPE": "E"}
 NO_RIDGE = 1e-14
@@ -183,6 +194,51 @@ def test_score_gradient_equals_autograd(method):
     assert gradient.dtype == torch.float64
     # The same terms; only the order in which the two ends are added may differ.
     torch.testing.assert_close(gradient, leaf.grad, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("block", [1, 7, 390])
+def test_blocks_of_pairs_do_not_matter(method, block, monkeypatch):
+    features, _ = softmax_pairs()
+    pairs = torch.arange(390), torch.arange(10, 400)
+    expected = score_gradient(features, pairs, method=method, epsilon=1e-3)
+    monkeypatch.setattr(objectives, "BLOCK_PAIRS", block)
+    found = score_gradient(features, pairs, method=method, epsilon=1e-3)
+    # sums in another order, amplified by the inverse of the ridge
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+    m = moments_of_rows(features, *pairs)
+    for name in ("c00", "c0t", "ctt"):
+        whole = getattr(moments(features[:390], features[10:]), name)
+        torch.testing.assert_close(getattr(m, name), whole, rtol=0, atol=1e-15)
+    assert score_of_moments(m, method=method, epsilon=1e-3).item() == pytest.approx(
+        SCORES[method](features[:390], features[10:], epsilon=1e-3).item(), rel=1e-12
+    )
+
+
+def test_subspace_score_takes_the_largest_singular_values():
+    x, y = (torch.from_numpy(z) for z in latent_pairs())
+    m = moments(x, y)
+    squares = objectives.singular_values(m).square()
+    for n in (1, 2, 4):
+        assert subspace_score(m, n).item() == pytest.approx(1 + squares[:n].sum().item(), rel=1e-12)
+
+
+def test_subspace_gradient_equals_autograd():
+    """At a maximum over all subspaces the fixed singular vectors do not enter the gradient."""
+    features = torch.from_numpy(latent_pairs()[0]).requires_grad_()
+    subspace_score(moments(features[:390], features[10:]), 2).backward()
+    pairs = torch.arange(390), torch.arange(10, 400)
+    method = partial(subspace_score, n_functions=2)
+    _, gradient = score_gradient(features.detach(), pairs, method=method)
+    # Rounding relative to the largest element.
+    size = features.grad.abs().max().item()
+    torch.testing.assert_close(gradient, features.grad, rtol=0, atol=1e-10 * size)
+
+
+@pytest.mark.parametrize("n_ends", [(3, 4), (1, 1), (0, 0)])
+def test_rows_that_are_no_pairs(n_ends):
+    ends = [torch.arange(n) for n in n_ends]
+    with pytest.raises(ValueError, match=f"at least two, got {n_ends[0]} and {n_ends[1]}"):
+        moments_of_rows(torch.rand(5, 2), *ends)
 
 
 def test_moments_are_centred_covariances():

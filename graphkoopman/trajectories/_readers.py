@@ -11,7 +11,7 @@ import numpy as np
 from mdtraj.formats.registry import FormatRegistry
 
 from graphkoopman.trajectories._ase import ase_blocks, ase_format
-from graphkoopman.trajectories._frames import FrameBlock, collect
+from graphkoopman.trajectories._frames import FrameBlock, collect, position_store
 from graphkoopman.trajectories._gdynet import load_gdynet_npz
 from graphkoopman.trajectories._gromacs import GROMACS, check_gromacs, gromacs_atoms
 from graphkoopman.trajectories._lammps import lammps_header
@@ -34,6 +34,7 @@ def read_trajectory(
     targets: Any = None,
     stride: int = 1,
     chunk: int = 1000,
+    positions_file: str | os.PathLike[str] | None = None,
 ) -> Trajectory:
     """Read a trajectory file.
 
@@ -58,6 +59,10 @@ def read_trajectory(
         Keep every ``stride``-th frame.
     chunk : int
         Frames read at a time.
+    positions_file : path-like or None
+        For runs that do not fit in memory: a ``.npy`` file that positions are written to, chunk
+        by chunk, and mapped from. It must outlive the trajectory; one that exists is replaced.
+        Not for npz.
 
     Returns
     -------
@@ -83,6 +88,7 @@ def read_trajectory(
     stride = check_integer(stride, "stride", 1)
     chunk = check_integer(chunk, "chunk", 1)
     timestep = None if timestep is None else check_timestep(timestep)
+    _check_positions_file(positions_file, path)
     if path.suffix.lower() == ".npz":
         trajectory = load_gdynet_npz(path, timestep)[::stride]
         topology = None if top is None else _load_topology(top)
@@ -102,15 +108,16 @@ def read_trajectory(
                 raise _other_atoms(path, topology, n_atoms)
             check_gromacs(path, topology.n_atoms)
         species, blocks = species_of(topology), _mdtraj_blocks(path, topology, timestep, chunk)
-    frames, n_read = collect(blocks, stride, str(path))
-    check_complete(path, n_read)
+    with position_store(positions_file) as store:
+        cells, times, n_read = collect(blocks, stride, str(path), store)
+        check_complete(path, n_read)
     if timestep is None:
-        timestep = timestep_from_times(frames.times, str(path))
+        timestep = timestep_from_times(times, str(path))
     else:
         timestep *= stride
     return Trajectory(
-        positions=frames.positions,
-        cell=constant_or_per_frame(frames.cells),
+        positions=store.read(),
+        cell=constant_or_per_frame(cells),
         species=species,
         timestep=timestep,
         topology=topology,
@@ -124,6 +131,22 @@ def _check_file(path: Path, name: str = "path") -> Path:
     if path.stat().st_size == 0:
         raise ValueError(f"{name} must be a file with content, got the empty file {path}")
     return path
+
+
+def _check_positions_file(positions_file: Any, path: Path) -> None:
+    if positions_file is None:
+        return
+    if not isinstance(positions_file, str | os.PathLike):
+        raise TypeError(
+            f"positions_file must be a path or None, got {type(positions_file).__name__}"
+        )
+    if Path(positions_file).suffix != ".npy":
+        raise ValueError(f"positions_file must be named .npy, got {positions_file}")
+    if path.suffix.lower() == ".npz":
+        raise ValueError(
+            f"positions_file does not go with {path.name}: arrays of an npz are read whole; save "
+            "them with np.save and pass np.load(…, mmap_mode='r') to Trajectory"
+        )
 
 
 def _extension(path: Path) -> str:

@@ -1,8 +1,11 @@
 """Rows of a comparison: two sides, the ratio between them, whether they agree.
 
-Public: :class:`Row`, :func:`alternate`, :func:`peak_memory`, :func:`rows_table`, :func:`report`.
+Public: :class:`Row`, :func:`alternate`, :func:`peak_memory`, :func:`status`, :func:`rows_table`,
+:func:`report`.
 """
 
+import ctypes
+import gc
 import json
 import multiprocessing
 import time
@@ -125,13 +128,16 @@ def peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> f
 def _peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
     torch.set_num_threads(1)
     call = prepare(*arguments)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what preparations have freed must not serve the call
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
-    before = _status("VmRSS")
+    before = status("VmRSS")
     call()
-    return _status("VmHWM") - before
+    return status("VmHWM") - before
 
 
-def _status(name: str) -> float:
+def status(name: str) -> float:
+    """Bytes of a field of this process' /proc status, such as VmRSS (Linux)."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name):
             return 1024.0 * float(line.split()[1])

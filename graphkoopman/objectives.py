@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-8
-BLOCK_PAIRS = 2**15  # pairs in float64 at a time
+BLOCK_PAIRS = 2**12  # pairs in float64 at a time
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 
 
@@ -74,7 +74,7 @@ def moments_of_rows(features: Tensor, start_rows: Tensor, end_rows: Tensor) -> M
     ----------
     features : Tensor of shape (n_samples, n_features)
         Without a graph.
-    start_rows, end_rows : Tensor of shape (n_pairs,), int64
+    start_rows, end_rows : Tensor of shape (n_pairs,), int32 or int64
         Rows at ``t`` and at ``t + τ``.
 
     Returns
@@ -312,7 +312,7 @@ def score_gradient(
     ----------
     features : Tensor of shape (n_samples, n_features)
         Outputs of the network, without a graph.
-    pairs : tuple of Tensor of shape (n_pairs,), int64
+    pairs : tuple of Tensor of shape (n_pairs,), int32 or int64
         Rows of ``features`` at ``t`` and at ``t + τ``.
     method : {"VAMP1", "VAMP2", "VAMPE"} or callable
         A callable takes ``(moments, epsilon=epsilon)``, like `subspace_score`.
@@ -322,7 +322,7 @@ def score_gradient(
     Returns
     -------
     score : Tensor of shape (), float64
-    gradient : Tensor of shape (n_samples, n_features), float64
+    gradient : Tensor of shape (n_samples, n_features), of the features' dtype
     """
     m, means = _moments_of_rows(features, *pairs)
     leaves = [c.requires_grad_() for c in (m.c00, m.c0t, m.ctt)]
@@ -340,9 +340,9 @@ def score_gradient(
     offsets = torch.zeros_like(means)
     for ends in _blocks(features, *pairs, means):
         offsets += torch.stack([part.sum(dim=0) for part in gradient_of(*ends)]) / n_pairs
-    gradient = features.new_zeros(features.shape, dtype=torch.float64)
+    gradient = torch.zeros_like(features)
     rows = zip(*(end.split(BLOCK_PAIRS) for end in pairs), strict=True)
     for block_rows, ends in zip(rows, _blocks(features, *pairs, means), strict=True):
         for end_rows, part, offset in zip(block_rows, gradient_of(*ends), offsets, strict=True):
-            gradient.index_add_(0, end_rows, part - offset)
+            gradient.index_add_(0, end_rows, (part - offset).to(gradient))
     return score.detach(), gradient

@@ -185,8 +185,8 @@ def test_score_gradient_equals_autograd(method):
     """Every frame is the start of one pair and the end of another but counts once in features."""
     features, _ = softmax_pairs()
     pairs = torch.arange(390), torch.arange(10, 400)
-    score, gradient = score_gradient(features.float(), pairs, method=method, epsilon=1e-6)
-    leaf = features.float().double().requires_grad_()
+    score, gradient = score_gradient(features, pairs, method=method, epsilon=1e-6)
+    leaf = features.clone().requires_grad_()
     expected = SCORES[method](leaf[:390], leaf[10:], epsilon=1e-6)
     expected.backward()
     assert not score.requires_grad
@@ -194,6 +194,18 @@ def test_score_gradient_equals_autograd(method):
     assert gradient.dtype == torch.float64
     # The same terms; only the order in which the two ends are added may differ.
     torch.testing.assert_close(gradient, leaf.grad, rtol=1e-10, atol=1e-14)
+
+
+def test_score_gradient_of_float32(method):
+    """Computed in float64, rounded in the end."""
+    features = softmax_pairs()[0].float()
+    pairs = torch.arange(390, dtype=torch.int32), torch.arange(10, 400, dtype=torch.int32)
+    score, gradient = score_gradient(features, pairs, method=method, epsilon=1e-3)
+    expected, double = score_gradient(features.double(), pairs, method=method, epsilon=1e-3)
+    assert score.item() == expected.item()
+    # two terms per frame, each rounded to 6e-8 of itself; they may cancel
+    atol = 2e-7 * double.abs().max().item()
+    torch.testing.assert_close(gradient, double.float(), rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("block", [1, 7, 390])

@@ -35,7 +35,7 @@ class StatisticsBatch:
     Attributes
     ----------
     runs : list of Run
-    start_rows, end_rows : ndarray of shape (n_pairs,), int64
+    start_rows, end_rows : ndarray of shape (n_pairs,), int32 or, beyond its range, int64
         Rows of the stacked features, (sum of n_frames * n_targets, n_states), at both ends.
     """
 
@@ -121,7 +121,7 @@ def sample_batch(
 
 def all_frames(trajectory: int, n_frames: int) -> StatisticsBatch:
     """Every frame of one trajectory in order, without pairs."""
-    none = np.empty(0, np.int64)
+    none = np.empty(0, np.int32)
     return StatisticsBatch([Run(trajectory, np.arange(n_frames), n_frames)], none, none)
 
 
@@ -154,13 +154,13 @@ def _windows(
 
 
 def _with_pairs(runs: list[Run], n_targets: list[int]) -> StatisticsBatch:
+    sizes = [len(run.frames) * n_targets[run.trajectory] for run in runs]
+    dtype = np.int32 if sum(sizes) <= np.iinfo(np.int32).max else np.int64
     starts, ends = [], []
     row = 0
-    for run in runs:
-        per_frame = n_targets[run.trajectory]
-        n_rows = len(run.frames) * per_frame
-        shift = run.lag_steps * per_frame
-        starts.append(np.arange(row, row + n_rows - shift))
-        ends.append(np.arange(row + shift, row + n_rows))
+    for run, n_rows in zip(runs, sizes, strict=True):
+        shift = run.lag_steps * n_targets[run.trajectory]
+        starts.append(np.arange(row, row + n_rows - shift, dtype=dtype))
+        ends.append(np.arange(row + shift, row + n_rows, dtype=dtype))
         row += n_rows
     return StatisticsBatch(runs, np.concatenate(starts), np.concatenate(ends))

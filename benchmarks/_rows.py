@@ -1,6 +1,6 @@
 """Rows of a comparison: two sides, the ratio between them, whether they agree.
 
-Public: :class:`Row`, :func:`alternate`, :func:`peak_memory`, :func:`status`, :func:`rows_table`,
+Public: :class:`Row`, :func:`peak_memory`, :func:`status`, :func:`rows_table`,
 :func:`report`.
 """
 
@@ -8,16 +8,15 @@ import ctypes
 import gc
 import json
 import multiprocessing
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from benchmarks._tables import markdown
+from graphkoopman.cli._timing import spread, spread_text
 
 RESULTS = Path("benchmarks/results")
 
@@ -53,16 +52,6 @@ class Row:
         return row
 
 
-def spread(values: Sequence[float]) -> tuple[float, float, float]:
-    """Minimum, median, maximum."""
-    return float(np.min(values)), float(np.median(values)), float(np.max(values))
-
-
-def spread_text(values: Sequence[float]) -> str:
-    """Minimum – median – maximum with three digits."""
-    return " – ".join(f"{value:.3g}" for value in spread(values))
-
-
 def rows_table(rows: Sequence[Row]) -> str:
     """Markdown table of rows."""
     body = [
@@ -91,23 +80,6 @@ def report(name: str, rows: Sequence[Row], folder: Path = RESULTS) -> None:
 
 def _text(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def alternate(calls: dict[str, Callable[[], Any]], n_repeats: int) -> dict[str, np.ndarray]:
-    """CPU seconds of every call, (n_repeats,) each.
-
-    Every repeat runs all calls one after the other, so that a busy machine slows all of them.
-    Calls run once before the clock starts.
-    """
-    seconds = {name: np.empty(n_repeats) for name in calls}
-    for call in calls.values():
-        call()
-    for repeat in range(n_repeats):
-        for name, call in calls.items():
-            begin = time.process_time()
-            call()
-            seconds[name][repeat] = time.process_time() - begin
-    return seconds
 
 
 def peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:

@@ -30,7 +30,7 @@ DENSITY = 0.05  # atoms per Å^3
 STEP = 0.05  # Å per frame and direction
 FRAMES = (1000, 5000, 20_000)
 # system, targets, n_conv, chunk_size
-CASES = (("toy", 1, 3, 1000), ("interface", 10, 2, 500))
+CASES = (("interface", 10, 2, 1000), ("interface", 10, 3, 200))
 BYTES_PER_ROW = 2 * 4 * N_STATES + 2 * 4  # features, gradient, both ends of a pair
 
 

@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks._rows import Row, alternate, report
+from benchmarks._rows import Row, report
 from benchmarks._systems import SYSTEMS, System, system
 from graphkoopman import Trajectory
+from graphkoopman.cli._timing import alternate
 from graphkoopman.graphs import build_graphs
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.trajectories import resolve_targets

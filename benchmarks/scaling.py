@@ -18,12 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks._rows import Row, alternate, report
+from benchmarks._rows import Row, report
 from benchmarks._systems import System, system
 from benchmarks.training_step import Ours, ours
 from graphkoopman import Trajectory
+from graphkoopman.cli._timing import alternate
 
 STEP_EDGES = 2_000_000
+QUICK_EDGES = 200_000
 MOST_FRAMES = 1000
 FIELD_FRAMES = 50
 FIELD_HOPS = 2
@@ -93,12 +95,12 @@ def edges_updated(step: Ours) -> int:
     return total
 
 
-def edge_row(series: Series, n_repeats: int) -> Row:
+def edge_row(series: Series, n_repeats: int, step_edges: int = STEP_EDGES) -> Row:
     """Exponent of a frame's time in its edges."""
     steps, edges, n_frames = [], [], []
     for value in series.values:
         per_frame = edges_updated(series.make(value, 4)) / 4
-        n_frames.append(int(np.clip(STEP_EDGES / per_frame, 4, MOST_FRAMES)))
+        n_frames.append(int(np.clip(step_edges / per_frame, 4, MOST_FRAMES)))
         steps.append(series.make(value, n_frames[-1]))
         edges.append(edges_updated(steps[-1]) / n_frames[-1])
     seconds = timed(steps, n_repeats) / np.array(n_frames)[:, None]
@@ -106,15 +108,15 @@ def edge_row(series: Series, n_repeats: int) -> Row:
     return exponent(series.name, "edges updated", series.values, edges, seconds, details)
 
 
-def frame_row(n_repeats: int) -> Row:
+def frame_row(n_repeats: int, frames: Sequence[int] = FRAMES) -> Row:
     """Exponent of a step's time in its frames."""
-    steps = [electrolyte(n) for n in FRAMES]
-    return exponent("frames", "frames", FRAMES, FRAMES, timed(steps, n_repeats), {})
+    steps = [electrolyte(n) for n in frames]
+    return exponent("frames", "frames", frames, frames, timed(steps, n_repeats), {})
 
 
-def field_row(n_repeats: int) -> Row:
+def field_row(n_repeats: int, scales: Sequence[int] = SCALES) -> Row:
     """Exponent in the atoms of the box, at the same field."""
-    steps = [same_field(scale, FIELD_FRAMES) for scale in SCALES]
+    steps = [same_field(scale, FIELD_FRAMES) for scale in scales]
     n_atoms = [len(step.data.graphs[0].species) for step in steps]
     edges = [edges_updated(step) / FIELD_FRAMES for step in steps]
     seconds = timed(steps, n_repeats)
@@ -159,6 +161,16 @@ def rows(n_repeats: int) -> list[Row]:
         *(edge_row(series, n_repeats) for series in BY_EDGES),
         frame_row(n_repeats),
         field_row(n_repeats),
+    ]
+
+
+def quick_rows(n_repeats: int) -> list[Row]:
+    """All exponents from two or three short steps each: rough."""
+    short = (Series(series.name, series.values[:2], series.make) for series in BY_EDGES)
+    return [
+        *(edge_row(series, n_repeats, QUICK_EDGES) for series in short),
+        frame_row(n_repeats, FRAMES[:2]),
+        field_row(n_repeats, SCALES[:2]),
     ]
 
 

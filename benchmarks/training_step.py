@@ -22,10 +22,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from benchmarks._rows import Row, alternate, peak_memory, report, spread_text
+from benchmarks._rows import Row, peak_memory, report
 from benchmarks._systems import SYSTEMS, System, system
 from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vamp2
 from graphkoopman import GraphFeaturizer, GraphTrajectory
+from graphkoopman.cli._timing import alternate, spread_text
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.training import GraphData, StatisticsBatch, backward_score, evaluate, sample_batch
@@ -241,9 +242,15 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
     return [speed, memory]
 
 
-def rows(n_repeats: int, systems: Sequence[str] = tuple(SYSTEMS)) -> list[Row]:
-    """Speed and memory on every case of the systems."""
-    found = (one_case(*case, n_repeats) for case in CASES if case[0] in systems)
+def rows(
+    n_repeats: int, systems: Sequence[str] = tuple(SYSTEMS), most_pairs: int | None = None
+) -> list[Row]:
+    """Speed and memory on every case of the systems, with fewer pairs a step where limited."""
+    found = (
+        one_case(name, n_conv, min(n_pairs, most_pairs or n_pairs), n_repeats)
+        for name, n_conv, n_pairs in CASES
+        if name in systems
+    )
     return list(itertools.chain.from_iterable(found))
 
 

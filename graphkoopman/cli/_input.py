@@ -10,10 +10,10 @@ DEFAULT_NEIGHBORS = 20
 MOST_MEMORY = 1e6  # GiB
 
 
-def add_input_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say what to read and which graphs to build."""
+def add_input_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
+    """Arguments that say what to read and which graphs to build; how many files is up to nargs."""
     add = parser.add_argument
-    add("trajectories", nargs="+", metavar="TRAJ", help="trajectory files")
+    add("trajectories", nargs=nargs, metavar="TRAJ", help="trajectory files")
     add("--top", help="topology file, for formats that carry none")
     add("--timestep", type=float, help="ps per frame, for files that carry no time")
     add("--stride", type=int, default=1, help="read every n-th frame (1)")

@@ -18,7 +18,7 @@ from benchmarks import memory, neighbors, out_of_core, scaling, success, trainin
 from benchmarks._rows import RESULTS, Row, report
 from benchmarks._systems import SYSTEMS
 
-QUICK_PAIRS = 3
+QUICK_SHARE = 0.1  # of the pairs of a step
 Part = Callable[[], list[Row]]
 
 
@@ -46,7 +46,7 @@ def parts(quick: bool, n_repeats: int, systems: Sequence[str]) -> dict[str, Part
     if quick:
         return {
             "neighbors": partial(neighbors.rows, n_repeats, systems),
-            "step": partial(training_step.rows, n_repeats, systems, QUICK_PAIRS),
+            "step": partial(training_step.rows, n_repeats, systems, QUICK_SHARE),
             "scaling": partial(scaling.quick_rows, n_repeats),
             "solution": partial(solution_rows, 1),
             "memory": partial(memory.step_rows, (200, 600)),

@@ -48,12 +48,13 @@ def random_walk(n_atoms: int, n_frames: int, seed: int = 0) -> Trajectory:
 
 def step_rows(frames: Sequence[int] = FRAMES) -> list[Row]:
     """Peak of a step on whole trajectories over that on the shortest, beyond the stored graphs."""
-    return [row for case in CASES for row in _step_rows(*case, frames)]
+    return [row for case in CASES for row in case_rows(*case, frames)]
 
 
-def _step_rows(
+def case_rows(
     name: str, n_targets: int, n_conv: int, chunk_size: int, frames: Sequence[int]
 ) -> list[Row]:
+    """Rows of one system, the first against itself."""
     this = system(name, max(frames), n_targets=n_targets)
     peaks: list[float] = []
     rows = []

@@ -44,6 +44,7 @@ CASES = [
     ("electrolyte", 2, 5),
     ("crystal", 3, 5),
 ]
+LEAST_PAIRS = 3
 # pairs per CPU-second below which the plain side would be too slow to compare with
 HONEST = {
     ("interface", 3): 0.8 * 8.2,
@@ -242,12 +243,10 @@ def one_case(name: str, n_conv: int, n_pairs: int, n_repeats: int) -> list[Row]:
     return [speed, memory]
 
 
-def rows(
-    n_repeats: int, systems: Sequence[str] = tuple(SYSTEMS), most_pairs: int | None = None
-) -> list[Row]:
-    """Speed and memory on every case of the systems, with fewer pairs a step where limited."""
+def rows(n_repeats: int, systems: Sequence[str] = tuple(SYSTEMS), share: float = 1.0) -> list[Row]:
+    """Speed and memory on every case of the systems, on a share of the pairs."""
     found = (
-        one_case(name, n_conv, min(n_pairs, most_pairs or n_pairs), n_repeats)
+        one_case(name, n_conv, max(LEAST_PAIRS, int(share * n_pairs)), n_repeats)
         for name, n_conv, n_pairs in CASES
         if name in systems
     )

@@ -135,8 +135,10 @@ def _steps(graphs: GraphTrajectory, n_conv: int) -> tuple[dict[str, Callable[[],
         lobe.zero_grad()
         return backward_score(function, data, batch, score="VAMP2", epsilon=EPSILON)
 
-    steps = {name: partial(step, function) for name, function in functions.items()}
-    return steps, (outputs[0] - outputs[1]).abs().max().item()
+    steps: dict[str, Callable[[], float]] = {
+        name: partial(step, function) for name, function in functions.items()
+    }
+    return steps, float((outputs[0] - outputs[1]).abs().max())
 
 
 def _trajectories(options: argparse.Namespace) -> Iterator[tuple[str, Trajectory]]:

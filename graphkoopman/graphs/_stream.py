@@ -98,8 +98,9 @@ def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
     """
     first = GraphTrajectory.load(pieces[0], mmap=True)
     hop_counts, frame_edges = [], []
-    empty = {name: [] for name in LONG if getattr(first, name) is not None}
-    shapes: dict[str, list[tuple[int, np.dtype]]] = empty
+    shapes: dict[str, list[tuple[int, np.dtype]]] = {
+        name: [] for name in LONG if getattr(first, name) is not None
+    }
     for piece in pieces:
         graphs = GraphTrajectory.load(piece)
         hop_counts.append(graphs.hop_counts)

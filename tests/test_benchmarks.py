@@ -1,0 +1,74 @@
+"""Short versions of ``python -m benchmarks``: the tables are made, and their checks hold."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import memory, training_step
+from benchmarks.__main__ import main, parts
+from benchmarks._rows import Row, peak_memory, rows_table
+
+
+@pytest.fixture
+def no_processes(monkeypatch):
+    """Memory is not measured, the call is made here: a process takes seconds to start."""
+
+    def one_byte(prepare, *arguments):
+        prepare(*arguments)()
+        return 1.0
+
+    for module in (memory, training_step):
+        monkeypatch.setattr(module, "peak_memory", one_byte)
+
+
+def allocate(n_bytes):
+    return lambda: np.ones(n_bytes, np.uint8).sum()
+
+
+def test_peak_memory_of_a_call():
+    # beside the array nothing is allocated: 10 % are for the interpreter
+    assert peak_memory(allocate, 2**26) == pytest.approx(2**26, rel=0.1)
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_steps_of_the_toy_system(tmp_path, capsys):
+    main(["--quick", "--systems", "toy", "--parts", "step", "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "speed.json").read_text())
+    assert [row["name"] for row in rows] == ["step", "step memory"]
+    for row in rows:
+        assert row["same"] is True
+        assert 0 < row["ratio"]["min"] <= row["ratio"]["median"] <= row["ratio"]["max"]
+    table = (tmp_path / "speed.md").read_text()
+    assert table.count("\n") == 4
+    assert table in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("no_processes")
+def test_memory_of_whole_steps():
+    rows = memory.case_rows("toy", 1, 1, 10, (20, 40))
+    assert [row.details["frames"] for row in rows] == [20, 40]
+    assert rows[0].ratios == [1.0]
+    assert all(row.details["stored graphs"] > 0 for row in rows)
+
+
+def test_all_parts_have_a_quick_version():
+    assert list(parts(True, 1, ())) == list(parts(False, 1, ()))
+
+
+def test_unknown_parts_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["--parts", "everything"])
+    assert "invalid choice: 'everything'" in capsys.readouterr().err
+
+
+def test_table_of_rows():
+    rows = [
+        Row("step", "toy", "plain", [2.0, 1.0, 4.0], True, {"MiB": 3.14159}),
+        Row("exponent", "atoms", "edges", [1.0], None),
+        Row("step", "gas", "plain", [1.0], False),
+    ]
+    lines = rows_table(rows).splitlines()
+    assert lines[2] == "| step | toy | plain | 1 – 2 – 4 | yes | MiB 3.14 |"
+    assert lines[3] == "| exponent | atoms | edges | 1 – 1 – 1 |  |  |"
+    assert "| NO |" in lines[4]

@@ -44,7 +44,7 @@ class PlainGDyNet(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(n_species, n_features)
-        self.register_buffer("centres", SPACING * torch.arange(n_basis))
+        self.n_basis = n_basis
         self.convolutions = nn.ModuleList(
             PlainConvolution(n_features, n_basis) for _ in range(n_conv)
         )
@@ -68,7 +68,9 @@ class PlainGDyNet(nn.Module):
         n_frames, n_atoms, n_neighbors = neighbors.shape
         first_atoms = n_atoms * torch.arange(n_frames).unsqueeze(1)
         flat = (neighbors + first_atoms.unsqueeze(2)).view(-1, n_neighbors)
-        basis = torch.exp(-(((distances.view(-1, n_neighbors, 1) - self.centres) / SPACING) ** 2))
+        # not a buffer: centres rounded to float32 would stay so in float64
+        centres = SPACING * torch.arange(self.n_basis, dtype=distances.dtype)
+        basis = torch.exp(-(((distances.view(-1, n_neighbors, 1) - centres) / SPACING) ** 2))
         atoms = self.embedding(species).repeat(n_frames, 1)
         for convolution in self.convolutions:
             atoms = convolution(atoms, flat, basis)

@@ -151,4 +151,5 @@ def backward_score(
         piece = gradient[row : row + len(output)]
         output.backward(-piece.to(output.device, output.dtype))
         row += len(output)
+        del output  # holds the graphs of its chunk, which must be gone before the next one
     return value.item()

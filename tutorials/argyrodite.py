@@ -256,6 +256,6 @@ def conclude(halide, totals, shares, shells, flicker):
     )
 
 
-data, out = folders("argyrodite", __doc__.splitlines()[0])
+data, out = folders("argyrodite", __doc__)
 for name_of_halide in HALIDES:
     study(data, out, name_of_halide)

@@ -244,7 +244,7 @@ def conclude(found):
 
 def main():
     """Both runs, one network after the other."""
-    data, path = folders("md", __doc__.splitlines()[0])
+    data, path = folders("md", __doc__)
     runs = [
         read_trajectory(data / name, top=data / "peo_litfsi.pdb")[:N_FRAMES]
         for name in ("peo_litfsi.npz", "peo_litfsi_seed8.npz")

@@ -99,7 +99,9 @@ for name, settings in SETTINGS.items():
         model = estimator.koopman_model(graphs[1], n_bootstrap=100)
         times[name].append(model.prior.timescales_ps()[0])
         time = with_interval(times[name][-1], model.timescales_ps_interval()[0])
-        print(f"{name}, seed {seed}: {time} ps, {model.prior.empirical_populations[1]:.3f} in state 1")
+        print(
+            f"{name}, seed {seed}: {time} ps, {model.prior.empirical_populations[1]:.3f} in state 1"
+        )
 
 # %%
 # What was found

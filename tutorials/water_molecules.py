@@ -42,7 +42,9 @@ run = read_trajectory(data / "water.xtc", top=data / "water.pdb", timestep=0.04,
 if SMALL:
     run = run[:120]
 molecules = [[atom.index for atom in residue.atoms] for residue in run.topology.residues]
-print(f"{len(run)} frames of {run.timestep:g} ps, {len(molecules)} molecules of {len(molecules[0])}")
+print(
+    f"{len(run)} frames of {run.timestep:g} ps, {len(molecules)} molecules of {len(molecules[0])}"
+)
 
 graphs = GraphFeaturizer(molecules, n_neighbors=12, n_hops=2).fit_transform(run)
 print(graphs[0])

@@ -210,10 +210,10 @@ def surroundings(halide, runs, probabilities):
 def figures_of_states(halide, rdf, runs, graphs, estimator, probabilities):
     """What the states of the half-disordered crystal are, and whether the model holds."""
     models = estimator.koopman_models(graphs, [LAG * n for n in range(1, 6)], N_BOOTSTRAP)
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
-    plot_timescales(implied_timescales(models), axes[0], timestep=TIMESTEP)
-    plot_state_rdf(rdf, axes[1])
-    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), axes[2], state=1)
+    figure, axes = plt.subplot_mosaic("AB;CC", figsize=(9, 8), layout="constrained")
+    plot_timescales(implied_timescales(models), axes["A"], timestep=TIMESTEP)
+    plot_state_rdf(rdf, axes["B"])
+    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), axes["C"], state=1)
     save(figure, out / f"states_{halide}.png")
     test = models[0].ck_test(models)
     save(plot_ck_test(test, timestep=TIMESTEP), out / f"ck_test_{halide}.png")
@@ -274,7 +274,7 @@ def report(name, seed, model, conduction):
 
 def figure_of_transport(halide, runs, probabilities, totals, conduction):
     """Mobility against disorder, and where the current flows in the half-disordered crystal."""
-    figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(9, 7.5), layout="constrained")
     for k, lag in enumerate(MOBILITY_LAGS):
         values, limits = zip(*(totals[name][k] for name in DISORDER), strict=True)
         arms = np.abs(np.array(limits).T - values)

@@ -193,14 +193,12 @@ charges = {
 shell = charges["whole ions"].within(SHELL)
 print(f"charge with whole anions within {SHELL:g} Å / e: {shell.round(2).tolist()}")
 
-figure, axes = plt.subplots(2, 3, figsize=(14, 8), layout="constrained")
+figure, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
 plot_state_rdf(rdf, axes[0, 0])
 plot_coordination(rdf, axes[0, 1])
-plot_populations(models[0][0], axes[0, 2])
-for (name, charge), ax in zip(charges.items(), axes[1], strict=False):
+for (name, charge), ax in zip(charges.items(), axes[1], strict=True):
     plot_charge_integral(charge, ax)
     ax.set_title(f"charges of {name}")
-plot_residence_times(residence, axes[1, 2])
 save(figure, out / "structure.png")
 
 # %%
@@ -208,9 +206,11 @@ save(figure, out / "structure.png")
 # -----------------------------------------------------
 # A relaxation time that grows with the lag has memory behind it: two states are not all there is.
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 4), layout="constrained")
-plot_timescales(implied_timescales(models[0]), axes[0], timestep=1.0)
-plot_eigenvectors(models[0][0], axes[1])
+figure, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
+plot_timescales(implied_timescales(models[0]), axes[0, 0], timestep=1.0)
+plot_eigenvectors(models[0][0], axes[0, 1])
+plot_populations(models[0][0], axes[1, 0])
+plot_residence_times(residence, axes[1, 1])
 save(figure, out / "model.png")
 test = models[0][0].ck_test(models[0])
 save(plot_ck_test(test, timestep=1.0), out / "ck_test.png")
@@ -262,10 +262,10 @@ lags = np.unique(np.geomspace(1, 1.5 * LONG_LAG, 12).astype(int))
 curves = transition_displacements(runs, learned[0], LITHIUM, lags, drift="system")
 diffusion = transition_diffusion(runs, learned[0], LITHIUM, LONG_LAG, drift="system")
 conductions = [conduct(runs, states, ION_SCALE) for states in learned]
-figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
-plot_transition_msd(curves, axes[0])
-plot_transition_diffusion(diffusion, axes[1])
-plot_conduction(conductions[0], axes[2])
+figure, axes = plt.subplot_mosaic("AB;CC", figsize=(9, 7), layout="constrained")
+plot_transition_msd(curves, axes["A"])
+plot_transition_diffusion(diffusion, axes["B"])
+plot_conduction(conductions[0], axes["C"])
 save(figure, out / "transport.png")
 report_transport("bare ions", conductions[0])
 report_transport("with bound anions", conduct(runs, learned[0], shell))

@@ -80,7 +80,7 @@ for seed in SEEDS:
 # Distances are from the centre of mass of a molecule. Displacements of a transition are large where
 # it starts or ends in a looser cage.
 
-figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 plot_state_rdf(state_rdf(run, reference, molecules, r_max=8.0, n_bins=80, species=["O"]), axes[0])
 lags = np.unique(np.linspace(1, 2 * DIFFUSION_LAG, 12).astype(int))
 plot_transition_msd(transition_displacements(run, reference, molecules, lags), axes[1])

@@ -53,8 +53,8 @@ def folders(name: str, description: str) -> tuple[Path, Path]:
 
 def _parser(description: str) -> argparse.ArgumentParser:
     """Arguments that all tutorials share."""
-    title = next(line for line in description.splitlines() if line)
-    parser = argparse.ArgumentParser(description=title)
+    lines = description.splitlines()  # none in a gallery, which takes them away
+    parser = argparse.ArgumentParser(description=next((line for line in lines if line), None))
     out = Path(tempfile.gettempdir()) / f"graphkoopman-{Path(sys.argv[0]).stem}"
     parser.add_argument("--out", type=Path, default=out, help=f"folder for figures ({out})")
     return parser

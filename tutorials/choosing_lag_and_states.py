@@ -151,7 +151,8 @@ print(selection_report(search, timestep=1.0))
 # The report says beside the choice what the paper's rule would choose, the smallest number of
 # states and then the lag that pass the test. That can be right and is not bound to be: two states
 # that span the slowest process pass as well, and so does everything with little data.
-#
+
+# %%
 # The score that compares numbers of states
 # -----------------------------------------
 # VAMP-2 on test data, the paper's score, takes the best correlations that the *test* data show, so

@@ -210,11 +210,13 @@ def surroundings(halide, runs, probabilities):
 def figures_of_states(halide, rdf, runs, graphs, estimator, probabilities):
     """What the states of the half-disordered crystal are, and whether the model holds."""
     models = estimator.koopman_models(graphs, [LAG * n for n in range(1, 6)], N_BOOTSTRAP)
-    figure, axes = plt.subplot_mosaic("AB;CC", figsize=(9, 8), layout="constrained")
-    plot_timescales(implied_timescales(models), axes["A"], timestep=TIMESTEP)
-    plot_state_rdf(rdf, axes["B"])
-    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), axes["C"], state=1)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    plot_timescales(implied_timescales(models), axes[0], timestep=TIMESTEP)
+    plot_state_rdf(rdf, axes[1])
     save(figure, out / f"states_{halide}.png")
+    figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), ax, state=1)
+    save(figure, out / f"map_{halide}.png")
     test = models[0].ck_test(models)
     save(plot_ck_test(test, timestep=TIMESTEP), out / f"ck_test_{halide}.png")
     print(f"  CK test: largest deviation {np.abs(test.estimates - test.predictions).max():.3f}")

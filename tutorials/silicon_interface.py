@@ -110,6 +110,9 @@ describe("silicon, all that a face reaches", run, solid)
 # Learned from the first half and judged on the second, as in the paper. States have no order of
 # their own; here they are ordered from melt to crystal, and further networks are matched to the
 # first.
+#
+# Above 1 % of memberships cut off the package warns that states overlap; the warning is silenced
+# here, and the share is printed. It is large: the way from melt to crystal is gradual.
 
 
 def learn(run, solid, seeds):
@@ -155,8 +158,10 @@ unseen, labels, learned = learn(run, solid, SEEDS)
 # %%
 # How long exchange takes
 # -----------------------
-# A process exchanges the states at which its eigenvector is highest and lowest. Times above
-# the length of the second half rest on the many atoms, each of which is a short run of its own.
+# A process exchanges the states at which its eigenvector is highest and lowest. Times above the
+# length of the second half, the dotted line, rest on the many atoms, each of which is a short run of
+# its own. Where atoms count as independent units the intervals are narrow, and yet atoms at one face
+# freeze together: the spread over networks is to be read beside them.
 
 
 def kinetics(name, run, learned, labels):

@@ -13,12 +13,20 @@ from matplotlib.figure import Figure
 
 VARIABLE = "GRAPHKOOPMAN_DATA"
 BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
+IN_GALLERY = "sphinx_gallery" in sys.modules  # which collects the figures left open
 SMALL = os.environ.get("GRAPHKOOPMAN_TUTORIAL_SIZE") == "small"
 
 
 def default_folder() -> Path:
     """The folder named by the environment, or the one beside the checkout."""
     return Path(os.environ.get(VARIABLE, BESIDE_THE_CHECKOUT))
+
+
+def figure_folder(description: str) -> Path:
+    """Folder for the figures of a tutorial that needs no data, from the command line."""
+    folder = _parser(description).parse_args().out
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def folders(name: str, description: str) -> tuple[Path, Path]:
@@ -31,10 +39,8 @@ def folders(name: str, description: str) -> tuple[Path, Path]:
     description : str
         Of the tutorial.
     """
-    parser = argparse.ArgumentParser(description=description)
+    parser = _parser(description)
     parser.add_argument("--data", type=Path, default=default_folder(), help="folder of the data")
-    out = Path(tempfile.gettempdir()) / f"graphkoopman-{Path(sys.argv[0]).stem}"
-    parser.add_argument("--out", type=Path, default=out, help=f"folder for figures ({out})")
     options = parser.parse_args()
     if not (options.data / name).is_dir():
         parser.error(
@@ -45,11 +51,21 @@ def folders(name: str, description: str) -> tuple[Path, Path]:
     return options.data / name, options.out
 
 
+def _parser(description: str) -> argparse.ArgumentParser:
+    """Arguments that all tutorials share."""
+    lines = description.splitlines()  # none in a gallery, which takes them away
+    parser = argparse.ArgumentParser(description=next((line for line in lines if line), None))
+    out = Path(tempfile.gettempdir()) / f"graphkoopman-{Path(sys.argv[0]).stem}"
+    parser.add_argument("--out", type=Path, default=out, help=f"folder for figures ({out})")
+    return parser
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, and close it."""
+    """Write a figure, and close it unless it is wanted for the documentation."""
     figure.savefig(path, dpi=150, bbox_inches="tight")
-    plt.close(figure)
-    print("wrote", path)
+    if not IN_GALLERY:
+        plt.close(figure)
+        print("wrote", path)
 
 
 def with_interval(value: float, interval: Iterable[float]) -> str:

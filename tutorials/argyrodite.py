@@ -1,10 +1,14 @@
-"""Which conducts more, an ordered or a disordered solid electrolyte, and through which states?
+"""
+Order and disorder in a superionic conductor
+============================================
 
-Ab-initio trajectories of Li6PS5X, with the halide X = Cl or I on sites of its own (0 %), on the
-sites of sulfur (100 %), or on both (50 %). Two kinds of surroundings of lithium are learned where
-both exist, at 50 %, and looked for in all three. The data are read, not bundled: see ``--help``.
+Which conducts more, an ordered or a disordered solid electrolyte, and through which states? The
+data are ab-initio trajectories of Li6PS5X, with the halide X = Cl or I on sites of its own (0 %),
+on the sites of sulfur (100 %), or on both (50 %). Two kinds of surroundings of lithium are learned
+where both exist, at 50 %, and looked for in all three.
 
-``GRAPHKOOPMAN_TUTORIAL_SIZE=small`` runs it in seconds, on a piece too short to learn from.
+The trajectories are read, not bundled: see ``--help``. ``GRAPHKOOPMAN_TUTORIAL_SIZE=small`` runs it
+in seconds, on a piece too short to learn from.
 """
 
 import itertools
@@ -15,9 +19,17 @@ from _real_data import SMALL, folders, save, stated, with_interval
 from deeptime.util.validation import implied_timescales
 from matplotlib import pyplot as plt
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import cross_val_score
 
-from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory, read_trajectory
-from graphkoopman.koopman import align_states, estimate_koopman
+from graphkoopman import (
+    GDyNetEstimator,
+    GraphFeaturizer,
+    Trajectory,
+    align_states,
+    estimate_koopman,
+    read_trajectory,
+)
+from graphkoopman.model_selection import KoopmanScorer, SegmentKFold, time_pieces
 from graphkoopman.plotting import (
     COLORS,
     plot_ck_test,
@@ -35,6 +47,7 @@ from graphkoopman.transport import (
     transition_displacements,
 )
 
+data, out = folders("argyrodite", __doc__)
 TIMESTEP = 0.1  # ps; the files carry no time
 TEMPERATURE = 500.0  # K; scales conductivities, not their ratios and shares
 LITHIUM, FIRST_SHELL = "element Li", 3.2  # Å
@@ -43,7 +56,14 @@ HALIDES, SEEDS = (("Cl",), (0,)) if SMALL else (("Cl", "I"), (0, 1, 2))
 N_FRAMES, MAX_EPOCHS, LONG_LAG = (200, 3, 50) if SMALL else (None, 80, 100)
 ORDERED, MIXED, EXCHANGED = DISORDER = ("0p", "50p", "100p")
 MOBILITY_LAGS = LONG_LAG, 2 * LONG_LAG
-N_BOOTSTRAP = 100
+N_BOOTSTRAP, N_FOLDS = 100, 2 if SMALL else 4
+
+# %%
+# Which files belong together
+# ---------------------------
+# The files of one composition look like repeats and are not: from the end of one to the beginning
+# of the next lithium moves as far as from frame to frame, with one exception. They are pieces of
+# one run, and so they are joined before anything is learned or cross-validated.
 
 
 def lithium_step(before, after, trajectory):
@@ -53,9 +73,9 @@ def lithium_step(before, after, trajectory):
     return np.linalg.norm(step[trajectory.species == 3], axis=1).mean()
 
 
-def joined(folder, name):
+def joined(name):
     """The files of one composition as the trajectories that they are consecutive pieces of."""
-    files = sorted(folder.glob(f"Li6PS5{name}_run*.XDATCAR.gz"))
+    files = sorted(data.glob(f"Li6PS5{name}_run*.XDATCAR.gz"))
     pieces = [read_trajectory(path, timestep=TIMESTEP) for path in files]
     runs = [[pieces[0]]]
     for before, after in itertools.pairwise(pieces):
@@ -78,6 +98,52 @@ def joined(folder, name):
     ]
 
 
+runs = {halide: {name: joined(f"{halide}_{name}") for name in DISORDER} for halide in HALIDES}
+
+# %%
+# How fast lithium is
+# -------------------
+# This needs no network: slopes of the squared displacement around two lags, with the framework held
+# at rest. Every target is in one state here.
+
+
+def mobility(runs):
+    """Diffusion around two lags, which needs no network: value and limits in 1e-6 cm²/s."""
+    results = {}
+    for name in DISORDER:
+        ones = [np.ones((len(run), np.count_nonzero(run.species == 3), 1)) for run in runs[name]]
+        fits = [
+            transition_diffusion(
+                runs[name],
+                ones,
+                LITHIUM,
+                lag,
+                window=(lag - LONG_LAG // 2, lag + LONG_LAG // 2),
+                drift="framework",
+            )
+            for lag in MOBILITY_LAGS
+        ]
+        results[name] = [(1e2 * fit.total, 1e2 * fit.total_interval) for fit in fits]
+        texts = [
+            f"{with_interval(*one)} at {lag * TIMESTEP:g} ps"
+            for lag, one in zip(MOBILITY_LAGS, results[name], strict=True)
+        ]
+        print(f"  {name:>4}: D / 1e-6 cm²/s {', '.join(texts)}")
+    return results
+
+
+totals = {}
+for halide in HALIDES:
+    print(f"Li6PS5{halide}")
+    totals[halide] = mobility(runs[halide])
+
+# %%
+# Two kinds of surroundings
+# -------------------------
+# Learned in the crystal where the halide is on both kinds of site, from how surroundings change in
+# time; nothing is said of halides. States of further networks are matched to those of the first.
+
+
 def learn(graphs, seed):
     """Two kinds of surroundings of lithium, from how they change in time."""
     estimator = GDyNetEstimator(2, LAG, n_conv=2, max_epochs=MAX_EPOCHS, random_state=seed)
@@ -85,6 +151,94 @@ def learn(graphs, seed):
         if SMALL:  # three epochs are not meant to converge
             warnings.simplefilter("ignore", ConvergenceWarning)
         return estimator.fit(graphs)
+
+
+featurizer = GraphFeaturizer(LITHIUM, n_neighbors=16, n_hops=2)
+graphs = {
+    halide: {name: featurizer.fit_transform(runs[halide][name]) for name in DISORDER}
+    for halide in HALIDES
+}
+estimators, states = {}, {}
+for halide in HALIDES:
+    for seed in SEEDS:
+        estimator = learn(graphs[halide][MIXED], seed)
+        found = {name: estimator.transform(graphs[halide][name]) for name in DISORDER}
+        reference = states[halide, SEEDS[0]][MIXED] if seed != SEEDS[0] else found[MIXED]
+        order = align_states(reference, found[MIXED])
+        estimators[halide, seed] = estimator
+        states[halide, seed] = {
+            name: [array[..., order] for array in found[name]] for name in DISORDER
+        }
+
+# %%
+# Scores on frames that were not seen
+# -----------------------------------
+# Folds are stretches of the run with a piece of more than a lag left out at both sides. A score of
+# 1 would be no process at all, 2 two states that last for ever.
+
+for halide in HALIDES:
+    estimator = GDyNetEstimator(2, LAG, n_conv=2, max_epochs=MAX_EPOCHS, random_state=0)
+    pieces = time_pieces(graphs[halide][MIXED], N_FOLDS, LAG, 2 * LAG)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        scores = cross_val_score(
+            estimator, pieces, scoring=KoopmanScorer("vamp2"), cv=SegmentKFold(N_FOLDS, gap=1)
+        )
+    print(
+        f"Li6PS5{halide}, 50 %: VAMP-2 of {N_FOLDS} folds {', '.join(map('{:.3f}'.format, scores))}"
+    )
+
+# %%
+# What the states are
+# -------------------
+# Neighbours within the first shell tell which state is rich in the halide, and a layer of the
+# crystal whether it belongs to places.
+
+
+def surroundings(halide, runs, probabilities):
+    """Radial distributions of each state, and the numbers of neighbours in the first shell."""
+    rdf = state_rdf(runs, probabilities, LITHIUM, r_max=6.0, n_bins=60, species=["S", halide])
+    shell = rdf.edges[1:].searchsorted(FIRST_SHELL - 1e-9)
+    for state, (around, limits) in enumerate(
+        zip(rdf.coordination[:, :, shell], rdf.coordination_interval[:, :, shell], strict=True)
+    ):
+        sulfur, other = (with_interval(*pair) for pair in zip(around, limits, strict=True))
+        print(f"        state {state}: {sulfur} S and {other} {halide} within {FIRST_SHELL} Å")
+    return rdf, rdf.coordination[:, 1, shell]
+
+
+def figures_of_states(halide, rdf, runs, graphs, estimator, probabilities):
+    """What the states of the half-disordered crystal are, and whether the model holds."""
+    models = estimator.koopman_models(graphs, [LAG * n for n in range(1, 6)], N_BOOTSTRAP)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+    plot_timescales(implied_timescales(models), axes[0], timestep=TIMESTEP)
+    plot_state_rdf(rdf, axes[1])
+    save(figure, out / f"states_{halide}.png")
+    figure, ax = plt.subplots(figsize=(5.5, 4.5), layout="constrained")
+    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), ax, state=1)
+    save(figure, out / f"map_{halide}.png")
+    test = models[0].ck_test(models)
+    save(plot_ck_test(test, timestep=TIMESTEP), out / f"ck_test_{halide}.png")
+    print(f"  CK test: largest deviation {np.abs(test.estimates - test.predictions).max():.3f}")
+
+
+shells = {}
+for halide in HALIDES:
+    print(f"Li6PS5{halide}, 50 %")
+    shells[halide] = []
+    for seed in SEEDS:
+        mixed = runs[halide][MIXED], states[halide, seed][MIXED]
+        rdf, shell = surroundings(halide, *mixed)
+        shells[halide].append(shell)
+        if seed == SEEDS[0]:
+            half = mixed[0], graphs[halide][MIXED], estimators[halide, seed], mixed[1]
+            figures_of_states(halide, rdf, *half)
+
+# %%
+# Which transitions carry the current
+# -----------------------------------
+# At 0 and 100 % there is one kind of site, and what the network calls the second state there is a
+# fluctuation.
 
 
 def conduction_of(runs, probabilities):
@@ -120,66 +274,9 @@ def report(name, seed, model, conduction):
         print(f"        conductivity / S/cm: {alone} of single ions, {together} of all together")
 
 
-def mobility(runs):
-    """Diffusion around two lags, which needs no network: value and limits in 1e-6 cm²/s."""
-    results = {}
-    for name in DISORDER:
-        ones = [np.ones((len(run), np.count_nonzero(run.species == 3), 1)) for run in runs[name]]
-        fits = [
-            transition_diffusion(
-                runs[name],
-                ones,
-                LITHIUM,
-                lag,
-                window=(lag - LONG_LAG // 2, lag + LONG_LAG // 2),
-                drift="framework",
-            )
-            for lag in MOBILITY_LAGS
-        ]
-        results[name] = [(1e2 * fit.total, 1e2 * fit.total_interval) for fit in fits]
-        texts = [
-            f"{with_interval(*one)} at {lag * TIMESTEP:g} ps"
-            for lag, one in zip(MOBILITY_LAGS, results[name], strict=True)
-        ]
-        print(f"  {name:>4}: D / 1e-6 cm²/s {', '.join(texts)}")
-    return results
-
-
-def ratio(one, other):
-    """Quotient of two independent estimates; relative errors add in quadrature."""
-    relative = [np.ptp(limits) / 2 / value for value, limits in (one, other)]
-    value, half = one[0] / other[0], np.hypot(*relative)
-    return with_interval(value, (value * (1 - half), value * (1 + half)))
-
-
-def surroundings(halide, runs, probabilities):
-    """Radial distributions of each state, and the numbers of neighbours in the first shell."""
-    rdf = state_rdf(runs, probabilities, LITHIUM, r_max=6.0, n_bins=60, species=["S", halide])
-    shell = rdf.edges[1:].searchsorted(FIRST_SHELL - 1e-9)
-    for state, (around, limits) in enumerate(
-        zip(rdf.coordination[:, :, shell], rdf.coordination_interval[:, :, shell], strict=True)
-    ):
-        sulfur, other = (with_interval(*pair) for pair in zip(around, limits, strict=True))
-        print(f"        state {state}: {sulfur} S and {other} {halide} within {FIRST_SHELL} Å")
-    return rdf, rdf.coordination[:, 1, shell]
-
-
-def figures_of_states(path, halide, rdf, runs, graphs, estimator, probabilities):
-    """What the states of the half-disordered crystal are, and whether the model holds."""
-    models = estimator.koopman_models(graphs, [LAG * n for n in range(1, 6)], N_BOOTSTRAP)
-    figure, axes = plt.subplots(1, 3, figsize=(14, 4), layout="constrained")
-    plot_timescales(implied_timescales(models), axes[0], timestep=TIMESTEP)
-    plot_state_rdf(rdf, axes[1])
-    plot_spatial_map(spatial_map(runs, probabilities, LITHIUM, n_bins=24), axes[2], state=1)
-    save(figure, path / f"states_{halide}.png")
-    test = models[0].ck_test(models)
-    save(plot_ck_test(test, timestep=TIMESTEP), path / f"ck_test_{halide}.png")
-    print(f"  CK test: largest deviation {np.abs(test.estimates - test.predictions).max():.3f}")
-
-
-def figure_of_transport(path, halide, runs, probabilities, totals, conduction):
+def figure_of_transport(halide, runs, probabilities, totals, conduction):
     """Mobility against disorder, and where the current flows in the half-disordered crystal."""
-    figure, axes = plt.subplots(2, 2, figsize=(10, 8), layout="constrained")
+    figure, axes = plt.subplots(2, 2, figsize=(9, 7.5), layout="constrained")
     for k, lag in enumerate(MOBILITY_LAGS):
         values, limits = zip(*(totals[name][k] for name in DISORDER), strict=True)
         arms = np.abs(np.array(limits).T - values)
@@ -196,41 +293,39 @@ def figure_of_transport(path, halide, runs, probabilities, totals, conduction):
     fit = transition_diffusion(runs, probabilities, LITHIUM, LONG_LAG, drift="framework")
     plot_transition_diffusion(fit, axes[1, 0])
     plot_conduction(conduction, axes[1, 1])
-    save(figure, path / f"transport_{halide}.png")
+    save(figure, out / f"transport_{halide}.png")
 
 
-def study(folder, path, halide):
-    """All three degrees of disorder of one compound, with the states of several networks."""
-    runs = {name: joined(folder, f"{halide}_{name}") for name in DISORDER}
-    totals = mobility(runs)
-    featurizer = GraphFeaturizer(LITHIUM, n_neighbors=16, n_hops=2)
-    graphs = {name: featurizer.fit_transform(runs[name]) for name in DISORDER}
-    reference, shares, shells, flicker = None, [], [], []
+shares, flicker = {}, {}
+for halide in HALIDES:
+    print(f"Li6PS5{halide}")
+    shares[halide], flicker[halide] = [], []
     for seed in SEEDS:
-        estimator = learn(graphs[MIXED], seed)
-        probabilities = {name: estimator.transform(graphs[name]) for name in DISORDER}
-        reference = probabilities[MIXED] if reference is None else reference
-        order = align_states(reference, probabilities[MIXED])
         for name in DISORDER:
-            states = [array[..., order] for array in probabilities[name]]
+            run, found = runs[halide][name], states[halide, seed][name]
             model = estimate_koopman(
-                states, LAG, timestep=TIMESTEP, n_bootstrap=N_BOOTSTRAP, random_state=0
+                found, LAG, timestep=TIMESTEP, n_bootstrap=N_BOOTSTRAP, random_state=0
             )
-            conduction = conduction_of(runs[name], states)
+            conduction = conduction_of(run, found)
             report(name, seed, model, conduction)
             if name != MIXED:
-                ordered = model.prior
-                flicker.append([ordered.empirical_populations[1], *ordered.timescales_ps()])
-            else:
-                rdf, shell = surroundings(halide, runs[name], states)
-                shares.append(conduction.percent)
-                shells.append(shell)
-                if seed == SEEDS[0]:
-                    figure_of_transport(path, halide, runs[name], states, totals, conduction)
-        if seed == SEEDS[0]:
-            half = runs[MIXED], graphs[MIXED], estimator, probabilities[MIXED]
-            figures_of_states(path, halide, rdf, *half)
-    conclude(halide, totals, np.array(shares), np.array(shells), np.array(flicker))
+                prior = model.prior
+                flicker[halide].append([prior.empirical_populations[1], *prior.timescales_ps()])
+                continue
+            shares[halide].append(conduction.percent)
+            if seed == SEEDS[0]:
+                figure_of_transport(halide, run, found, totals[halide], conduction)
+
+# %%
+# What was found
+# --------------
+
+
+def ratio(one, other):
+    """Quotient of two independent estimates; relative errors add in quadrature."""
+    relative = [np.ptp(limits) / 2 / value for value, limits in (one, other)]
+    value, half = one[0] / other[0], np.hypot(*relative)
+    return with_interval(value, (value * (1 - half), value * (1 + half)))
 
 
 def conclude(halide, totals, shares, shells, flicker):
@@ -256,6 +351,11 @@ def conclude(halide, totals, shares, shells, flicker):
     )
 
 
-data, out = folders("argyrodite", __doc__.splitlines()[0])
-for name_of_halide in HALIDES:
-    study(data, out, name_of_halide)
+for halide in HALIDES:
+    conclude(
+        halide,
+        totals[halide],
+        np.array(shares[halide]),
+        np.array(shells[halide]),
+        np.array(flicker[halide]),
+    )

@@ -5,12 +5,18 @@ Tutorials on real trajectories are named and left out where there is no folder o
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from _real_data import VARIABLE, default_folder
 
 FOLDER = Path(__file__).parent
-NEED_DATA = {"argyrodite.py", "polymer_electrolyte.py"}
+NEED_DATA = {
+    "argyrodite.py",
+    "polymer_electrolyte.py",
+    "silicon_interface.py",
+    "water_molecules.py",
+}
 
 
 def main() -> int:
@@ -22,7 +28,9 @@ def main() -> int:
             print(f"== {path.name} not run: no trajectories at {default_folder()} ({VARIABLE})")
             continue
         print(f"== {path.name}", flush=True)
+        begin = time.monotonic()
         code = subprocess.call([sys.executable, str(path)])
+        print(f"== {path.name} took {time.monotonic() - begin:.0f} s", flush=True)
         if code:
             return code
     return 0

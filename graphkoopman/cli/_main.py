@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from graphkoopman.cli import _analyze, _bench, _demo, _fit, _select
+from graphkoopman.cli import _analyze, _bench, _demo, _fit, _reproduce, _select
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
         "molecular dynamics trajectories, by graph dynamical networks.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (_demo, _fit, _select, _analyze, _bench):
+    for module in (_demo, _fit, _select, _analyze, _reproduce, _bench):
         module.add_command(commands)
     return parser
 

@@ -6,6 +6,7 @@ from graphkoopman.datasets._chains import (
     relaxation_timescales,
     stationary_distribution,
 )
+from graphkoopman.datasets._fetch import GDYNET_TIMESTEPS, fetch_gdynet
 from graphkoopman.datasets._hopping import Hopping, make_hopping
 from graphkoopman.datasets._labels import (
     LabelTimescales,
@@ -24,6 +25,7 @@ from graphkoopman.datasets._references import (
 from graphkoopman.datasets._sites import FCCSites, assign_sites, fcc_sites
 
 __all__ = [
+    "GDYNET_TIMESTEPS",
     "FCCSites",
     "GlobalReference",
     "Hopping",
@@ -35,6 +37,7 @@ __all__ = [
     "assign_sites",
     "chain_rates",
     "fcc_sites",
+    "fetch_gdynet",
     "global_reference",
     "label_timescales",
     "li_fcc_reference",

@@ -15,6 +15,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+__all__ = [
+    "SCORES",
+    "Moments",
+    "moments",
+    "score_gradient",
+    "singular_values",
+    "subspace_score",
+    "vamp1_score",
+    "vamp2_score",
+    "vampe_score",
+]
+
 EPSILON = 1e-8
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 

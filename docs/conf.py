@@ -85,7 +85,7 @@ sphinx_gallery_conf = {
     "examples_dirs": str(TUTORIALS),
     "gallery_dirs": "tutorials",
     "filename_pattern": rf"[\\/](?!(?:{'|'.join([LEFT_OUT, *NOT_RUN])})\.py$)\w+\.py$",
-    "ignore_pattern": rf"[\\/](?:{LEFT_OUT})\.py$",
+    "ignore_pattern": rf"(?:^|[\\/])(?:{LEFT_OUT})\.py$",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_signature": False,

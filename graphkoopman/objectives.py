@@ -149,6 +149,14 @@ def vamp2_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Te
     References
     ----------
     Wu and Noé, J. Nonlinear Sci. 30, 23 (2020), eq. (33) with r = 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from graphkoopman.objectives import vamp2_score
+    >>> chi = torch.eye(2)[[0, 0, 0, 1, 1, 1, 0, 0]]
+    >>> round(float(vamp2_score(chi, chi)), 3)  # nothing is forgotten: one for each state
+    2.0
     """
     koopman, _, _ = _half_weighted_koopman(moments(chi_0, chi_t), epsilon)
     return 1.0 + koopman.square().sum()

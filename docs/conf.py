@@ -1,6 +1,13 @@
-"""Sphinx settings."""
+"""Sphinx settings: pages in Markdown, the API from docstrings, tutorials that are run."""
+
+import os
+import re
+import runpy
+from pathlib import Path
 
 import graphkoopman
+
+os.environ.setdefault("GRAPHKOOPMAN_TUTORIAL_SIZE", "small")
 
 project = "graphkoopman"
 author = "The graphkoopman developers"
@@ -11,10 +18,78 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
 ]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
 html_theme = "furo"
+html_static_path = ["_static"]
+
+# every reference must have a target; a name in single backticks is a link where it is public
+nitpicky = True
+nitpick_ignore_regex = [("py:.*", r"(deeptime|mdtraj|sklearn|joblib)\..*")]  # pages of others
+default_role = "autolink"
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+LEFT_OUT = r"_\w+|run_all"
+# how a tutorial asks for its folder of trajectories, see tutorials/_real_data.py
+NEEDS_DATA = re.compile(r'\bfolders\("([\w-]+)"')
+MISSING = """
+
+.. admonition:: Not run
+   :class: warning
+
+   The trajectories that this tutorial reads were not at hand when this page was built, so it shows
+   no output. {origin}
+"""
+
+
+def is_without_data(path):
+    """Whether a tutorial reads trajectories that are not on this machine."""
+    needed = NEEDS_DATA.findall(path.read_text())
+    data = runpy.run_path(str(TUTORIALS / "_real_data.py"))["default_folder"]()
+    return not all((data / name).is_dir() for name in needed)
+
+
+NOT_RUN = sorted(
+    path.stem
+    for path in TUTORIALS.glob("*.py")
+    if not re.fullmatch(LEFT_OUT, path.stem) and is_without_data(path)
+)
+
+
+def say_what_is_missing(app, docname, source):
+    """Say at the end of a tutorial without data why it shows no output."""
+    folder, _, name = docname.rpartition("/")
+    if folder == "tutorials" and name in NOT_RUN:
+        origin = (
+            "Name their folder in the environment variable ``GRAPHKOOPMAN_DATA`` to run it; "
+            "what they are and where they come from is said at the top of the page."
+        )
+        source[0] += MISSING.format(origin=origin)
+
+
+def setup(app):
+    """Connect the note on missing trajectories."""
+    app.connect("source-read", say_what_is_missing)
+
+
+sphinx_gallery_conf = {
+    "examples_dirs": str(TUTORIALS),
+    "gallery_dirs": "tutorials",
+    "filename_pattern": rf"[\\/](?!(?:{'|'.join([LEFT_OUT, *NOT_RUN])})\.py$)\w+\.py$",
+    "ignore_pattern": rf"(?:^|[\\/])(?:{LEFT_OUT})\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "min_reported_time": 1,
+    "remove_config_comments": True,
+}

@@ -16,6 +16,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+__all__ = [
+    "SCORES",
+    "Moments",
+    "moments",
+    "score_gradient",
+    "singular_values",
+    "subspace_score",
+    "vamp1_score",
+    "vamp2_score",
+    "vampe_score",
+]
+
 EPSILON = 1e-8
 BLOCK_PAIRS = 2**12  # pairs in float64 at a time
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
@@ -188,6 +200,14 @@ def vamp2_score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Te
     References
     ----------
     Wu and Noé, J. Nonlinear Sci. 30, 23 (2020), eq. (33) with r = 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from graphkoopman.objectives import vamp2_score
+    >>> chi = torch.eye(2)[[0, 0, 0, 1, 1, 1, 0, 0]]
+    >>> round(float(vamp2_score(chi, chi)), 3)  # nothing is forgotten: one for each state
+    2.0
     """
     return _vamp2(moments(chi_0, chi_t), epsilon)
 

@@ -65,6 +65,12 @@ def t_quantile(n_units: ArrayLike, confidence: float = CONFIDENCE, fewest: float
     -------
     ndarray of shape (...)
         Infinite below ``fewest`` degrees of freedom.
+
+    Examples
+    --------
+    >>> from graphkoopman.uncertainty import t_quantile
+    >>> t_quantile([1, 2, 10, 1000]).round(2)
+    array([  inf, 12.71,  2.26,  1.96])
     """
     degrees = np.asarray(n_units, dtype=np.float64) - 1.0
     known = degrees >= fewest
@@ -96,6 +102,12 @@ def block_counts(
     -------
     counts : list of n_runs ints
         At least one, and at most the frames of a run.
+
+    Examples
+    --------
+    >>> from graphkoopman.uncertainty import block_counts
+    >>> block_counts([1000, 250], 100.0)
+    [10, 2]
     """
     copies = [1] * len(lengths) if copies is None else copies
     while True:

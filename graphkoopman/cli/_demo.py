@@ -6,10 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+
 from graphkoopman.cli._analysis import Analysis, analyse, table, write_figures
-from graphkoopman.datasets import SiteReference, simulate_li_fcc
+from graphkoopman.cli._tables import save_figure
+from graphkoopman.datasets import LiFCC, SiteReference, simulate_li_fcc
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.graphs import GraphFeaturizer
+from graphkoopman.plotting import plot_spatial_map, plot_timescales
+from graphkoopman.structure import spatial_map
 
 DESCRIPTION = """\
 Lithium in an FCC lattice of sulphur (Fig. 2 of the paper): simulate two trajectories, learn two
@@ -20,6 +27,7 @@ example:
 """
 N_NEIGHBORS = 12  # the paper's M for this system
 FRAME_INTERVAL = 0.1  # ps
+PIXELS = 40  # along each side of the map
 
 
 def add_command(commands: argparse._SubParsersAction) -> None:
@@ -61,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
     with _timed(seconds, "validating on the unseen trajectory"):
         analysis = analyse(estimator, [unseen_graphs])
         write_figures(options.out, estimator, analysis)
+        probabilities = estimator.transform(unseen_graphs)
+        write_summary(options.out / "demo.png", unseen, probabilities, analysis)
     estimator.save(options.out / "model.safetensors")
     print("\nUnseen trajectory, learned states against the sites visited in the same frames:\n")
     print(comparison(analysis, unseen.reference, lagtime))
@@ -110,6 +120,27 @@ def comparison(analysis: Analysis, reference: SiteReference, lagtime: int) -> st
             ]
         )
     return table(["", "learned", "95 % interval", "sites", "error", "deviation"], rows)
+
+
+def write_summary(
+    path: Path, unseen: LiFCC, probabilities: list[NDArray[np.float64]], analysis: Analysis
+) -> None:
+    """One figure: where the states are, and how long they last, beside the sites' own answer."""
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    seen_from_above = spatial_map(
+        unseen.trajectory, probabilities, None, n_bins=(PIXELS, PIXELS, 1)
+    )
+    plot_spatial_map(seen_from_above, axes[0], state=1)
+    axes[0].set_title("where lithium was, seen along c")
+    plot_timescales(analysis.timescales, axes[1], timestep=FRAME_INTERVAL)
+    # the axis counts frames and is labelled in ps
+    time = unseen.reference.relaxation_time / FRAME_INTERVAL
+    error = unseen.reference.relaxation_time_error / FRAME_INTERVAL
+    axes[1].axhspan(time - error, time + error, color="black", alpha=0.15, linewidth=0.0)
+    axes[1].axhline(time, color="black", linestyle=":", label="counted from the sites visited")
+    axes[1].set_title("how long it takes to exchange")
+    axes[1].legend(loc="lower right")
+    save_figure(figure, path)
 
 
 @contextmanager

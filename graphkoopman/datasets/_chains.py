@@ -64,6 +64,12 @@ def stationary_distribution(rate_matrix: ArrayLike) -> FloatArray:
     -------
     ndarray of shape (n_states,)
         Populations.
+
+    Examples
+    --------
+    >>> from graphkoopman.datasets import stationary_distribution
+    >>> stationary_distribution([[-1.0, 1.0], [3.0, -3.0]]).round(6)
+    array([0.75, 0.25])
     """
     rates = check_rate_matrix(rate_matrix)
     n_states = len(rates)
@@ -86,6 +92,12 @@ def relaxation_timescales(rate_matrix: ArrayLike) -> FloatArray:
     ndarray of shape (n_states - 1,)
         Decay times in ps. Without detailed balance eigenvalues may be complex; the decay of such
         an oscillating mode is the real part, and both of its pair are listed.
+
+    Examples
+    --------
+    >>> from graphkoopman.datasets import relaxation_timescales
+    >>> relaxation_timescales([[-1.0, 1.0], [3.0, -3.0]]).round(6)
+    array([0.25])
     """
     decay_rates = np.sort(-np.linalg.eigvals(check_rate_matrix(rate_matrix)).real)
     return 1.0 / decay_rates[1:]
@@ -199,6 +211,13 @@ def projected_transition_matrix(
     -------
     ndarray of shape (n_visible, n_visible)
         Row-stochastic matrix.
+
+    Examples
+    --------
+    >>> from graphkoopman.datasets import projected_transition_matrix
+    >>> projected_transition_matrix([[-1.0, 1.0], [3.0, -3.0]], None, 0.25).round(3)
+    array([[0.842, 0.158],
+           [0.474, 0.526]])
     """
     rates = check_rate_matrix(rate_matrix)
     mapping = check_visible(visible, len(rates))

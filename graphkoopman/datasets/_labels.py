@@ -117,6 +117,14 @@ def label_timescales(
     -----
     Blocks shorter than the slowest timescale are correlated, which makes the errors too small;
     with fewer than about 20 events they are indicative only.
+
+    Examples
+    --------
+    >>> from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
+    >>> data = make_hopping(chain_rates(2, slowest=20.0), 5000, random_state=0)
+    >>> estimate = label_timescales(data.labels, 5, 1.0)
+    >>> bool(abs(estimate.timescales[0] - 20.0) < 3.0 * estimate.timescales_error[0])
+    True
     """
     states, n_states = _check_labels(labels, lagtime, timestep, n_states)
     counts, occupancy, n_transitions = block_statistics(states, lagtime, n_states)

@@ -70,6 +70,15 @@ def state_correlation(reference: Any, other: Any) -> Array:
     -------
     ndarray of shape (n_states, n_states)
         Rows are states of `reference`. Zero for a state that never varies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman.koopman import state_correlation
+    >>> probs = np.eye(2)[[0, 0, 1, 0, 1]]
+    >>> state_correlation(probs, probs[:, ::-1]).round(6)
+    array([[-1.,  1.],
+           [ 1., -1.]])
     """
     first, second = check_probs(reference), check_probs(other)
     shapes = [array.shape for array in first], [array.shape for array in second]

@@ -103,6 +103,14 @@ def inner_simplex(points: np.ndarray) -> np.ndarray | None:
     References
     ----------
     Weber and Galliat, ZIB-Report 02-12 (2002), the inner simplex algorithm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman.koopman import inner_simplex
+    >>> inner_simplex(np.array([[0.1], [3.0], [-1.0], [2.0]]))
+    array([[ 3.],
+           [-1.]])
     """
     dim = points.shape[1]
     corners = [int(np.argmax(np.square(points).sum(axis=1)))]
@@ -130,6 +138,16 @@ def identify_states(chi_0: np.ndarray, chi_t: np.ndarray) -> StateMap:
     -------
     StateMap
         States in order of falling population.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman.koopman import identify_states
+    >>> states = np.eye(2)[np.arange(400) // 40 % 2]
+    >>> mixed = states @ [[0.7, 0.3], [0.4, 0.6]]  # what a score cannot tell from the states
+    >>> state_map = identify_states(mixed[:-5], mixed[5:])
+    >>> bool(np.allclose(state_map(mixed).max(axis=1), 1.0))
+    True
     """
     chi_0 = np.asarray(chi_0, dtype=np.float64)
     n_states = chi_0.shape[1]

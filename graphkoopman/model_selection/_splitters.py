@@ -123,7 +123,7 @@ class SegmentKFold(_SegmentSplitter):
 
     See Also
     --------
-    graphkoopman.segments : cuts a run into segments.
+    graphkoopman.trajectories.segments : cuts a run into segments.
 
     Examples
     --------

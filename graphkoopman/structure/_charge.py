@@ -127,6 +127,18 @@ def charge_integral(
     References
     ----------
     .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 4c.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman import Trajectory
+    >>> from graphkoopman.structure import charge_integral
+    >>> pair = np.zeros((40, 2, 3))
+    >>> pair[:, 1, 0] = 2.0
+    >>> salt = Trajectory(pair, None, [3, 17], timestep=1.0)
+    >>> result = charge_integral(salt, np.ones((40, 1, 1)), [0], [1.0, -1.0], r_max=3.0, n_bins=3)
+    >>> result.r, result.charge
+    (array([1., 2., 3.]), array([[1., 1., 0.]]))
     """
     runs = check_runs(trajs, probs, targets)
     atom_charges = _check_charges(runs, charges)

@@ -97,6 +97,17 @@ def state_profile(
     References
     ----------
     .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 3c.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman import Trajectory
+    >>> from graphkoopman.structure import state_profile
+    >>> positions = np.random.default_rng(0).uniform(0, 10, (500, 20, 3))
+    >>> gas = Trajectory(positions, 10 * np.eye(3), [3] * 20, timestep=1.0)
+    >>> profile = state_profile(gas, np.ones((500, 20, 1)), "element Li", axis="c", n_bins=2)
+    >>> profile.position, profile.density.round(3)  # 20 atoms in 1000 cubic angstroms
+    (array([2.5, 7.5]), array([[0.02, 0.02]]))
     """
     runs = check_runs(trajs, probs, targets, periodic_for="a profile along a cell vector")
     vector = _check_axis(axis)

@@ -80,6 +80,14 @@ def reduce_cell(cell: ArrayLike) -> NDArray[np.float64]:
     ----------
     Nguyen and Stehlé, Low-dimensional lattice basis reduction revisited, ACM Transactions on
     Algorithms 5, 46 (2009).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman.trajectories import reduce_cell
+    >>> skewed = np.array([[4.0, 0.0, 0.0], [8.0, 4.0, 0.0], [4.0, 4.0, 4.0]])
+    >>> np.linalg.norm(reduce_cell(skewed), axis=1)
+    array([4., 4., 4.])
     """
     cells = np.array(cell, dtype=np.float64)
     shape = cells.shape

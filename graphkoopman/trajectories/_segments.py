@@ -30,6 +30,14 @@ def segments(traj: Trajectory, n: int) -> list[Trajectory]:
     ------
     ValueError
         For fewer frames than pieces.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman import Trajectory, segments
+    >>> run = Trajectory(np.zeros((7, 1, 3)), None, [3], timestep=1.0)
+    >>> [(piece.start, len(piece)) for piece in segments(run, 3)]
+    [(0, 3), (3, 2), (5, 2)]
     """
     (run,) = as_trajectories(traj)
     n = check_integer(n, "n", 1)
@@ -100,6 +108,15 @@ def join_adjacent(pieces: Sequence[Trajectory]) -> list[Trajectory]:
     ------
     ValueError
         If adjacent pieces of one parent differ in species or timestep.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman import Trajectory, segments
+    >>> from graphkoopman.trajectories import join_adjacent
+    >>> pieces = segments(Trajectory(np.zeros((9, 1, 3)), None, [3], timestep=1.0), 3)
+    >>> [len(run) for run in join_adjacent([pieces[1], pieces[0]])]
+    [6]
     """
     runs = adjacent_runs(
         [piece.parent for piece in pieces],

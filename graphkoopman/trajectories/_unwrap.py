@@ -41,6 +41,16 @@ def unwrap(trajectory: Trajectory, atoms: ArrayLike | None = None) -> NDArray[np
     References
     ----------
     .. [1] von Bülow, Bullerjahn and Hummer, J. Chem. Phys. 153, 021101 (2020).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman import Trajectory
+    >>> from graphkoopman.trajectories import unwrap
+    >>> wrapped = np.zeros((4, 1, 3))
+    >>> wrapped[:, 0, 0] = [8.0, 9.5, 1.0, 2.5]  # through the boundary at 10
+    >>> unwrap(Trajectory(wrapped, 10 * np.eye(3), [3], timestep=1.0))[:, 0, 0]
+    array([ 8. ,  9.5, 11. , 12.5])
     """
     n_atoms = trajectory.n_atoms
     selected = np.arange(n_atoms) if atoms is None else check_indices(atoms, n_atoms, "atoms")
@@ -78,6 +88,16 @@ def target_centers(trajectory: Trajectory, targets: Any = None) -> NDArray[np.fl
     are taken at their minimum image to it. So every atom of a target must lie within half the
     shortest lattice vector of its first atom; long chains in small cells are folded otherwise.
     Masses are the standard atomic weights.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman import Trajectory
+    >>> from graphkoopman.trajectories import target_centers
+    >>> halves = [[[9.5, 0.0, 0.0], [0.5, 0.0, 0.0]]]  # a molecule across the boundary
+    >>> pair = Trajectory(halves, 10 * np.eye(3), [7, 7], timestep=1.0)
+    >>> target_centers(pair, [[0, 1]])
+    array([[[10.,  0.,  0.]]])
     """
     groups = resolve_targets(targets, trajectory)
     references = groups.atoms[groups.offsets[:-1]]

@@ -103,6 +103,7 @@ def test_demo_compares_with_the_sites(tmp_path, capsys):
     # 5 ns hold about ten hops, and the other half of the data trains: the demo itself runs 20 ns
     assert abs(deviation) < 30.0
     assert (tmp_path / "demo" / "ck_test.png").stat().st_size > 5000
+    assert (tmp_path / "demo" / "demo.png").stat().st_size > 5000
 
 
 def test_demo_refuses_too_short_runs(capsys):

@@ -1,0 +1,76 @@
+"""The reference pages name everything that is public."""
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+
+import graphkoopman
+
+DOCS = Path(__file__).parents[1] / "docs"
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(graphkoopman.__path__, "graphkoopman.")
+    if not any(part.startswith("_") for part in name.split("."))
+]
+
+
+def listed_names():
+    """Full names in the autosummary tables of api.rst."""
+    module, names = "", set()
+    for line in (DOCS / "api.rst").read_text().splitlines():
+        if match := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
+            module = match[1]
+        elif match := re.fullmatch(r"   (\w+)", line):
+            names.add(f"{module}.{match[1]}")
+    return names
+
+
+def public_names(module_name):
+    return getattr(importlib.import_module(module_name), "__all__", ())
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_has_a_page(module):
+    listed = listed_names()
+    assert {f"{module}.{name}" for name in public_names(module)} <= listed
+
+
+def test_names_of_the_package_itself_have_a_page_where_they_live():
+    listed = {id(_resolve(name)) for name in listed_names()}
+    assert {id(getattr(graphkoopman, name)) for name in graphkoopman.__all__} <= listed
+
+
+def test_nothing_listed_is_gone():
+    for name in listed_names():
+        _resolve(name)
+
+
+def test_every_warning_class_is_explained():
+    text = (DOCS / "warnings.md").read_text()
+    classes = {
+        f"graphkoopman.{module}.{name}"
+        for module in ("koopman", "model_selection", "structure", "transport")
+        for name in public_names(f"graphkoopman.{module}")
+        if _is_warning(_resolve(f"graphkoopman.{module}.{name}"))
+    }
+    defined = {c.__name__ for c in _subclasses(UserWarning) if c.__module__.startswith("graphk")}
+    assert {name.rpartition(".")[2] for name in classes} == defined
+    assert [name for name in classes if name not in text] == []
+
+
+def _resolve(name):
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _is_warning(value):
+    return isinstance(value, type) and issubclass(value, Warning)
+
+
+def _subclasses(base):
+    for child in base.__subclasses__():
+        yield child
+        yield from _subclasses(child)

@@ -76,9 +76,24 @@ def say_what_is_missing(app, docname, source):
         source[0] += MISSING.format(origin=origin)
 
 
+def find_at_home(app, env, node, contnode):
+    """Link ``graphkoopman.NAME`` to the page of the module that the name lives in."""
+    package, _, name = node.get("reftarget", "").rpartition(".")
+    if package != "graphkoopman" or name not in graphkoopman.__all__:
+        return None
+    path = getattr(graphkoopman, name).__module__.split(".")
+    home = ".".join(part for part in path if not part.startswith("_"))
+    domain = env.get_domain("py")
+    target = f"{home}.{name}"
+    return domain.resolve_xref(
+        env, node["refdoc"], app.builder, node["reftype"], target, node, contnode
+    )
+
+
 def setup(app):
-    """Connect the note on missing trajectories."""
+    """Connect the functions above."""
     app.connect("source-read", say_what_is_missing)
+    app.connect("missing-reference", find_at_home)
 
 
 sphinx_gallery_conf = {

@@ -344,8 +344,8 @@ print(
     f"{spread(times[:, 0], '.0f')} ps\n"
     "  next come exchange of crystal with the face, and then of melt with the face: "
     f"{holds(in_order)}\n"
-    f"  the model passes a CK test at {LAG:g} ps: {holds(errors[:, 1] <= 0)}; probabilities to stay "
-    f"are {spread(errors[:, 0], '.3f')} above the prediction, and times grow with the lag\n"
+    f"  the model passes a CK test at {LAG:g} ps: {holds(errors[:, 1] <= 0)}; probabilities to "
+    f"stay are {spread(errors[:, 0], '.3f')} above the prediction, and times grow with the lag\n"
     f"  processes slower than the data are long ({length:.0f} ps) can be found: "
     f"{holds(times[:, 0] > length)}"
 )

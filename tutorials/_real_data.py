@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,14 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from graphkoopman.koopman import FewUnitsWarning
+
 VARIABLE = "GRAPHKOOPMAN_DATA"
 BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
 IN_GALLERY = "sphinx_gallery" in sys.modules  # which collects the figures left open
 SMALL = os.environ.get("GRAPHKOOPMAN_TUTORIAL_SIZE") == "small"
+if SMALL:  # wide intervals are what short versions pay with
+    warnings.simplefilter("ignore", FewUnitsWarning)
 
 
 def default_folder() -> Path:

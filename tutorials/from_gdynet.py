@@ -42,7 +42,7 @@ from sklearn.exceptions import ConvergenceWarning
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, load_gdynet_npz
 from graphkoopman.datasets import simulate_li_fcc
 
-SEEN, UNSEEN = (2_000.0, 4_000.0) if SMALL else (10_000.0, 20_000.0)  # ps
+SEEN, UNSEEN = (2_000.0, 3_000.0) if SMALL else (10_000.0, 20_000.0)  # ps
 SEEDS = (0,) if SMALL else (0, 1, 2)
 LAG = 100  # frames
 
@@ -100,7 +100,7 @@ for name, settings in SETTINGS.items():
             2,
             LAG,
             batch_size=1000,
-            max_epochs=2 if SMALL else 15,  # per stage
+            max_epochs=4 if SMALL else 15,  # per stage
             random_state=seed,
             **settings,
         )

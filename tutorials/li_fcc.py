@@ -31,7 +31,7 @@ from graphkoopman.koopman import ck_error, fcc_site_graph, global_koopman, ident
 from graphkoopman.plotting import plot_ck_test, plot_global_timescales, plot_timescales
 
 out = figure_folder(__doc__)
-SEEN, UNSEEN = (4_000.0, 10_000.0) if SMALL else (20_000.0, 100_000.0)  # ps
+SEEN, UNSEEN = (4_000.0, 20_000.0) if SMALL else (20_000.0, 100_000.0)  # ps
 SEEDS = (0,) if SMALL else (0, 1, 2)
 LAG = 100  # frames of 0.1 ps: the paper's 10 ps
 LAGS = [50, 100, 200, 300, 400, 500]

@@ -129,6 +129,17 @@ def test_intervals_hold_the_estimate_and_shrink_with_data(independent):
     assert np.all(wider > np.diff(model.timescales_interval()))
 
 
+def test_intervals_of_what_has_no_logarithm(independent):
+    """A time of zero, as a logarithm: nothing is known of the side the samples do not reach."""
+    model = estimate(independent)
+    low, high = model.t_interval(-np.inf, np.full(100, -np.inf))
+    assert low == -np.inf
+    assert np.isnan(high)
+    low, high = model.t_interval(0.0, np.r_[np.full(50, -np.inf), np.linspace(0.0, 1.0, 50)])
+    assert low == -np.inf
+    assert 0.0 < high < np.inf
+
+
 def test_samples_are_models_and_reproducible(independent):
     first, again = estimate(independent), estimate(independent)
     assert isinstance(first, BayesianModel)

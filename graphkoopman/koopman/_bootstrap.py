@@ -274,8 +274,8 @@ class BootstrapKoopmanModel(BayesianModel):
             # Where samples leave the range on one side, the other side keeps its own spread.
             below = np.where(np.isinf(high) & np.isfinite(low), estimate - low, half)
             above = np.where(np.isinf(low) & np.isfinite(high), high - estimate, half)
-        below, above = (np.where(np.isnan(side), np.inf, side) for side in (below, above))
-        return np.stack([estimate - factor * below, estimate + factor * above], axis=-1)
+            below, above = (np.where(np.isnan(side), np.inf, side) for side in (below, above))
+            return np.stack([estimate - factor * below, estimate + factor * above], axis=-1)
 
     def _proportion_interval(
         self, populations: Callable[[KoopmanModel], Array], confidence: float

@@ -84,7 +84,8 @@ def singular_functions(chi_0: np.ndarray, chi_t: np.ndarray) -> tuple[np.ndarray
     x, y = chi_0 - mean_0, chi_t - mean_t
     whiten_0, whiten_t = _whitening(x.T @ x / len(x)), _whitening(y.T @ y / len(y))
     left, _, right = svd(whiten_0.T @ (x.T @ y / len(x)) @ whiten_t, full_matrices=False)
-    left, _ = svd_flip(left, right)
+    if left.size:  # features that are constant at either end have none
+        left, _ = svd_flip(left, right)
     return whiten_0 @ left, mean_0
 
 

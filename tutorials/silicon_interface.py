@@ -354,8 +354,8 @@ if not SMALL:
     print(
         f"Alloy: processes take {', '.join(spread(column, '.3g') for column in alloy_times.T)} ps, "
         "the slowest longer than the data, as in the paper. But it rests on "
-        f"{len(part) * part.timestep:.0f} ps, and in the run {melted} atoms melted and {frozen} froze "
-        "for good: what is seen are fluctuations at the faces, and no time of melting."
+        f"{len(part) * part.timestep:.0f} ps, and in the run {melted} atoms melted and {frozen} "
+        "froze for good: what is seen are fluctuations at the faces, and no time of melting."
     )
 print(
     "Cannot be tested: the paper's 538, 73.2 and 2.26 ns, which belong to another potential, 629 K "

@@ -94,7 +94,7 @@ fit = transition_diffusion(run, reference, molecules, DIFFUSION_LAG)
 total = with_interval(10 * fit.total, 10 * fit.total_interval)
 print(
     f"Diffusion of the centres of mass: {total} 1e-5 cm²/s.\n"
-    f"The slowest process of {time} ps is about the lag of {LAG * run.timestep:g} ps, and the "
+    f"The slowest process takes {time} ps, at a lag of {LAG * run.timestep:g} ps, and the "
     "states overlap: local order in water decays as fast as it is looked at. A model of two states "
     "is a description of it, not a Markov model."
 )

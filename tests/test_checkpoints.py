@@ -25,6 +25,14 @@ pytestmark = [
 N_STEPS = (2 + 2) * 3 * 4  # subspaces of two runs and two stages of one; epochs, steps
 
 
+@pytest.fixture(autouse=True)
+def control_c():
+    """Interrupts act as in a terminal; a shell starts background jobs with them ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Killed(BaseException):
     """Stands for the end of the process."""
 

@@ -27,6 +27,7 @@ from graphkoopman import (
     estimate_koopman,
     read_trajectory,
 )
+from graphkoopman.koopman import InvalidTimescaleWarning
 from graphkoopman.plotting import (
     plot_charge_integral,
     plot_ck_test,
@@ -207,7 +208,11 @@ save(figure, out / "structure.png")
 # A relaxation time that grows with the lag has memory behind it: two states are not all there is.
 
 figure, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
-plot_timescales(implied_timescales(models[0]), axes[0, 0], timestep=1.0)
+with warnings.catch_warnings():
+    if SMALL:  # few samples of few events
+        warnings.simplefilter("ignore", InvalidTimescaleWarning)
+    timescales = implied_timescales(models[0])
+plot_timescales(timescales, axes[0, 0], timestep=1.0)
 plot_eigenvectors(models[0][0], axes[0, 1])
 plot_populations(models[0][0], axes[1, 0])
 plot_residence_times(residence, axes[1, 1])

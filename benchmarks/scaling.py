@@ -10,7 +10,7 @@ small part of every one.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -95,17 +95,25 @@ def edges_updated(step: Ours) -> int:
     return total
 
 
-def edge_row(series: Series, n_repeats: int, step_edges: int = STEP_EDGES) -> Row:
-    """Exponent of a frame's time in its edges."""
-    steps, edges, n_frames = [], [], []
-    for value in series.values:
-        per_frame = edges_updated(series.make(value, 4)) / 4
-        n_frames.append(int(np.clip(step_edges / per_frame, 4, MOST_FRAMES)))
-        steps.append(series.make(value, n_frames[-1]))
-        edges.append(edges_updated(steps[-1]) / n_frames[-1])
-    seconds = timed(steps, n_repeats) / np.array(n_frames)[:, None]
-    details = {"frames": n_frames, "edges per frame": np.round(edges)}
-    return exponent(series.name, "edges updated", series.values, edges, seconds, details)
+def edge_rows(
+    all_series: Iterable[Series], n_repeats: int, step_edges: int = STEP_EDGES
+) -> list[Row]:
+    """Exponent of a frame's time in its edges along every series, and through all their points."""
+    rows, all_edges, all_seconds = [], [], []
+    for series in all_series:
+        steps, edges, n_frames = [], [], []
+        for value in series.values:
+            per_frame = edges_updated(series.make(value, 4)) / 4
+            n_frames.append(int(np.clip(step_edges / per_frame, 4, MOST_FRAMES)))
+            steps.append(series.make(value, n_frames[-1]))
+            edges.append(edges_updated(steps[-1]) / n_frames[-1])
+        seconds = timed(steps, n_repeats) / np.array(n_frames)[:, None]
+        details = {"frames": n_frames, "edges per frame": np.round(edges)}
+        rows.append(exponent(series.name, "edges updated", series.values, edges, seconds, details))
+        all_edges += edges
+        all_seconds.append(seconds)
+    seconds = np.concatenate(all_seconds)
+    return [*rows, exponent("all of these", "edges updated", all_edges, all_edges, seconds, {})]
 
 
 def frame_row(n_repeats: int, frames: Sequence[int] = FRAMES) -> Row:
@@ -158,7 +166,7 @@ def empty_step(n_repeats: int) -> float:
 def rows(n_repeats: int) -> list[Row]:
     """All exponents."""
     return [
-        *(edge_row(series, n_repeats) for series in BY_EDGES),
+        *edge_rows(BY_EDGES, n_repeats),
         frame_row(n_repeats),
         field_row(n_repeats),
     ]
@@ -168,7 +176,7 @@ def quick_rows(n_repeats: int) -> list[Row]:
     """All exponents from two or three short steps each: rough."""
     short = (Series(series.name, series.values[:2], series.make) for series in BY_EDGES)
     return [
-        *(edge_row(series, n_repeats, QUICK_EDGES) for series in short),
+        *edge_rows(short, n_repeats, QUICK_EDGES),
         frame_row(n_repeats, FRAMES[:2]),
         field_row(n_repeats, SCALES[:2]),
     ]

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 EPSILON = 1e-8
-BLOCK_PAIRS = 2**12  # pairs in float64 at a time
+BLOCK_VALUES = 2**17  # features of pairs in float64 at a time: 1 MiB at each end
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 
 
@@ -120,12 +120,17 @@ def _moments_of_rows(
     return Moments(c00 / n_pairs, c0t / n_pairs, ctt / n_pairs), means
 
 
+def _split(rows: Tensor, n_features: int) -> tuple[Tensor, ...]:
+    return rows.split(max(1, BLOCK_VALUES // n_features))
+
+
 def _blocks(
     features: Tensor, start_rows: Tensor, end_rows: Tensor, means: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Centred features at both ends of some pairs after the other, in float64."""
+    n_features = features.shape[1]
     for starts, ends in zip(
-        start_rows.split(BLOCK_PAIRS), end_rows.split(BLOCK_PAIRS), strict=True
+        _split(start_rows, n_features), _split(end_rows, n_features), strict=True
     ):
         yield features[starts].double() - means[0], features[ends].double() - means[1]
 
@@ -363,7 +368,7 @@ def score_gradient(
     for ends in _blocks(features, *pairs, means):
         offsets += torch.stack([part.sum(dim=0) for part in gradient_of(*ends)]) / n_pairs
     gradient = torch.zeros_like(features)
-    rows = zip(*(end.split(BLOCK_PAIRS) for end in pairs), strict=True)
+    rows = zip(*(_split(end, features.shape[1]) for end in pairs), strict=True)
     for block_rows, ends in zip(rows, _blocks(features, *pairs, means), strict=True):
         for end_rows, part, offset in zip(block_rows, gradient_of(*ends), offsets, strict=True):
             gradient.index_add_(0, end_rows, (part - offset).to(gradient))

@@ -15,6 +15,7 @@ from benchmarks import kill
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.training import Restarts
+from graphkoopman.training._state import Position, TrainingResult, check_numbers
 
 # fits are short on purpose
 pytestmark = [
@@ -267,3 +268,34 @@ def wait_for_steps(folder, n_steps):
     checkpoint = folder / "checkpoint.safetensors"
     while not checkpoint.exists() or kill.steps_done(checkpoint) < n_steps:
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("position", "result", "error"),
+    [
+        (Position(1e-3, stage="0"), TrainingResult({}, 1.5, 0.1), TypeError),
+        (Position(1e-3, scores=[1.0, None]), TrainingResult({}, 1.5, 0.1), TypeError),
+        (Position(1e-3), TrainingResult({}, {}, 0.1), TypeError),
+        (Position(1e-3), TrainingResult({}, 1.5, 0.1, history=[{}]), KeyError),
+    ],
+)
+def test_numbers_that_were_read_are_numbers(position, result, error):
+    """Structures that a file may hold with right checksums; `Checkpoint.resume` names the file."""
+    with pytest.raises(error):
+        check_numbers(position, result)
+
+
+def test_numbers_of_a_fit_are_numbers(graphs):
+    restarts = []
+    start = Restarts.__init__
+
+    def remember(self, *arguments, **options):
+        start(self, *arguments, **options)
+        restarts.append(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Restarts, "__init__", remember)
+        estimator_with().fit(graphs)
+    best = restarts[0].best
+    assert best.result.history
+    check_numbers(best.position, best.result)

@@ -24,7 +24,13 @@ from graphkoopman.objectives import subspace_score
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._features import GraphData, backward_score, evaluate
 from graphkoopman.training._initialise import fit_output, initialise_hidden
-from graphkoopman.training._state import SUBSPACE, Position, TrainingResult, TrainingSettings
+from graphkoopman.training._state import (
+    SUBSPACE,
+    Position,
+    TrainingResult,
+    TrainingSettings,
+    check_numbers,
+)
 from graphkoopman.training._validation import Validation, says_something, validation_of
 
 MAX_GRADIENT_NORM = 1.0
@@ -139,6 +145,7 @@ class Trainer:
         if not all(n in range(most + 1) for n, most in places):
             raise ValueError(f"stage {now.stage}, epoch {now.epoch} and step {now.step}")
         self.result = TrainingResult(**state["result"])
+        check_numbers(now, self.result)
         self.lobe.load_state_dict(self.result.weights)
         self.lobe.load_state_dict(state["lobe"])
         self.optimizer = self._new_optimizer()

@@ -1,5 +1,6 @@
 """What a run is made of: `TrainingSettings`, where it stands, `TrainingResult`."""
 
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,6 +9,17 @@ from torch import Tensor
 from graphkoopman.objectives import EPSILON
 from graphkoopman.training._validation import says_something
 
+ROW_NUMBERS = (
+    "stage",
+    "epoch",
+    "train_score",
+    "validation_score",
+    "validation_error",
+    "effective_sample_size",
+    "learning_rate",
+    "n_rollbacks",
+    "seconds",
+)
 SUBSPACE = "subspace"  # the stage before those of the settings
 
 
@@ -98,3 +110,13 @@ class Position:
     scores: list[float] = field(default_factory=list)
     n_rollbacks: int = 0
     seconds: float = 0.0
+
+
+def check_numbers(position: Position, result: TrainingResult) -> None:
+    """Raise TypeError or LookupError unless numbers that were read from a file are numbers."""
+    values = [value for name, value in vars(position).items() if name != "scores"]
+    values += [*position.scores, result.score, result.error, result.train_score]
+    values += [row[name] for row in result.history for name in ROW_NUMBERS]
+    wrong = [value for value in values if not isinstance(value, numbers.Real)]
+    if wrong:
+        raise TypeError(f"{wrong[0]!r} in place of a number")

@@ -86,7 +86,7 @@ def test_lags_in_frames_or_time(text, frames):
 
 
 def test_every_command_has_help_with_an_example(capsys):
-    for command in ("demo", "fit", "select", "analyze", "bench"):
+    for command in ("demo", "fit", "select", "analyze", "reproduce", "bench"):
         with pytest.raises(SystemExit) as end:
             main([command, "--help"])
         assert end.value.code == 0

@@ -66,10 +66,10 @@ class PlainGDyNet(nn.Module):
         targets : Tensor of shape (n_targets,)
         """
         n_frames, n_atoms, n_neighbors = neighbors.shape
-        first_atoms = n_atoms * torch.arange(n_frames).unsqueeze(1)
+        first_atoms = n_atoms * torch.arange(n_frames, device=neighbors.device).unsqueeze(1)
         flat = (neighbors + first_atoms.unsqueeze(2)).view(-1, n_neighbors)
         # not a buffer: centres rounded to float32 would stay so in float64
-        centres = SPACING * torch.arange(self.n_basis, dtype=distances.dtype)
+        centres = SPACING * torch.arange(self.n_basis).to(distances)
         basis = torch.exp(-(((distances.view(-1, n_neighbors, 1) - centres) / SPACING) ** 2))
         atoms = self.embedding(species).repeat(n_frames, 1)
         for convolution in self.convolutions:
@@ -84,7 +84,7 @@ def plain_vamp2(chi_0: Tensor, chi_t: Tensor, epsilon: float) -> Tensor:
 
     def inverse(covariance: Tensor) -> Tensor:
         ridge = epsilon * covariance.diagonal().mean()
-        return torch.linalg.inv(covariance + ridge * torch.eye(len(covariance)).double())
+        return torch.linalg.inv(covariance + ridge * torch.eye(len(covariance)).to(covariance))
 
     x = chi_0.double() - chi_0.double().mean(dim=0)
     y = chi_t.double() - chi_t.double().mean(dim=0)

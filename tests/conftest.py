@@ -1,5 +1,6 @@
 """Fixtures that several test modules share."""
 
+import os
 from pathlib import Path
 
 import matplotlib as mpl
@@ -9,6 +10,9 @@ from hypothesis import settings
 from joblib import parallel_config
 from threadpoolctl import threadpool_limits
 
+# Where there is no GPU, its kernels run in Triton's interpreter, which reads this when imported.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 # Test problems are small: one thread is faster, and numbers do not depend on the machine's cores.
 # Of torch and of the linear algebra below numpy alike.
 torch.set_num_threads(1)

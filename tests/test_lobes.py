@@ -5,22 +5,25 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from lobe_cases import (
+    ATOMS,
+    KINDS,
+    MOLECULES,
+    TRICLINIC,
+    assert_relative,
+    batch_of,
+    gas,
+    gradients_of,
+    make_lobe,
+)
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
-from graphkoopman.graphs import build_graphs, collate
-from graphkoopman.lobes import GDyNetLobe, GraphConvolution, gaussian_basis
+from graphkoopman.lobes import GraphConvolution, gaussian_basis
 from graphkoopman.lobes._convolution import segment_softmax, segment_sum
 from graphkoopman.lobes._kernels import MIN_ROWS_PER_THREAD, GatedConvolution
-from graphkoopman.trajectories import Trajectory, resolve_targets
+from graphkoopman.trajectories import Trajectory
 
-TRICLINIC = np.array([[11.0, 0.0, 0.0], [6.5, 9.0, 0.0], [-5.0, 4.0, 10.0]])
-ATOMS = [4, 0, 11]
-MOLECULES = [[3, 7, 1], [0, 12], [20]]
-KINDS = {
-    "nearest": {"n_neighbors": 8},
-    "radius": {"n_neighbors": None, "cutoff": 4.5},
-}
 # The compiled kernel interpolates edge terms: 3e-7 of a weight at most (its docstring). Weights are
 # below one and about ten Gaussians overlap, so 1e-6 of the largest output bounds it in float64.
 # In float32 the sums of plain and compiled are also ordered differently, some 10 times 6e-8.
@@ -30,40 +33,6 @@ KERNEL_RTOL = {torch.float32: 1e-5, torch.float64: 1e-6}
 @pytest.fixture(params=KINDS, name="kind")
 def kind_fixture(request):
     return KINDS[request.param]
-
-
-def gas(seed=0, cell=TRICLINIC, n_frames=3, n_atoms=28, targets=ATOMS):
-    rng = np.random.default_rng(seed)
-    positions = rng.uniform(-1.0, 2.0, (n_frames, n_atoms, 3)) @ cell
-    return Trajectory(positions, cell, 1 + np.arange(n_atoms) % 3, timestep=1.0, targets=targets)
-
-
-def batch_of(trajectory, n_hops=3, n_conv=None, **kind):
-    targets = resolve_targets(None, trajectory)
-    graphs = build_graphs(trajectory, targets, n_hops=n_hops, **(kind or KINDS["nearest"]))
-    frames = np.arange(len(trajectory))
-    return collate(graphs, frames, np.asarray(graphs.species) - 1, n_conv or n_hops)
-
-
-def make_lobe(seed=0, dtype=torch.float32, **settings):
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return GDyNetLobe(3, 4, **settings).to(dtype)
-
-
-def gradients_of(lobe, batch, **kwargs):
-    lobe.zero_grad()
-    probabilities = lobe(batch, **kwargs)
-    # of both signs: the softmax hides a constant
-    upstream = torch.linspace(-1, 2, probabilities.numel()).view_as(probabilities)
-    probabilities.backward(upstream.to(probabilities))
-    return {name: parameter.grad.clone() for name, parameter in lobe.named_parameters()}
-
-
-def assert_relative(actual, expected, rtol, name=""):
-    """Differences below ``rtol`` of the largest element."""
-    size = expected.abs().max().item()
-    torch.testing.assert_close(actual, expected, rtol=0, atol=rtol * size, msg=lambda m: name + m)
 
 
 def softmax(logits):

@@ -13,6 +13,7 @@ from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.objectives import SCORES
 from graphkoopman.training import GraphData, backward_score, evaluate, sample_batch
 from graphkoopman.training._batches import WINDOW_LAGS, spacing_for
+from graphkoopman.training._data import AUTO_CHUNK_EDGES
 from graphkoopman.trajectories import Trajectory, resolve_targets
 
 CPU = torch.device("cpu")
@@ -281,7 +282,7 @@ def test_rows_are_the_frames_and_targets_of_the_runs():
 
 
 def test_automatic_chunks_bound_the_edges(monkeypatch):
-    monkeypatch.setattr("graphkoopman.training._features.AUTO_CHUNK_EDGES", 150)
+    monkeypatch.setitem(AUTO_CHUNK_EDGES, "cpu", 150)
     data = data_of(None)
     for trajectory, graphs in enumerate(GRAPHS):
         per_frame = len(graphs.distances) / len(graphs)

@@ -1,6 +1,8 @@
 """`GraphBatch`: the graphs of some frames as the tensors of one forward pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +52,19 @@ class GraphBatch:
             return self.row_offsets[: n_rows + 1]
         return np.arange(n_rows + 1, dtype=np.int64) * (self.n_neighbors or 0)
 
+    def offsets_on_device(self, n_rows: int) -> Tensor:
+        """`offsets` where the batch is, (n_rows + 1,) int64."""
+        device = self.neighbors.device
+        if self.row_offsets is not None:
+            return torch.from_numpy(self.row_offsets[: n_rows + 1]).to(device)
+        return torch.arange(n_rows + 1, device=device) * (self.n_neighbors or 0)
+
+    def n_edges(self, n_rows: int) -> int:
+        """Number of edges of the first ``n_rows`` atoms."""
+        if self.row_offsets is not None:
+            return int(self.row_offsets[n_rows])
+        return n_rows * (self.n_neighbors or 0)
+
     def degrees(self, n_rows: int) -> Tensor:
         """Number of edges of each of the first ``n_rows`` atoms, (n_rows,) int64."""
         return torch.from_numpy(np.diff(self.offsets(n_rows)))
@@ -60,12 +75,24 @@ class GraphBatch:
         return near.to(self.neighbors.device)
 
     def to(self, device: torch.device | str) -> "GraphBatch":
-        """Copy of the tensors on a device."""
+        """Copy of the tensors on a device; from pinned memory it does not wait for the copy."""
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> "GraphBatch":
+        """Copy in memory that a GPU reads by itself."""
+        return self._mapped(Tensor.pin_memory)
+
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory of the tensors from other use until the stream has come this far."""
+        for tensor in (self.species, self.neighbors, self.distances, self.target_of_atom):
+            if tensor is not None:
+                tensor.record_stream(stream)
+
+    def _mapped(self, function: Callable[[Tensor], Tensor]) -> "GraphBatch":
         names = ("species", "neighbors", "distances", "target_of_atom")
-        moved = {name: getattr(self, name) for name in names}
-        return replace(
-            self, **{n: t.to(device, non_blocking=True) for n, t in moved.items() if t is not None}
-        )
+        tensors = {name: getattr(self, name) for name in names}
+        mapped: dict[str, Any] = {n: function(t) for n, t in tensors.items() if t is not None}
+        return replace(self, **mapped)
 
 
 def collate(

@@ -1,4 +1,4 @@
-"""One gated graph convolution: the plain reference, and the compiled kernel where it applies."""
+"""One gated graph convolution: the plain reference, and compiled kernels where they apply."""
 
 import math
 from functools import lru_cache
@@ -45,15 +45,35 @@ def _torch_scatter() -> Any:
 
 
 def segment_sum(values: Tensor, segment: Tensor, n_segments: int) -> Tensor:
-    """Sum of the rows of each segment, (n_segments, ...); ``segment`` is (n_rows,).
+    """Sum of the rows of each segment, (n_segments, ...); ``segment`` is (n_rows,), ascending.
 
-    By torch-scatter where it is installed, by torch's own ``index_add`` otherwise.
+    On a GPU by ``segment_reduce``, which adds in a fixed order; elsewhere by torch-scatter where it
+    is installed, by torch's own ``index_add`` otherwise.
     """
+    if values.is_cuda:
+        sizes = torch.bincount(segment, minlength=n_segments)
+        return torch.segment_reduce(values, "sum", lengths=sizes, axis=0, unsafe=True, initial=0)
     scatter = _torch_scatter()
     if scatter is not None:
         return scatter.scatter(values, segment, dim=0, dim_size=n_segments, reduce="sum")
     out = values.new_zeros((n_segments, *values.shape[1:]))
     return out.index_add(0, segment, values)
+
+
+@lru_cache(maxsize=1)
+def _gpu_kernels() -> Any:
+    """Kernels for a GPU, None where Triton, which torch for GPUs brings along, is missing."""
+    try:
+        from graphkoopman.lobes import _gpu_kernels
+    except ImportError:
+        return None
+    return _gpu_kernels
+
+
+def runs_on_gpu(atoms: Tensor) -> bool:
+    """Whether the kernels for a GPU take these vectors: float32 on one that Triton supports."""
+    supported = atoms.is_cuda and torch.cuda.get_device_capability(atoms.device) >= (7, 0)
+    return supported and atoms.dtype == torch.float32 and _gpu_kernels() is not None
 
 
 def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
@@ -127,11 +147,18 @@ class GraphConvolution(nn.Module):
         -------
         Tensor of shape (n_rows, n_features)
         """
-        compiled = atoms.device.type == "cpu" and self.message_norm is None and not reference
+        fused = self.message_norm is None and not reference
+        on_gpu = fused and runs_on_gpu(atoms)
+        compiled = fused and atoms.device.type == "cpu" and not on_gpu
         if compiled and self.aggregation == "sum" and self.update_norm is None:
             return self._compiled(atoms, batch, n_rows, species, residual=True)
         if compiled:
             update = self._compiled(atoms, batch, n_rows, species, residual=False)
+        elif on_gpu:
+            if species is not None:
+                # its gradient adds in a fixed order, that of atoms[species] does not
+                atoms, species = nn.functional.embedding(species, atoms), None
+            update = self._on_gpu(atoms, batch, n_rows)
         else:
             update = self._plain(atoms, batch, n_rows, species)
         if self.aggregation == "mean":
@@ -167,6 +194,23 @@ class GraphConvolution(nn.Module):
             residual,
         )
 
+    def _on_gpu(self, atoms: Tensor, batch: GraphBatch, n_rows: int) -> Tensor:
+        offsets = batch.offsets_on_device(n_rows)
+        n_edges = batch.n_edges(n_rows)
+        return _gpu_kernels().GatedUpdate.apply(
+            self.center(atoms[:n_rows]),
+            self.neighbor(atoms),
+            self.neighbor_logit(atoms).squeeze(1),
+            self.edge.weight,
+            self.edge_logit.weight.squeeze(0),
+            _basis_on_device(self.edge.in_features, atoms.device),
+            BASIS_SPACING / POINTS_PER_WIDTH,
+            BASIS_SPACING,
+            batch.neighbors[:n_edges],
+            batch.distances[:n_edges],
+            offsets,
+        )
+
     def _plain(
         self, atoms: Tensor, batch: GraphBatch, n_rows: int, species: Tensor | None
     ) -> Tensor:
@@ -195,3 +239,9 @@ def _basis_on_grid(n_basis: int, dtype: torch.dtype) -> np.ndarray:
     n_points = (n_basis + TAIL) * POINTS_PER_WIDTH
     grid = BASIS_SPACING / POINTS_PER_WIDTH * torch.arange(-1, n_points, dtype=torch.float64)
     return gaussian_basis(grid, n_basis).to(dtype).numpy()
+
+
+@lru_cache(maxsize=4)
+def _basis_on_device(n_basis: int, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # or the tensor could not be used in training
+        return torch.from_numpy(_basis_on_grid(n_basis, torch.float32)).to(device)

@@ -7,7 +7,8 @@ Public: :class:`GraphData`, :class:`TrainingSettings`, :class:`TrainingResult`, 
 
 from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
 from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
-from graphkoopman.training._features import GraphData, backward_score, evaluate
+from graphkoopman.training._data import GraphData
+from graphkoopman.training._features import backward_score, evaluate
 from graphkoopman.training._interruption import Interruption
 from graphkoopman.training._loop import Trainer
 from graphkoopman.training._restarts import Restarts, generator_state

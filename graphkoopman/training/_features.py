@@ -1,66 +1,19 @@
 """Forward and backward passes in chunks of frames."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from graphkoopman.graphs import GraphBatch, GraphTrajectory, collate
+from graphkoopman.graphs import GraphBatch
 from graphkoopman.objectives import score_gradient
 from graphkoopman.training._batches import StatisticsBatch
-
-AUTO_CHUNK_EDGES = 400_000
-KEPT_EDGES = 4_000_000  # about 200 MB of what the backward pass needs
-
-
-@dataclass(frozen=True, eq=False)
-class GraphData:
-    """Graphs with the node types of a network, and how many frames fit in one pass.
-
-    Attributes
-    ----------
-    graphs : sequence of GraphTrajectory
-    species_index : list of ndarray of shape (n_atoms,)
-        Row of the embedding for every atom of every trajectory.
-    n_conv : int
-    chunk_size : int or None
-        Frames per forward pass; None keeps a pass near a fixed number of edges.
-    device : torch.device
-    """
-
-    graphs: Sequence[GraphTrajectory]
-    species_index: list[np.ndarray]
-    n_conv: int
-    chunk_size: int | None
-    device: torch.device
-
-    def edges_per_frame(self, trajectory: int) -> float:
-        """Mean number of edges of a frame of a trajectory."""
-        graphs = self.graphs[trajectory]
-        return len(graphs.distances) / max(1, len(graphs))
-
-    def keeps(self, batch: StatisticsBatch) -> bool:
-        """Whether all chunks of a batch may be in memory at a time."""
-        n_edges = sum(len(run.frames) * self.edges_per_frame(run.trajectory) for run in batch.runs)
-        return self.chunk_size is None and n_edges <= KEPT_EDGES
-
-    def frames_per_chunk(self, trajectory: int) -> int:
-        """Frames of a trajectory in one forward pass."""
-        if self.chunk_size is not None:
-            return self.chunk_size
-        return max(1, int(AUTO_CHUNK_EDGES / max(1.0, self.edges_per_frame(trajectory))))
-
-    def collate(self, trajectory: int, frames: np.ndarray) -> GraphBatch:
-        """Frames of a trajectory as one batch on the device."""
-        batch = collate(
-            self.graphs[trajectory], frames, self.species_index[trajectory], self.n_conv
-        )
-        return batch.to(self.device) if self.device.type != "cpu" else batch
+from graphkoopman.training._data import GraphData
+from graphkoopman.training._transfer import Chunk, batches_of
 
 
-def chunks_of(data: GraphData, batch: StatisticsBatch) -> Iterator[tuple[int, np.ndarray]]:
+def chunks_of(data: GraphData, batch: StatisticsBatch) -> Iterator[Chunk]:
     """The frames of a batch in the order of its rows, neighbouring runs merged, chunk by chunk."""
     pending: list[np.ndarray] = []
     current = -1
@@ -72,9 +25,7 @@ def chunks_of(data: GraphData, batch: StatisticsBatch) -> Iterator[tuple[int, np
     yield from _cut(data, current, pending)
 
 
-def _cut(
-    data: GraphData, trajectory: int, pieces: list[np.ndarray]
-) -> Iterator[tuple[int, np.ndarray]]:
+def _cut(data: GraphData, trajectory: int, pieces: list[np.ndarray]) -> Iterator[Chunk]:
     if not pieces:
         return
     frames = np.concatenate(pieces)
@@ -94,15 +45,20 @@ def evaluate(
     -------
     Tensor of shape (n_rows, n_outputs), on the CPU
     """
+    return _stacked(data, batch, function).cpu()
+
+
+def _stacked(
+    data: GraphData, batch: StatisticsBatch, function: Callable[[GraphBatch], Tensor]
+) -> Tensor:
     n_rows = sum(len(run.frames) * data.graphs[run.trajectory].n_targets for run in batch.runs)
     features = torch.empty(0)
     row = 0
     with torch.no_grad():
-        for chunk in chunks_of(data, batch):
-            output = function(data.collate(*chunk))
+        for output in map(function, batches_of(data, list(chunks_of(data, batch)))):
             if row == 0:
-                features = torch.empty((n_rows, *output.shape[1:]), dtype=output.dtype)
-            features[row : row + len(output)] = output.cpu()
+                features = output.new_empty((n_rows, *output.shape[1:]))
+            features[row : row + len(output)] = output
             row += len(output)
     return features
 
@@ -137,19 +93,22 @@ def backward_score(
     float
     """
     chunks = list(chunks_of(data, batch))
-    rows = (torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows))
-    kept: list[Tensor] = []
     if len(chunks) == 1 or data.keeps(batch):
-        kept = [function(data.collate(*chunk)) for chunk in chunks]
-        features = torch.cat([output.detach().cpu() for output in kept])
+        kept = list(map(function, batches_of(data, chunks)))
+        features = torch.cat([output.detach() for output in kept])
+        outputs: Iterator[Tensor] = (kept.pop(0) for _ in chunks)
     else:
-        features = evaluate(data, batch, function)
+        features = _stacked(data, batch, function)
+        outputs = map(function, batches_of(data, chunks))
+    rows = (
+        torch.from_numpy(batch.start_rows).to(features.device),
+        torch.from_numpy(batch.end_rows).to(features.device),
+    )
     value, gradient = score_gradient(features, rows, method=score, epsilon=epsilon)
     row = 0
-    for chunk in chunks:
-        output = kept.pop(0) if kept else function(data.collate(*chunk))
+    for output in outputs:
         piece = gradient[row : row + len(output)]
-        output.backward(-piece.to(output.device, output.dtype))
+        output.backward(-piece.to(output.dtype))
         row += len(output)
         del output  # holds the graphs of its chunk, which must be gone before the next one
     return value.item()

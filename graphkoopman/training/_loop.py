@@ -22,7 +22,8 @@ from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.objectives import subspace_score
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
-from graphkoopman.training._features import GraphData, backward_score, evaluate
+from graphkoopman.training._data import GraphData
+from graphkoopman.training._features import backward_score, evaluate
 from graphkoopman.training._initialise import fit_output, initialise_hidden
 from graphkoopman.training._state import (
     SUBSPACE,

@@ -7,7 +7,7 @@ import numpy as np
 
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training._batches import Block
-from graphkoopman.training._features import GraphData
+from graphkoopman.training._data import GraphData
 from graphkoopman.training._loop import Trainer
 from graphkoopman.training._state import TrainingSettings
 

@@ -1,0 +1,56 @@
+"""`GraphData`: what a forward pass takes its graphs from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from graphkoopman.graphs import GraphBatch, GraphTrajectory, collate
+from graphkoopman.training._batches import StatisticsBatch
+
+AUTO_CHUNK_EDGES = {"cpu": 400_000, "cuda": 4_000_000}  # fewer would not fill a GPU
+KEPT_EDGES = 4_000_000  # about 200 MB of what the backward pass needs
+
+
+@dataclass(frozen=True, eq=False)
+class GraphData:
+    """Graphs with the node types of a network, and how many frames fit in one pass.
+
+    Attributes
+    ----------
+    graphs : sequence of GraphTrajectory
+    species_index : list of ndarray of shape (n_atoms,)
+        Row of the embedding for every atom of every trajectory.
+    n_conv : int
+    chunk_size : int or None
+        Frames per forward pass; None keeps a pass near a fixed number of edges.
+    device : torch.device
+    """
+
+    graphs: Sequence[GraphTrajectory]
+    species_index: list[np.ndarray]
+    n_conv: int
+    chunk_size: int | None
+    device: torch.device
+
+    def edges_per_frame(self, trajectory: int) -> float:
+        """Mean number of edges of a frame of a trajectory."""
+        graphs = self.graphs[trajectory]
+        return len(graphs.distances) / max(1, len(graphs))
+
+    def keeps(self, batch: StatisticsBatch) -> bool:
+        """Whether all chunks of a batch may be in memory at a time."""
+        n_edges = sum(len(run.frames) * self.edges_per_frame(run.trajectory) for run in batch.runs)
+        return self.chunk_size is None and n_edges <= KEPT_EDGES
+
+    def frames_per_chunk(self, trajectory: int) -> int:
+        """Frames of a trajectory in one forward pass."""
+        if self.chunk_size is not None:
+            return self.chunk_size
+        n_edges = AUTO_CHUNK_EDGES.get(self.device.type, AUTO_CHUNK_EDGES["cpu"])
+        return max(1, int(n_edges / max(1.0, self.edges_per_frame(trajectory))))
+
+    def collate(self, trajectory: int, frames: np.ndarray) -> GraphBatch:
+        """Frames of a trajectory as one batch, on the CPU."""
+        return collate(self.graphs[trajectory], frames, self.species_index[trajectory], self.n_conv)

@@ -132,7 +132,10 @@ def _blocks(
     for starts, ends in zip(
         _split(start_rows, n_features), _split(end_rows, n_features), strict=True
     ):
-        yield features[starts].double() - means[0], features[ends].double() - means[1]
+        yield tuple(
+            features.index_select(0, rows).double() - mean
+            for rows, mean in zip((starts, ends), means, strict=True)
+        )
 
 
 def _whitening(covariance: Tensor, epsilon: float) -> Tensor:
@@ -371,5 +374,6 @@ def score_gradient(
     rows = zip(*(_split(end, features.shape[1]) for end in pairs), strict=True)
     for block_rows, ends in zip(rows, _blocks(features, *pairs, means), strict=True):
         for end_rows, part, offset in zip(block_rows, gradient_of(*ends), offsets, strict=True):
-            gradient.index_add_(0, end_rows, (part - offset).to(gradient))
+            # several times faster than with int32 rows
+            gradient.index_add_(0, end_rows.long(), (part - offset).to(gradient))
     return score.detach(), gradient

@@ -73,12 +73,12 @@ def moments(chi_0: Tensor, chi_t: Tensor) -> Moments:
             f"{tuple(chi_0.shape)} and {tuple(chi_t.shape)}; pair every frame with the one a lag "
             "later"
         )
-    x = chi_0.double()
-    y = chi_t.double()
-    x = x - x.mean(dim=0)
-    y = y - y.mean(dim=0)
-    n_pairs = len(x)
-    return Moments(x.T @ x / n_pairs, x.T @ y / n_pairs, y.T @ y / n_pairs)
+    x = chi_0.double().T.contiguous()
+    y = chi_t.double().T.contiguous()
+    x = x - x.mean(dim=1, keepdim=True)
+    y = y - y.mean(dim=1, keepdim=True)
+    n_pairs = len(chi_0)
+    return Moments(x @ x.T / n_pairs, x @ y.T / n_pairs, y @ y.T / n_pairs)
 
 
 def moments_of_rows(features: Tensor, start_rows: Tensor, end_rows: Tensor) -> Moments:
@@ -108,15 +108,16 @@ def _moments_of_rows(
             f"start_rows and end_rows must hold the same number of rows, at least two, got "
             f"{n_pairs} and {len(end_rows)}; pair every frame with the one a lag later"
         )
+    columns = features.T.contiguous()
     means = features.new_zeros((2, n_features), dtype=torch.float64)
-    for x, y in _blocks(features, start_rows, end_rows, means):
-        means = means + torch.stack([x.sum(dim=0), y.sum(dim=0)])
+    for ends in _blocks(columns, start_rows, end_rows, means):
+        means = means + torch.stack([end.sum(dim=1) for end in ends])
     means = means / n_pairs
     c00, c0t, ctt = features.new_zeros((3, n_features, n_features), dtype=torch.float64)
-    for x, y in _blocks(features, start_rows, end_rows, means):
-        c00 += x.T @ x
-        c0t += x.T @ y
-        ctt += y.T @ y
+    for x, y in _blocks(columns, start_rows, end_rows, means):
+        c00 += x @ x.T
+        c0t += x @ y.T
+        ctt += y @ y.T
     return Moments(c00 / n_pairs, c0t / n_pairs, ctt / n_pairs), means
 
 
@@ -125,15 +126,15 @@ def _split(rows: Tensor, n_features: int) -> tuple[Tensor, ...]:
 
 
 def _blocks(
-    features: Tensor, start_rows: Tensor, end_rows: Tensor, means: Tensor
+    columns: Tensor, start_rows: Tensor, end_rows: Tensor, means: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Centred features at both ends of some pairs after the other, in float64."""
-    n_features = features.shape[1]
+    n_features = len(columns)
     for starts, ends in zip(
         _split(start_rows, n_features), _split(end_rows, n_features), strict=True
     ):
         yield tuple(
-            features.index_select(0, rows).double() - mean
+            columns.index_select(1, rows).double() - mean.unsqueeze(1)
             for rows, mean in zip((starts, ends), means, strict=True)
         )
 
@@ -364,16 +365,17 @@ def score_gradient(
     g00, g0t, gtt = (g / n_pairs for g in torch.autograd.grad(score, leaves))
 
     def gradient_of(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return x @ (g00 + g00.T) + y @ g0t.T, y @ (gtt + gtt.T) + x @ g0t
+        return (g00 + g00.T) @ x + g0t @ y, (gtt + gtt.T) @ y + g0t.T @ x
 
+    columns = features.T.contiguous()
     # the sum over all pairs is zero but for rounding, which large derivatives make matter
     offsets = torch.zeros_like(means)
-    for ends in _blocks(features, *pairs, means):
-        offsets += torch.stack([part.sum(dim=0) for part in gradient_of(*ends)]) / n_pairs
-    gradient = torch.zeros_like(features)
+    for ends in _blocks(columns, *pairs, means):
+        offsets += torch.stack([part.sum(dim=1) for part in gradient_of(*ends)]) / n_pairs
+    gradient = torch.zeros_like(columns)
     rows = zip(*(_split(end, features.shape[1]) for end in pairs), strict=True)
-    for block_rows, ends in zip(rows, _blocks(features, *pairs, means), strict=True):
+    for block_rows, ends in zip(rows, _blocks(columns, *pairs, means), strict=True):
         for end_rows, part, offset in zip(block_rows, gradient_of(*ends), offsets, strict=True):
             # several times faster than with int32 rows
-            gradient.index_add_(0, end_rows.long(), (part - offset).to(gradient))
-    return score.detach(), gradient
+            gradient.index_add_(1, end_rows.long(), (part - offset.unsqueeze(1)).to(gradient))
+    return score.detach(), gradient.T.contiguous()

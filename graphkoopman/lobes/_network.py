@@ -114,4 +114,6 @@ class GDyNetLobe(nn.Module):
         -------
         Tensor of shape (n_frames * n_targets, n_states), rows sum to one.
         """
-        return torch.softmax(self.head(self.embed(batch, reference=reference)), dim=-1)
+        logits = self.head(self.embed(batch, reference=reference))
+        # down the columns: along rows, torch takes one short row after the other
+        return torch.softmax(logits.T, dim=0).T.contiguous()

@@ -165,7 +165,7 @@ def one_after_the_other():
     """Graphs are collated and copied when they are asked for."""
     ahead = _transfer._ahead
     _transfer._ahead = lambda data, chunks: (
-        data.collate(*chunk).pinned().to(data.device) for chunk in chunks
+        data.collate(*chunk).to(data.device) for chunk in chunks
     )
     try:
         yield

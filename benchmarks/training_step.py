@@ -179,7 +179,8 @@ def largest_difference(one: Ours, other: Plain, dtype: torch.dtype) -> dict[str,
     size = max(gradient.abs().max().item() for gradient, _ in pairs)
     return {
         "probabilities": max(
-            (mine[rows] - chi.cpu()).abs().max().item() for rows, chi in zip(ends, theirs, strict=True)
+            (mine[rows] - chi.cpu()).abs().max().item()
+            for rows, chi in zip(ends, theirs, strict=True)
         ),
         "score": abs(score / plain_score.item() - 1.0),
         "gradient": max((a - b).abs().max().item() for a, b in pairs) / size,

@@ -32,6 +32,7 @@ __all__ = [
 
 EPSILON = 1e-8
 BLOCK_VALUES = 2**17  # features of pairs in float64 at a time: 1 MiB at each end
+GPU_BLOCK_VALUES = 2**24  # 128 MiB; fewer would not fill a GPU
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 
 
@@ -129,7 +130,8 @@ def _moments_of_columns(
 
 
 def _split(rows: Tensor, n_features: int) -> tuple[Tensor, ...]:
-    return rows.split(max(1, BLOCK_VALUES // n_features))
+    n_values = GPU_BLOCK_VALUES if rows.is_cuda else BLOCK_VALUES
+    return rows.split(max(1, n_values // n_features))
 
 
 def _blocks(
@@ -357,18 +359,20 @@ def score_gradient(
 
     Returns
     -------
-    score : Tensor of shape (), float64
-    gradient : Tensor of shape (n_samples, n_features), of the features' dtype
+    score : Tensor of shape (), float64, on the CPU
+    gradient : Tensor of shape (n_samples, n_features), of the features' dtype, where they are
     """
     columns = _columns(features)
     m, means = _moments_of_columns(columns, *pairs)
-    leaves = [c.requires_grad_() for c in (m.c00, m.c0t, m.ctt)]
+    # matrices this small take a GPU longer than a CPU
+    leaves = [c.cpu().requires_grad_() for c in (m.c00, m.c0t, m.ctt)]
     if isinstance(method, str):
         score = score_of_moments(Moments(*leaves), method=method, epsilon=epsilon)
     else:
         score = method(Moments(*leaves), epsilon=epsilon)
     n_pairs = len(pairs[0])
-    g00, g0t, gtt = (g / n_pairs for g in torch.autograd.grad(score, leaves))
+    gradients = torch.autograd.grad(score, leaves)
+    g00, g0t, gtt = (g.to(means.device) / n_pairs for g in gradients)
 
     def gradient_of(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return (g00 + g00.T) @ x + g0t @ y, (gtt + gtt.T) @ y + g0t.T @ x

@@ -8,6 +8,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+import torch
 
 from graphkoopman.graphs import GraphTrajectory, _build, build_graphs, collate, join_adjacent_graphs
 from graphkoopman.neighbors import k_nearest, within
@@ -269,6 +270,17 @@ def naive_batch(graphs, frames, species_index, n_conv):
     return species, neighbors, distances
 
 
+@pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
+def collating_threads(request, monkeypatch):
+    """However few the edges."""
+    monkeypatch.setattr("graphkoopman.graphs._batch.MIN_EDGES_PER_THREAD", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("collating_threads")
 @pytest.mark.parametrize("frames", [[0], [2, 0, 1], [1, 1, 2]], ids=["one", "mixed", "repeated"])
 @pytest.mark.parametrize("n_conv", [1, 2, 3])
 def test_batch_equals_a_naive_one(trajectory, kind, n_conv, frames):

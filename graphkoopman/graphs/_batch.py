@@ -1,6 +1,5 @@
 """`GraphBatch`: the graphs of some frames as the tensors of one forward pass."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +9,9 @@ from numba import njit
 from torch import Tensor
 
 from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.threads import over_parts
+
+MIN_EDGES_PER_THREAD = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +78,14 @@ class GraphBatch:
 
     def to(self, device: torch.device | str) -> "GraphBatch":
         """Copy of the tensors on a device; from pinned memory it does not wait for the copy."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=True))
-
-    def pinned(self) -> "GraphBatch":
-        """Copy in memory that a GPU reads by itself."""
-        return self._mapped(Tensor.pin_memory)
+        names = ("species", "neighbors", "distances", "target_of_atom")
+        tensors = {name: getattr(self, name) for name in names}
+        moved: dict[str, Any] = {
+            name: tensor.to(device, non_blocking=True)
+            for name, tensor in tensors.items()
+            if tensor is not None
+        }
+        return replace(self, **moved)
 
     def record_stream(self, stream: torch.cuda.Stream) -> None:
         """Keep the memory of the tensors from other use until the stream has come this far."""
@@ -88,15 +93,14 @@ class GraphBatch:
             if tensor is not None:
                 tensor.record_stream(stream)
 
-    def _mapped(self, function: Callable[[Tensor], Tensor]) -> "GraphBatch":
-        names = ("species", "neighbors", "distances", "target_of_atom")
-        tensors = {name: getattr(self, name) for name in names}
-        mapped: dict[str, Any] = {n: function(t) for n, t in tensors.items() if t is not None}
-        return replace(self, **mapped)
-
 
 def collate(
-    graphs: GraphTrajectory, frames: np.ndarray, species_index: np.ndarray, n_conv: int
+    graphs: GraphTrajectory,
+    frames: np.ndarray,
+    species_index: np.ndarray,
+    n_conv: int,
+    *,
+    pin_memory: bool = False,
 ) -> GraphBatch:
     """Graphs of some frames as one batch.
 
@@ -108,6 +112,8 @@ def collate(
         Index of the node type of every atom of the trajectory.
     n_conv : int
         Number of convolutions, at most ``graphs.n_hops``; deeper atoms are left out.
+    pin_memory : bool
+        Into memory that a GPU reads by itself, so that a copy there runs beside everything else.
 
     Returns
     -------
@@ -122,33 +128,44 @@ def collate(
     if k is None:
         row_offsets = _ragged_offsets(graphs, frames, counts, before, hop_counts[n_conv - 1])
     n_edges = hop_counts[n_conv - 1] * (k or 0) if row_offsets is None else int(row_offsets[-1])
-    species = np.empty(hop_counts[n_conv], np.int32)
-    neighbors = np.empty(n_edges, np.int32)
-    distances = np.empty(n_edges, np.float32)
-    sound = _fill(
-        counts,
-        before,
-        np.ascontiguousarray(graphs.atom_offsets[frames]),
-        np.ascontiguousarray(graphs.edge_offsets[frames]),
-        graphs.atoms,
-        graphs.neighbors,
-        graphs.distances,
-        species_index,
-        0 if k is None else k,
-        np.zeros(1, np.int64) if row_offsets is None else row_offsets,
-        species,
-        neighbors,
-        distances,
-    )
+
+    def empty(size: int, dtype: torch.dtype) -> Tensor:
+        return torch.empty(size, dtype=dtype, pin_memory=pin_memory)
+
+    species = empty(hop_counts[n_conv], torch.int32)
+    neighbors = empty(n_edges, torch.int32)
+    distances = empty(n_edges, torch.float32)
+    atom_starts = np.ascontiguousarray(graphs.atom_offsets[frames])
+    edge_starts = np.ascontiguousarray(graphs.edge_offsets[frames])
+
+    def fill(begin: int, end: int) -> bool:
+        return _fill(
+            counts[begin:end],
+            before[begin:end],
+            atom_starts[begin:end],
+            edge_starts[begin:end],
+            graphs.atoms,
+            graphs.neighbors,
+            graphs.distances,
+            species_index,
+            0 if k is None else k,
+            np.zeros(1, np.int64) if row_offsets is None else row_offsets,
+            species.numpy(),
+            neighbors.numpy(),
+            distances.numpy(),
+        )
+
+    edges_per_frame = n_edges // max(1, len(frames)) + 1
+    sound = all(over_parts(fill, len(frames), -(-MIN_EDGES_PER_THREAD // edges_per_frame)))
     if not sound:
         raise ValueError(
             "graphs must hold the atoms they point to, at finite distances, got an index or a "
             "distance out of range in one of the frames: the file is damaged, featurize again"
         )
     return GraphBatch(
-        species=torch.from_numpy(species),
-        neighbors=torch.from_numpy(neighbors),
-        distances=torch.from_numpy(distances),
+        species=species,
+        neighbors=neighbors,
+        distances=distances,
         row_offsets=row_offsets,
         hop_counts=hop_counts,
         target_of_atom=_target_of_atom(graphs, len(frames)),

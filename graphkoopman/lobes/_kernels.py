@@ -16,9 +16,7 @@ Rows are split over threads in a fixed way and every thread sums into its own bu
 do not depend on timing; their last bits depend on the number of threads.
 """
 
-import itertools
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any
 
@@ -37,6 +35,7 @@ from graphkoopman.lobes._vectors import (
     where_positive,
     zeros,
 )
+from graphkoopman.threads import over_parts
 
 POINTS_PER_WIDTH = 32
 MIN_ROWS_PER_THREAD = 128
@@ -132,7 +131,7 @@ def _forward(
         np.exp(own, out=own)
         messages(begin, end, *inputs, offsets, step, attention, update)
 
-    _over_rows(forward, len(update))
+    over_parts(forward, len(update), MIN_ROWS_PER_THREAD)
 
 
 def _backward(
@@ -155,7 +154,7 @@ def _backward(
         kernel(begin, end, *inputs, offsets, step, attention, upstream, *_as_numpy(*sums))
         return sums
 
-    first, *others = _over_rows(backward, len(upstream))
+    first, *others = over_parts(backward, len(upstream), MIN_ROWS_PER_THREAD)
     for part in others:
         for total, piece in zip(first, part, strict=True):
             if total is not to_rows:
@@ -165,21 +164,6 @@ def _backward(
 
 def _as_numpy(*tensors: Tensor) -> list[np.ndarray]:
     return [np.ascontiguousarray(tensor.detach().numpy()) for tensor in tensors]
-
-
-@lru_cache(maxsize=1)
-def _pool(n_threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_threads)
-
-
-def _over_rows(kernel: Callable, n_rows: int) -> list:
-    """Call a kernel on equal parts of the rows, one per torch thread; results in row order."""
-    n_threads = max(1, min(torch.get_num_threads(), n_rows // MIN_ROWS_PER_THREAD))
-    if n_threads == 1:
-        return [kernel(0, n_rows)]
-    bounds = np.linspace(0, n_rows, n_threads + 1).astype(np.int64)
-    parts = itertools.pairwise(bounds.tolist())
-    return list(_pool(n_threads).map(lambda part: kernel(*part), parts))
 
 
 @lru_cache

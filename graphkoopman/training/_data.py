@@ -11,6 +11,7 @@ from graphkoopman.training._batches import StatisticsBatch
 
 AUTO_CHUNK_EDGES = {"cpu": 400_000, "cuda": 4_000_000}  # fewer would not fill a GPU
 KEPT_EDGES = 4_000_000  # about 200 MB of what the backward pass needs
+GPU_BYTES_PER_EDGE = 3_000  # of three convolutions in torch's own operations, were they needed
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,11 @@ class GraphData:
     def keeps(self, batch: StatisticsBatch) -> bool:
         """Whether all chunks of a batch may be in memory at a time."""
         n_edges = sum(len(run.frames) * self.edges_per_frame(run.trajectory) for run in batch.runs)
-        return self.chunk_size is None and n_edges <= KEPT_EDGES
+        most = float(KEPT_EDGES)
+        if self.device.type == "cuda":
+            memory = torch.cuda.get_device_properties(self.device).total_memory
+            most = max(most, memory / GPU_BYTES_PER_EDGE)
+        return self.chunk_size is None and n_edges <= most
 
     def frames_per_chunk(self, trajectory: int) -> int:
         """Frames of a trajectory in one forward pass."""

@@ -19,18 +19,16 @@ def batches_of(data: GraphData, chunks: Sequence[Chunk]) -> Iterator[GraphBatch]
     For a GPU, a thread collates one chunk ahead into pinned memory, from where a stream of its own
     copies it. On the CPU, whose cores compute already, and for a single chunk nothing runs ahead.
     """
-    if data.device.type != "cuda":
-        return (data.collate(*chunk).to(data.device) for chunk in chunks)
-    if len(chunks) == 1:
-        return (data.collate(*chunk).pinned().to(data.device) for chunk in chunks)
-    return _ahead(data, chunks)
+    if data.device.type == "cuda" and len(chunks) > 1:
+        return _ahead(data, chunks)
+    return (data.collate(*chunk).to(data.device) for chunk in chunks)
 
 
 def _ahead(data: GraphData, chunks: Sequence[Chunk]) -> Iterator[GraphBatch]:
     copying = torch.cuda.Stream(data.device)
 
     def fetch(chunk: Chunk) -> tuple[GraphBatch, torch.cuda.Event]:
-        pinned = data.collate(*chunk).pinned()
+        pinned = data.collate(*chunk)
         with torch.cuda.stream(copying):
             return pinned.to(data.device), copying.record_event()
 

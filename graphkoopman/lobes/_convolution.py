@@ -156,8 +156,9 @@ class GraphConvolution(nn.Module):
             update = self._compiled(atoms, batch, n_rows, species, residual=False)
         elif on_gpu:
             if species is not None:
-                # its gradient adds in a fixed order, that of atoms[species] does not
-                atoms, species = nn.functional.embedding(species, atoms), None
+                # a product, whose gradient adds in a fixed order; that of atoms[species] does not
+                kinds = torch.arange(len(atoms), device=atoms.device)
+                atoms, species = (species.unsqueeze(1) == kinds).to(atoms) @ atoms, None
             update = self._on_gpu(atoms, batch, n_rows)
         else:
             update = self._plain(atoms, batch, n_rows, species)

@@ -25,15 +25,27 @@ GRAPHS = [
 BLOCKS = [(0, 0, 25), (1, 2, 25)]
 
 
-def score_and_gradients(device, dtype, chunk_size):
+def data_on(device, chunk_size):
     index = [np.asarray(graphs.species) - 1 for graphs in GRAPHS]
-    data = GraphData(GRAPHS, index, 3, chunk_size, torch.device(device))
+    return GraphData(GRAPHS, index, 3, chunk_size, torch.device(device))
+
+
+def score_and_gradients(device, dtype, chunk_size):
+    data = data_on(device, chunk_size)
     batch = sample_batch(BLOCKS, GRAPHS, 2, None, None)
     lobe = make_lobe(3, dtype).to(device)
     features = evaluate(data, batch, lobe)
     # the ridge keeps the inverses of small variances from amplifying the rounding of float32
     score = backward_score(lobe, data, batch, score="VAMP2", epsilon=1e-1)
     return score, features, [p.grad.cpu() for p in lobe.parameters()]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_batches_are_pinned_for_a_gpu(device):
+    batch = data_on(device, None).collate(1, np.arange(3))
+    for tensor in (batch.species, batch.neighbors, batch.distances):
+        assert tensor.device.type == "cpu"
+        assert tensor.is_pinned() == (device == "cuda")
 
 
 @pytest.mark.parametrize("chunk_size", [None, 7])

@@ -57,5 +57,11 @@ class GraphData:
         return max(1, int(n_edges / max(1.0, self.edges_per_frame(trajectory))))
 
     def collate(self, trajectory: int, frames: np.ndarray) -> GraphBatch:
-        """Frames of a trajectory as one batch, on the CPU."""
-        return collate(self.graphs[trajectory], frames, self.species_index[trajectory], self.n_conv)
+        """Frames of a trajectory as one batch on the CPU, in pinned memory for a GPU."""
+        return collate(
+            self.graphs[trajectory],
+            frames,
+            self.species_index[trajectory],
+            self.n_conv,
+            pin_memory=self.device.type == "cuda",
+        )

@@ -1,12 +1,11 @@
-"""A convolution, a training step and the way of graphs to a GPU: ``python -m benchmarks.device``.
+"""A convolution and a training step on a GPU: ``python -m benchmarks.device``.
 
 The convolution is the widest of a network with three, on the electrolyte; against it stand torch's
 own operations on the same device. Next to its time stands the least that it must move, every input
 read once and every output written once, as a share of what a copy on the device moves in the same
 run. The training step is against the plain network of `benchmarks.plain_gdynet` on the same device,
-and against ours on the CPU in one thread. The last row is a step in chunks whose graphs are
-collated and copied one ahead, against the same step one after the other. All figures are wall
-time; graphs are collated by as many threads as torch uses.
+and against ours on the CPU in one thread. All figures are wall time; graphs are collated by as many
+threads as torch uses.
 """
 
 import argparse
@@ -24,11 +23,11 @@ from torch import Tensor
 from benchmarks._rows import Row, report
 from benchmarks._systems import system
 from benchmarks.plain_gdynet import copy_weights
-from benchmarks.training_step import EPSILON, LAG, Ours, Plain, largest_difference, ours, plain
+from benchmarks.training_step import LAG, Ours, Plain, largest_difference, ours, plain
 from graphkoopman.cli._timing import spread_text
 from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes import GraphConvolution
-from graphkoopman.training import _transfer, backward_score, evaluate
+from graphkoopman.training import evaluate
 
 N_CONV = 3
 COPIED = 2**28  # numbers of float32: 1 GiB
@@ -53,15 +52,12 @@ def _finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def copy_rates(device: torch.device, n_repeats: int, size: int) -> tuple[float, float]:
-    """Bytes per second of a copy on the device, read and written, and of one to it, pinned."""
+def copy_rate(device: torch.device, n_repeats: int, size: int) -> float:
+    """Bytes per second of a copy on the device, read and written."""
     numbers = torch.ones(size, device=device)
     there = torch.empty_like(numbers)
-    host = torch.ones(size)
-    host = host.pin_memory() if device.type == "cuda" else host
-    on_device = wall_seconds(lambda: there.copy_(numbers), device, n_repeats)
-    to_device = wall_seconds(lambda: there.copy_(host, non_blocking=True), device, n_repeats)
-    return 8 * size / float(np.median(on_device)), 4 * size / float(np.median(to_device))
+    seconds = wall_seconds(lambda: there.copy_(numbers), device, n_repeats)
+    return 2 * numbers.nbytes / float(np.median(seconds))
 
 
 def moved(side: Ours, device: torch.device) -> Ours:
@@ -207,54 +203,12 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(n_threads)
 
 
-@contextmanager
-def one_after_the_other() -> Iterator[None]:
-    """Graphs are collated and copied when they are asked for."""
-    ahead = _transfer._ahead
-    _transfer._ahead = lambda data, chunks: (
-        data.collate(*chunk).to(data.device) for chunk in chunks
-    )
-    try:
-        yield
-    finally:
-        _transfer._ahead = ahead
-
-
-def stream_row(side: Ours, device: torch.device, n_repeats: int, rate: float) -> Row:
-    """A step that computes its chunks twice, graphs one ahead."""
-    n_frames = len(side.data.graphs[0])
-    data = replace(moved(side, device).data, chunk_size=max(1, n_frames // 8))
-    side = replace(moved(side, device), data=data)
-
-    def step() -> float:
-        side.lobe.zero_grad()
-        return backward_score(side.lobe, data, side.batch, score="VAMP2", epsilon=EPSILON)
-
-    ahead, score = wall_seconds(step, device, n_repeats), step()
-    with one_after_the_other():
-        waiting, same = wall_seconds(step, device, n_repeats), step() == score
-    batch: GraphBatch = data.collate(0, np.arange(n_frames))
-    n_bytes = 2 * sum(t.nbytes for t in (batch.species, batch.neighbors, batch.distances))
-    collating = wall_seconds(lambda: data.collate(0, np.arange(n_frames)), device, n_repeats)
-    details = {
-        "ms": spread_text(1e3 * ahead),
-        "one after the other": spread_text(1e3 * waiting),
-        "MB": n_bytes / 1e6,
-        "share of pinned copy rate": n_bytes / float(np.median(ahead)) / rate,
-        "pinned copy GB/s": rate / 1e9,
-        "collate ms, twice": float(2e3 * np.median(collating)),
-    }
-    ratios = (waiting / ahead).tolist()
-    return Row("graphs one ahead", "electrolyte, 8 chunks", "in turn", ratios, same, details)
-
-
 def rows(device: torch.device, n_repeats: int, n_frames: int, copied: int = COPIED) -> list[Row]:
     """All rows; ``n_frames`` of the electrolyte for the convolution."""
-    rate, pinned_rate = copy_rates(device, n_repeats, copied)
+    rate = copy_rate(device, n_repeats, copied)
     side = ours(system("electrolyte", n_frames), N_CONV)
     return [
         *convolution_rows(widest_convolution(side, device), n_repeats, rate),
-        stream_row(side, device, n_repeats, pinned_rate),
         *step_row("interface", n_frames, min(10, n_frames), device, n_repeats),
         *step_row("electrolyte", n_frames, min(5, n_frames), device, n_repeats),
     ]

@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import memory, training_step
+from benchmarks import device, memory, training_step
 from benchmarks.__main__ import main, parts
 from benchmarks._rows import Row, peak_memory, rows_table
 
@@ -50,6 +51,13 @@ def test_memory_of_whole_steps():
     assert [row.details["frames"] for row in rows] == [20, 40]
     assert rows[0].ratios == [1.0]
     assert all(row.details["stored graphs"] > 0 for row in rows)
+
+
+def test_device():
+    """On the CPU, where both sides have other kernels than on a GPU and the same results."""
+    rows = device.rows(torch.device("cpu"), 1, 3, copied=2**16)
+    assert [row.name for row in rows] == ["convolution", "convolution", "step", "step"]
+    assert all(row.same is True and row.ratios[0] > 0 for row in rows)
 
 
 def test_all_parts_have_a_quick_version():

@@ -87,12 +87,6 @@ class GraphBatch:
         }
         return replace(self, **moved)
 
-    def record_stream(self, stream: torch.cuda.Stream) -> None:
-        """Keep the memory of the tensors from other use until the stream has come this far."""
-        for tensor in (self.species, self.neighbors, self.distances, self.target_of_atom):
-            if tensor is not None:
-                tensor.record_stream(stream)
-
 
 def collate(
     graphs: GraphTrajectory,

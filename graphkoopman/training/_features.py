@@ -1,6 +1,6 @@
 """Forward and backward passes in chunks of frames."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -10,7 +10,8 @@ from graphkoopman.graphs import GraphBatch
 from graphkoopman.objectives import score_gradient
 from graphkoopman.training._batches import StatisticsBatch
 from graphkoopman.training._data import GraphData
-from graphkoopman.training._transfer import Chunk, batches_of
+
+Chunk = tuple[int, np.ndarray]  # trajectory, frames
 
 
 def chunks_of(data: GraphData, batch: StatisticsBatch) -> Iterator[Chunk]:
@@ -34,6 +35,14 @@ def _cut(data: GraphData, trajectory: int, pieces: list[np.ndarray]) -> Iterator
         yield trajectory, frames[begin : begin + size]
 
 
+def batches_of(data: GraphData, chunks: Iterable[Chunk]) -> Iterator[GraphBatch]:
+    """Graphs of every chunk on the data's device, one at a time.
+
+    A GPU is not waited for: it computes on a chunk while the next one is collated.
+    """
+    return (data.collate(*chunk).to(data.device) for chunk in chunks)
+
+
 def evaluate(
     data: GraphData,
     batch: StatisticsBatch,
@@ -55,7 +64,7 @@ def _stacked(
     features = torch.empty(0)
     row = 0
     with torch.no_grad():
-        for output in map(function, batches_of(data, list(chunks_of(data, batch)))):
+        for output in map(function, batches_of(data, chunks_of(data, batch))):
             if row == 0:
                 features = output.new_empty((n_rows, *output.shape[1:]))
             features[row : row + len(output)] = output

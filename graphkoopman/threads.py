@@ -1,7 +1,4 @@
-"""Equal parts of a range on as many threads as torch uses.
-
-Public: :func:`over_parts`.
-"""
+"""Equal parts of a range on as many threads as torch uses: `over_parts`."""
 
 import itertools
 from collections.abc import Callable
@@ -11,8 +8,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-
-__all__ = ["over_parts"]
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from lobe_cases import (
     make_lobe,
 )
 
-from graphkoopman.lobes import _convolution
+from graphkoopman.lobes import _convolution, _gpu_kernels
 from graphkoopman.lobes._gpu_kernels import MOST_PROGRAMS, ROWS, GatedUpdate
 from graphkoopman.trajectories import Trajectory
 
@@ -81,6 +81,22 @@ def test_target_without_neighbors_keeps_its_embedding():
     batch = batch_of(run, n_neighbors=None, cutoff=2.0).to(DEVICE)
     assert torch.equal(lobe.embed(batch), lobe.embedding.weight[:1])
     assert all(gradient.isfinite().all() for gradient in gradients_of(lobe, batch).values())
+
+
+def test_falls_back_where_triton_does_not_run(monkeypatch):
+    """Once, with the reason."""
+
+    def no_compiler(device):
+        raise RuntimeError("Failed to find C compiler")
+
+    _convolution.gpu_kernels.cache_clear()
+    assert _convolution.gpu_kernels(DEVICE) is _gpu_kernels
+    monkeypatch.setattr(_gpu_kernels, "probe", no_compiler)
+    _convolution.gpu_kernels.cache_clear()
+    with pytest.warns(RuntimeWarning, match=r"Triton does not run on .*: Failed to find C compil"):
+        assert _convolution.gpu_kernels(DEVICE) is None
+    assert _convolution.gpu_kernels(DEVICE) is None
+    _convolution.gpu_kernels.cache_clear()
 
 
 def star(n_rows, size=1.0, seed=0):

@@ -1,6 +1,7 @@
 """One gated graph convolution: the plain reference, and compiled kernels where they apply."""
 
 import math
+import warnings
 from functools import lru_cache
 from typing import Any
 
@@ -60,20 +61,28 @@ def segment_sum(values: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     return out.index_add(0, segment, values)
 
 
-@lru_cache(maxsize=1)
-def _gpu_kernels() -> Any:
-    """Kernels for a GPU, None where Triton, which torch for GPUs brings along, is missing."""
+@lru_cache
+def gpu_kernels(device: torch.device) -> Any:
+    """The module of kernels for a GPU; None, with a warning, where they do not run on a device."""
     try:
         from graphkoopman.lobes import _gpu_kernels
-    except ImportError:
+
+        _gpu_kernels.probe(device)
+    except Exception as error:  # no Triton, no compiler or headers for it, a GPU it does not know
+        warnings.warn(
+            f"Triton does not run on {device} ({type(error).__name__}: {error}): convolutions take "
+            "torch's own operations there, which are many times slower; install what is missing",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return None
     return _gpu_kernels
 
 
 def runs_on_gpu(atoms: Tensor) -> bool:
-    """Whether the kernels for a GPU take these vectors: float32 on one that Triton supports."""
-    supported = atoms.is_cuda and torch.cuda.get_device_capability(atoms.device) >= (7, 0)
-    return supported and atoms.dtype == torch.float32 and _gpu_kernels() is not None
+    """Whether the kernels for a GPU take these vectors."""
+    on_gpu = atoms.is_cuda and atoms.dtype == torch.float32
+    return on_gpu and gpu_kernels(atoms.device) is not None
 
 
 def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
@@ -198,7 +207,7 @@ class GraphConvolution(nn.Module):
     def _on_gpu(self, atoms: Tensor, batch: GraphBatch, n_rows: int) -> Tensor:
         offsets = batch.offsets_on_device(n_rows)
         n_edges = batch.n_edges(n_rows)
-        return _gpu_kernels().GatedUpdate.apply(
+        return gpu_kernels(atoms.device).GatedUpdate.apply(
             self.center(atoms[:n_rows]),
             self.neighbor(atoms),
             self.neighbor_logit(atoms).squeeze(1),

@@ -56,9 +56,10 @@ class GatedUpdate(torch.autograd.Function):
         update = torch.empty_like(inputs[0])
         log_total = center.new_empty(n_rows)
         sizes = (n_rows, n_features, len(basis), 1.0 / step)
-        _forward[(triton.cdiv(n_rows, ROWS),)](
-            *inputs, update, log_total, *sizes, ROWS, _width(n_features)
-        )
+        with torch.cuda.device_of(update):
+            _forward[(triton.cdiv(n_rows, ROWS),)](
+                *inputs, update, log_total, *sizes, ROWS, _width(n_features)
+            )
         ctx.save_for_backward(*inputs, update, log_total)
         ctx.rest = sizes, basis.shape[1], spacing
         return update
@@ -81,24 +82,25 @@ class GatedUpdate(torch.autograd.Function):
         width, n_centres = _width(n_features), _width(n_basis)
         to_edge = upstream.new_empty((n_programs, n_centres, width))
         to_edge_logit = upstream.new_empty((n_programs, n_centres))
-        _backward[(n_programs,)](
-            *inputs,
-            update,
-            log_total,
-            upstream,
-            scale,
-            logit_scale,
-            to_center,
-            to_neighbor,
-            to_logit,
-            to_edge,
-            to_edge_logit,
-            *sizes,
-            1.0 / spacing,
-            ROWS,
-            width,
-            n_centres,
-        )
+        with torch.cuda.device_of(update):
+            _backward[(n_programs,)](
+                *inputs,
+                update,
+                log_total,
+                upstream,
+                scale,
+                logit_scale,
+                to_center,
+                to_neighbor,
+                to_logit,
+                to_edge,
+                to_edge_logit,
+                *sizes,
+                1.0 / spacing,
+                ROWS,
+                width,
+                n_centres,
+            )
         return (
             to_center,
             (to_neighbor / scale).to(center),
@@ -107,6 +109,20 @@ class GatedUpdate(torch.autograd.Function):
             to_edge_logit.sum(dim=0)[:n_basis],
             *(None,) * 6,
         )
+
+
+def probe(device: torch.device) -> None:
+    """Raise whatever keeps Triton from running on a device."""
+    place = torch.zeros(1, device=device)
+    with torch.cuda.device_of(place):
+        _write_one[(1,)](place)
+    if place.item() != 1.0:
+        raise RuntimeError("a kernel did nothing")
+
+
+@triton.jit
+def _write_one(place):
+    tl.store(place, 1.0)
 
 
 def _width(n: int) -> int:

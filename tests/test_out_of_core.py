@@ -13,6 +13,7 @@ from small_fits import make_estimator
 from graphkoopman import GraphFeaturizer, GraphTrajectory, Trajectory
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.graphs import _stream, build_graphs
+from graphkoopman.training import _initialise
 from graphkoopman.trajectories import read_trajectory, resolve_targets
 
 CELL = np.array([[14.0, 0.0, 0.0], [3.0, 13.0, 0.0], [-2.0, 4.0, 12.0]])
@@ -275,3 +276,24 @@ def test_hash_of_strided_arrays_is_that_of_their_copy(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
     (path,) = tmp_path.iterdir()
     assert len(GraphTrajectory.load(path)) == N_FRAMES // 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # two short epochs
+@pytest.mark.parametrize("most", [10**6, 60])
+def test_whole_trajectories_start_from_what_memory_bears(monkeypatch, most):
+    """Estimates take every frame; the linear functions to start from need not."""
+    seen = []
+
+    def initialise(lobe, pooled):
+        seen.append(len(pooled))
+        _initialise.initialise_hidden(lobe, pooled)
+
+    monkeypatch.setattr("graphkoopman.training._loop.initialise_hidden", initialise)
+    monkeypatch.setattr("graphkoopman.training._loop.MOST_LINEAR_SAMPLES", most)
+    data = make_hopping(chain_rates(2, slowest=20.0), 400, random_state=0)
+    graphs = GraphFeaturizer(n_neighbors=4, n_hops=1).transform(data.trajectory)
+    make_estimator(batch_size=None).fit(graphs)
+    n_targets = graphs[0].n_targets
+    frames = seen[0] / n_targets
+    # training frames without the held-out blocks; a batch is up to twice what was asked for
+    assert 250 < frames <= 400 if most == 10**6 else 60 / n_targets <= frames <= 2 * 60 / n_targets

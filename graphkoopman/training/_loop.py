@@ -38,6 +38,7 @@ MAX_GRADIENT_NORM = 1.0
 SUBSPACE_RATE = 10.0  # of the learning rate; linear functions bear longer steps than a softmax
 SUBSPACE_PATIENCE = 3
 SAMPLES_PER_FUNCTION = 40  # of a subspace batch: keeps noise small against a process worth finding
+MOST_LINEAR_SAMPLES = 200_000  # whose 32 hidden units in float64, at both ends, are 100 MB
 MIN_IMPROVEMENT = 0.1  # statistical errors of the validation score
 LEARNING_RATE_FACTOR = 0.3
 # A batch that keeps less than this share of the best score's excess over the constant has lost a
@@ -84,8 +85,7 @@ class Trainer:
         if state is not None:
             self._load_state_dict(state)
             return
-        first = self.batch(None)
-        initialise_hidden(lobe, evaluate(data, first, lobe.embed))
+        initialise_hidden(lobe, evaluate(data, self._linear_batch(), lobe.embed))
         self._fit_output()
         validation = self.validate()
         self.result = TrainingResult(_snapshot(lobe), validation.score, validation.error)
@@ -260,7 +260,7 @@ class Trainer:
 
     def _fit_output(self) -> None:
         """Make states of the best linear functions of the hidden layer."""
-        batch = self.batch(None)
+        batch = self._linear_batch()
         self.lobe.eval()
         responses = evaluate(self.data, batch, self._responses)
         fit_output(self.lobe, responses, batch.start_rows, batch.end_rows)
@@ -304,6 +304,17 @@ class Trainer:
     def _sample(self, rng: np.random.RandomState | None, n_frames: int | None) -> StatisticsBatch:
         graphs, lagtime = self.data.graphs, self.settings.lagtime
         return sample_batch(self.training_blocks, graphs, lagtime, n_frames, rng)
+
+    def _linear_batch(self) -> StatisticsBatch:
+        """Always the same training frames: those of an estimate, but no more than memory bears.
+
+        The best linear functions of all frames of a long trajectory need their vectors at a time.
+        """
+        n_targets = max(graphs.n_targets for graphs in self.data.graphs)
+        n_frames = sum(end - begin for _, begin, end in self.training_blocks)
+        if self.settings.batch_size is None and n_frames * n_targets > MOST_LINEAR_SAMPLES:
+            return self._sample(None, max(1, MOST_LINEAR_SAMPLES // n_targets))
+        return self.batch(None)
 
     def _subspace_frames(self) -> int | None:
         """Frames of a batch of the subspace, whose functions are as many as hidden units."""

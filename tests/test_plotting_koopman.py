@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from deeptime.util.validation import implied_timescales
+from deeptime.util.validation import ImpliedTimescales, implied_timescales
 from figure_checks import assert_bars
 from matplotlib import pyplot as plt
 
@@ -41,6 +41,17 @@ def models():
     return [
         estimate_koopman(probs, lag, timestep=0.5, n_bootstrap=20, random_state=0) for lag in lags
     ]
+
+
+def test_timescales_that_no_sample_has_are_a_gap(ax):
+    rng = np.random.default_rng(0)
+    samples = [rng.uniform(4.0, 6.0, (20, 2)) for _ in range(3)]
+    samples[1][:, 1] = np.nan  # of the second process at the second lag
+    times = np.array([[5.0, 4.5], [5.0, np.nan], [5.0, 4.5]])
+    plotting.plot_timescales(ImpliedTimescales([1, 2, 3], times, samples), ax, timestep=1.0)
+    means = [line.get_ydata() for line in ax.lines if line.get_linestyle() == "--"]
+    np.testing.assert_allclose(means[0], [sample[:, 0].mean() for sample in samples])
+    assert np.isnan(means[1]).tolist() == [False, True, False]
 
 
 def test_eigenvectors_are_bars_without_the_constant(ax):

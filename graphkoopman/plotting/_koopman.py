@@ -4,6 +4,7 @@ Public: :func:`plot_timescales`, :func:`plot_ck_test`, :func:`plot_eigenvectors`
 :func:`plot_populations`, :func:`plot_global_timescales`, :func:`plot_history`.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -63,7 +64,10 @@ def plot_timescales(
     """
     ax = axes_or_new(ax)
     ax.set_yscale("log")
-    plot_implied_timescales(timescales, ax=ax, colors=COLORS, show_cutoff=False)
+    with warnings.catch_warnings():
+        # where no sample of a process has a time, its mean is a gap
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+        plot_implied_timescales(timescales, ax=ax, colors=COLORS, show_cutoff=False)
     # below the lag time nothing can be resolved; a straight line is curved on this axis
     lags = np.linspace(timescales.lagtimes[0], timescales.lagtimes[-1], 100)
     ax.plot(lags, lags, color="black", linewidth=2)

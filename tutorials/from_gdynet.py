@@ -69,8 +69,18 @@ for name, run in zip(("train", "test"), runs, strict=True):
 # It carries no time, so its frames need a ``timestep``; the targets are those of the file.
 
 seen, unseen = (load_gdynet_npz(folder / f"{name}.npz", timestep=0.1) for name in ("train", "test"))
-graphs = GraphFeaturizer(n_neighbors=12, n_hops=3).fit_transform([seen, unseen])
-print(graphs[0])
+nearest = GraphFeaturizer(n_neighbors=12, n_hops=3).fit_transform([seen, unseen])
+print(nearest[0])
+
+# %%
+# The lattice of this system does not move: each of its atoms has twelve others at exactly one
+# distance. Together with the lithium in between, that is more than twelve neighbours, and which
+# ones of the lattice are left out depends on how atoms are numbered. From that a network can learn
+# in which of four equivalent sites the lithium is. A cutoff behind that shell, at 4.6 Å, leaves
+# nothing to chance. Where atoms vibrate there are no ties.
+
+within = GraphFeaturizer(n_neighbors=None, cutoff=5.0, n_hops=3).fit_transform([seen, unseen])
+print(within[0])
 
 # %%
 # The paper's equations, and the authors' code
@@ -90,10 +100,15 @@ SETTINGS = {
         "objective": ("VAMP2", "VAMP1", "VAMP2"),
     },
 }
+CASES = {
+    "paper": ("paper", nearest),
+    "authors' code": ("authors' code", nearest),
+    "authors' code, all within 5 Å": ("authors' code", within),
+}
 reference = runs[1].reference.at_lag(LAG).timescales[0]
 print(f"sites visited: {reference:.1f} ps")
 times = {}
-for name, settings in SETTINGS.items():
+for name, (recipe, graphs) in CASES.items():
     times[name] = []
     for seed in SEEDS:
         estimator = GDyNetEstimator(
@@ -102,7 +117,7 @@ for name, settings in SETTINGS.items():
             batch_size=1000,
             max_epochs=4 if SMALL else 15,  # per stage
             random_state=seed,
-            **settings,
+            **SETTINGS[recipe],
         )
         with warnings.catch_warnings():
             if SMALL:  # a few epochs are not meant to converge
@@ -118,6 +133,9 @@ for name, settings in SETTINGS.items():
 # %%
 # What was found
 # --------------
+# A time several times that of the sites is an exchange between sites that are alike, seen through
+# the ties of the rigid lattice. VAMP asks for the slowest process, so the longer a network trains
+# the likelier it finds one. Without ties there is none to find.
 
 for name, values in times.items():
     print(f"{name}: {min(values):.1f} to {max(values):.1f} ps; sites {reference:.1f} ps")

@@ -52,7 +52,9 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     Notes
     -----
     Stateless: ``fit`` only checks its input. M-nearest graphs are ambiguous where several atoms
-    are equally far and only some are among the M; such ties go to the lowest atom index.
+    are equally far and only some are among the M; such ties go to the lowest atom index. Thermal
+    motion leaves none, but in a rigid lattice graphs then depend on how atoms are numbered, and
+    sites that are alike can be told apart: take a ``cutoff`` between two shells there.
 
     References
     ----------

@@ -71,17 +71,25 @@ def _check_types(arrays: dict[str, np.ndarray], scalars: dict[str, Any]) -> None
         n_dimensions = 2 if name == "hop_counts" else 1
         if array.dtype.kind not in KINDS[name] or array.ndim != n_dimensions:
             raise ValueError(f"{name} has dtype {array.dtype} and shape {array.shape}")
-    # exact types: JSON's true is an int to Python
     k, cutoff = scalars["n_neighbors"], scalars["cutoff"]
-    nearest = type(k) is int and k > 0 and cutoff is None
-    radius = type(cutoff) in (int, float) and 0 < cutoff < np.inf and k is None
+    nearest = _is_int(k) and k > 0 and cutoff is None
+    radius = _is_length(cutoff) and k is None
     if not nearest and not radius:
         raise ValueError(f"n_neighbors is {k!r} and cutoff {cutoff!r}")
-    timestep = scalars["timestep"]
-    if type(timestep) not in (int, float) or not 0 < timestep < np.inf:
-        raise ValueError(f"timestep is {timestep!r}")
-    if not isinstance(scalars["parent"], str | None) or type(scalars["start"]) is not int:
+    if not _is_length(scalars["timestep"]):
+        raise ValueError(f"timestep is {scalars['timestep']!r}")
+    if not isinstance(scalars["parent"], str | None) or not _is_int(scalars["start"]):
         raise ValueError(f"parent is {scalars['parent']!r} and start {scalars['start']!r}")
+
+
+def _is_int(value: Any) -> bool:
+    """Whether a JSON value is an int of 64 bits; to Python its true is one, and any size is."""
+    return type(value) is int and abs(value) <= np.iinfo(np.int64).max
+
+
+def _is_length(value: Any) -> bool:
+    """Whether a JSON value is a positive number."""
+    return (_is_int(value) or type(value) is float) and 0 < value < np.inf
 
 
 def _check_sizes(arrays: dict[str, Any], n_neighbors: int | None) -> None:

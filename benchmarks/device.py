@@ -162,9 +162,7 @@ def largest_error(found: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
     return max(float((a - b).norm() / b.norm()) for a, b in zip(found, exact, strict=True))
 
 
-def step_row(
-    name: str, n_pairs: int, n_plain: int, device: torch.device, n_repeats: int
-) -> list[Row]:
+def step_row(name: str, n_pairs: int, n_plain: int, device: torch.device, n_repeats: int) -> Row:
     """Pairs per second against the plain network, on ``n_plain`` pairs; both on the device."""
     this = system(name, n_plain + LAG)
     theirs = moved_plain(plain(this, N_CONV), device)
@@ -191,7 +189,7 @@ def step_row(
     }
     ratios = (n_pairs / seconds) / (n_plain / spent)
     label = f"{name}, n_conv={N_CONV}"
-    return [Row("step", label, "plain PyTorch, same device", ratios.tolist(), same, details)]
+    return Row("step", label, "plain PyTorch, same device", ratios.tolist(), same, details)
 
 
 @contextmanager
@@ -199,8 +197,10 @@ def one_thread() -> Iterator[None]:
     """Torch, and with it everything of ours, runs in one thread."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def rows(device: torch.device, n_repeats: int, n_frames: int, copied: int = COPIED) -> list[Row]:
@@ -209,8 +209,8 @@ def rows(device: torch.device, n_repeats: int, n_frames: int, copied: int = COPI
     side = ours(system("electrolyte", n_frames), N_CONV)
     return [
         *convolution_rows(widest_convolution(side, device), n_repeats, rate),
-        *step_row("interface", n_frames, min(10, n_frames), device, n_repeats),
-        *step_row("electrolyte", n_frames, min(5, n_frames), device, n_repeats),
+        step_row("interface", n_frames, min(10, n_frames), device, n_repeats),
+        step_row("electrolyte", n_frames, min(5, n_frames), device, n_repeats),
     ]
 
 

@@ -76,7 +76,7 @@ print(nearest[0])
 # The lattice of this system does not move: each of its atoms has twelve others at exactly one
 # distance. Together with the lithium in between, that is more than twelve neighbours, and which
 # ones of the lattice are left out depends on how atoms are numbered. From that a network can learn
-# in which of four equivalent sites the lithium is. A cutoff behind that shell, at 4.6 Å, leaves
+# in which of the equivalent sites the lithium is. A cutoff behind that shell, at 4.6 Å, leaves
 # nothing to chance. Where atoms vibrate there are no ties.
 
 within = GraphFeaturizer(n_neighbors=None, cutoff=5.0, n_hops=3).fit_transform([seen, unseen])
@@ -134,8 +134,8 @@ for name, (recipe, graphs) in CASES.items():
 # What was found
 # --------------
 # A time several times that of the sites is an exchange between sites that are alike, seen through
-# the ties of the rigid lattice. VAMP asks for the slowest process, so the longer a network trains
-# the likelier it finds one. Without ties there is none to find.
+# the ties of the rigid lattice. VAMP asks for the slowest process, and this one is slower. Within
+# the cutoff there are no ties, and the time is that of the sites.
 
 for name, values in times.items():
     print(f"{name}: {min(values):.1f} to {max(values):.1f} ps; sites {reference:.1f} ps")

@@ -1,5 +1,6 @@
 """`GraphBatch`: the graphs of some frames as the tensors of one forward pass."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.threads import over_parts
 
 MIN_EDGES_PER_THREAD = 100_000
+DTYPES = {"species": torch.int32, "neighbors": torch.int32, "distances": torch.float32}
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +125,38 @@ def collate(
         row_offsets = _ragged_offsets(graphs, frames, counts, before, hop_counts[n_conv - 1])
     n_edges = hop_counts[n_conv - 1] * (k or 0) if row_offsets is None else int(row_offsets[-1])
 
-    def empty(size: int, dtype: torch.dtype) -> Tensor:
-        return torch.empty(size, dtype=dtype, pin_memory=pin_memory)
+    sizes = {"species": hop_counts[n_conv], "neighbors": n_edges, "distances": n_edges}
+    tensors = {
+        name: torch.empty(size, dtype=DTYPES[name], pin_memory=pin_memory)
+        for name, size in sizes.items()
+    }
+    sound = _fill_on_threads(graphs, frames, counts, before, species_index, row_offsets, tensors)
+    if not sound:
+        raise ValueError(
+            "graphs must hold the atoms they point to, at finite distances, got an index or a "
+            "distance out of range in one of the frames: the file is damaged, featurize again"
+        )
+    return GraphBatch(
+        **tensors,
+        row_offsets=row_offsets,
+        hop_counts=hop_counts,
+        target_of_atom=_target_of_atom(graphs, len(frames)),
+        n_frames=len(frames),
+        n_targets=graphs.n_targets,
+        n_neighbors=k,
+    )
 
-    species = empty(hop_counts[n_conv], torch.int32)
-    neighbors = empty(n_edges, torch.int32)
-    distances = empty(n_edges, torch.float32)
+
+def _fill_on_threads(
+    graphs: GraphTrajectory,
+    frames: np.ndarray,
+    counts: np.ndarray,
+    before: np.ndarray,
+    species_index: np.ndarray,
+    row_offsets: np.ndarray | None,
+    tensors: Mapping[str, Tensor],
+) -> bool:
+    """`_fill` for parts of the frames, each of which is worth a thread."""
     atom_starts = np.ascontiguousarray(graphs.atom_offsets[frames])
     edge_starts = np.ascontiguousarray(graphs.edge_offsets[frames])
 
@@ -142,31 +170,13 @@ def collate(
             graphs.neighbors,
             graphs.distances,
             species_index,
-            0 if k is None else k,
+            graphs.n_neighbors or 0,
             np.zeros(1, np.int64) if row_offsets is None else row_offsets,
-            species.numpy(),
-            neighbors.numpy(),
-            distances.numpy(),
+            *(tensors[name].numpy() for name in DTYPES),
         )
 
-    edges_per_frame = n_edges // max(1, len(frames)) + 1
-    sound = all(over_parts(fill, len(frames), -(-MIN_EDGES_PER_THREAD // edges_per_frame)))
-    if not sound:
-        raise ValueError(
-            "graphs must hold the atoms they point to, at finite distances, got an index or a "
-            "distance out of range in one of the frames: the file is damaged, featurize again"
-        )
-    return GraphBatch(
-        species=species,
-        neighbors=neighbors,
-        distances=distances,
-        row_offsets=row_offsets,
-        hop_counts=hop_counts,
-        target_of_atom=_target_of_atom(graphs, len(frames)),
-        n_frames=len(frames),
-        n_targets=graphs.n_targets,
-        n_neighbors=k,
-    )
+    edges_per_frame = len(tensors["distances"]) // max(1, len(frames)) + 1
+    return all(over_parts(fill, len(frames), -(-MIN_EDGES_PER_THREAD // edges_per_frame)))
 
 
 def _block_starts(counts: np.ndarray) -> np.ndarray:

@@ -73,21 +73,21 @@ def _check_types(arrays: dict[str, np.ndarray], scalars: dict[str, Any]) -> None
             raise ValueError(f"{name} has dtype {array.dtype} and shape {array.shape}")
     k, cutoff = scalars["n_neighbors"], scalars["cutoff"]
     nearest = _is_int(k) and k > 0 and cutoff is None
-    radius = _is_length(cutoff) and k is None
+    radius = _is_positive(cutoff) and k is None
     if not nearest and not radius:
         raise ValueError(f"n_neighbors is {k!r} and cutoff {cutoff!r}")
-    if not _is_length(scalars["timestep"]):
+    if not _is_positive(scalars["timestep"]):
         raise ValueError(f"timestep is {scalars['timestep']!r}")
     if not isinstance(scalars["parent"], str | None) or not _is_int(scalars["start"]):
         raise ValueError(f"parent is {scalars['parent']!r} and start {scalars['start']!r}")
 
 
 def _is_int(value: Any) -> bool:
-    """Whether a JSON value is an int of 64 bits; to Python its true is one, and any size is."""
+    """Whether a JSON value is an int of 64 bits; by its exact type, since true is an int, too."""
     return type(value) is int and abs(value) <= np.iinfo(np.int64).max
 
 
-def _is_length(value: Any) -> bool:
+def _is_positive(value: Any) -> bool:
     """Whether a JSON value is a positive number."""
     return (_is_int(value) or type(value) is float) and 0 < value < np.inf
 

@@ -306,23 +306,27 @@ class Trainer:
         return sample_batch(self.training_blocks, graphs, lagtime, n_frames, rng)
 
     def _linear_batch(self) -> StatisticsBatch:
-        """Always the same training frames: those of an estimate, but no more than memory bears.
+        """Always the same training frames: those of an estimate, or about as many as memory bears.
 
-        The best linear functions of all frames of a long trajectory need their vectors at a time.
+        The best linear functions of some frames need the vectors of all of them at a time.
         """
-        n_targets = max(graphs.n_targets for graphs in self.data.graphs)
         n_frames = sum(end - begin for _, begin, end in self.training_blocks)
-        if self.settings.batch_size is None and n_frames * n_targets > MOST_LINEAR_SAMPLES:
-            return self._sample(None, max(1, MOST_LINEAR_SAMPLES // n_targets))
+        most = max(1, MOST_LINEAR_SAMPLES // self._most_targets)
+        if self.settings.batch_size is None and n_frames > most:
+            return self._sample(None, most)
         return self.batch(None)
+
+    @property
+    def _most_targets(self) -> int:
+        """Targets of the trajectory that has most of them."""
+        return max(graphs.n_targets for graphs in self.data.graphs)
 
     def _subspace_frames(self) -> int | None:
         """Frames of a batch of the subspace, whose functions are as many as hidden units."""
         if self.settings.batch_size is None:
             return None
-        n_targets = max(graphs.n_targets for graphs in self.data.graphs)
         n_samples = SAMPLES_PER_FUNCTION * self.lobe.hidden.out_features
-        return min(self.settings.batch_size, -(-n_samples // n_targets))
+        return min(self.settings.batch_size, -(-n_samples // self._most_targets))
 
     def _effective_sample_size(self, singular_value: float) -> float:
         """Independent samples of the slowest process in one batch.

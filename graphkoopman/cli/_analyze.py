@@ -9,7 +9,8 @@ from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from graphkoopman.cli._analysis import Analysis, analyse, print_model, write_model
-from graphkoopman.cli._input import add_input_arguments, featurizer_of, read_inputs
+from graphkoopman.cli._arguments import CUT_RADIUS
+from graphkoopman.cli._input import featurizer_of, read_inputs
 from graphkoopman.cli._request import Request
 from graphkoopman.cli._results import write_analyses
 from graphkoopman.cli._tables import save_figure
@@ -17,48 +18,7 @@ from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.plotting import plot_eigenvectors, plot_populations
 from graphkoopman.trajectories import Trajectory, height_limit, resolve_targets
 
-DESCRIPTION = """\
-Read a saved model, find the states in trajectories that it was or was not trained on, and write
-tables (CSV) and figures (PNG) of what surrounds them, where they are and how they move.
-
-examples:
-  graphkoopman analyze model.safetensors run3.xtc --top box.pdb --targets "element Li"
-  graphkoopman analyze model.safetensors run*.xtc --top box.pdb --targets "element Li" \\
-      --charges charges.txt --state-charges 0.9 0.1 --temperature 363 --drift system
-"""
 LARGEST_RADIUS = 10.0  # Å, where the cell allows it
-CUT_RADIUS = 5.0
-DRIFT_HELP = (
-    "what is held at rest: nothing, the species that no target has, or the whole system (none)"
-)
-METHOD_HELP = (
-    "diffusion of a transition: slope of its squared displacement, eq. (14), or secant, which "
-    "adds up to all of the diffusion (slope)"
-)
-
-
-def add_command(commands: argparse._SubParsersAction) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "analyze",
-        help="structure and transport of a saved model's states",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
-    add_input_arguments(parser)
-    add("--charges", type=Path, help="text file with the charge of every atom in e")
-    add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
-    add("--temperature", type=float, help="temperature in K")
-    add("--r-max", type=float, help="largest radius in Å (10, or what the cell allows)")
-    add("--drift", choices=("none", "framework", "system"), default="none", help=DRIFT_HELP)
-    add("--method", choices=("slope", "secant"), default="slope", help=METHOD_HELP)
-    add("--voxels", type=int, default=20, help="voxels of the map along each cell vector (20)")
-    add("--cut-outs", type=int, default=3, help="neighbourhoods of each state, as PDB files (3)")
-    add("--cut-radius", type=float, help=f"their radius in Å ({CUT_RADIUS:g}, or less)")
-    add("--out", type=Path, default=Path("graphkoopman-analysis"), help="output folder")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

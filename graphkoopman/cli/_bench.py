@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphkoopman.cli._analysis import table
-from graphkoopman.cli._input import add_input_arguments, featurizer_of, read_inputs
+from graphkoopman.cli._input import featurizer_of, read_inputs
 from graphkoopman.cli._timing import alternate, spread, spread_text
 from graphkoopman.datasets import simulate_li_fcc
 from graphkoopman.graphs import GraphBatch, GraphFeaturizer, GraphTrajectory
@@ -21,42 +20,11 @@ from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training import GraphData, all_frames, backward_score, evaluate, sample_batch
 from graphkoopman.trajectories import Trajectory
 
-DESCRIPTION = """\
-Time graph building and training steps on trajectories of yours, or on two systems that come with
-the package: the toy system of the paper and a gas of 1000 atoms with 50 targets. A step (forward,
-score, backward) of the compiled convolutions is compared with the plain PyTorch ones, on the same
-receptive field, and both must give the same probabilities. Figures are per CPU-second: minimum,
-median and maximum over repeats.
-
-examples:
-  graphkoopman bench
-  graphkoopman bench run1.xtc --top box.pdb --targets "element Li" --frames 50
-"""
-SYSTEMS = ("toy", "gas")
 GAS_ATOMS, GAS_TARGETS, GAS_EDGE, GAS_STEP = 1000, 50, 27.0, 0.05  # edge and step in Å
 N_STATES = 3
 EPSILON = 1e-3  # of the score: a network without training has nearly equal outputs
 STEP_EDGES = 400_000  # of a step: the plain convolutions take about 1 kB for each
 TOLERANCE = 1e-5  # of probabilities in float32
-
-
-def add_command(commands: argparse._SubParsersAction) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "bench",
-        help="time graph building and training on this machine",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_input_arguments(parser, nargs="*")
-    add = parser.add_argument
-    add("--system", choices=SYSTEMS, nargs="+", default=SYSTEMS, help="without trajectories")
-    add("--frames", type=int, default=200, help="most frames (200)")
-    add("--convolutions", type=int, default=3, help="convolution layers (3)")
-    add("--repeats", type=int, default=5, help="repeats (5)")
-    add("--threads", type=int, default=1, help="threads of a step (1)")
-    add("--out", type=Path, help="write the figures to this JSON file, too")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

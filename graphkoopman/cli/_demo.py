@@ -18,31 +18,9 @@ from graphkoopman.graphs import GraphFeaturizer
 from graphkoopman.plotting import plot_spatial_map, plot_timescales
 from graphkoopman.structure import spatial_map
 
-DESCRIPTION = """\
-Lithium in an FCC lattice of sulphur (Fig. 2 of the paper): simulate two trajectories, learn two
-states from one, validate on the other, and compare with the sites that the ion really visited.
-
-example:
-  graphkoopman demo --out graphkoopman-demo
-"""
 N_NEIGHBORS = 12  # the paper's M for this system
 FRAME_INTERVAL = 0.1  # ps
 PIXELS = 40  # along each side of the map
-
-
-def add_command(commands: argparse._SubParsersAction) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "demo",
-        help="simulate the paper's toy system, learn it, and compare with the truth",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--duration", type=float, default=20.0, help="ns per trajectory (20)")
-    parser.add_argument("--lag", type=float, default=10.0, help="lag time in ps (10)")
-    parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
-    parser.add_argument("--out", type=Path, default=Path("graphkoopman-demo"), help="output folder")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

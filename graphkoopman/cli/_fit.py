@@ -2,7 +2,6 @@
 
 import argparse
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,38 +13,10 @@ from graphkoopman.cli._analysis import (
     write_model,
 )
 from graphkoopman.cli._input import (
-    add_input_arguments,
-    add_training_arguments,
     featurizer_of,
     read_inputs,
 )
 from graphkoopman.estimator import GDyNetEstimator
-
-DESCRIPTION = """\
-Learn states of the target atoms from trajectories and print populations and relaxation times.
-
-examples:
-  graphkoopman fit run1.xtc run2.xtc --top box.pdb --targets "element Li" --states 3 --lag 50ps
-  graphkoopman fit *.XDATCAR.gz --timestep 0.1 --targets "element Li" --states 2 --lag 10
-"""
-
-
-def add_command(commands: argparse._SubParsersAction) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "fit",
-        help="learn states and exchange times from trajectory files",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_input_arguments(parser)
-    add_training_arguments(parser)
-    add = parser.add_argument
-    add("--states", type=int, default=2, help="number of states (2)")
-    add("--lag", default="1", help='lag time in frames, or with a unit: "10ps", "0.5ns" (1)')
-    add("--restarts", type=int, default=1, help="independent runs, the best is kept (1)")
-    add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,36 +1,13 @@
-"""Arguments that commands share, reading trajectory files, and the graphs asked for."""
+"""Trajectory files and graphs that the arguments of a command ask for."""
 
 import argparse
 from pathlib import Path
 
+from graphkoopman.cli._arguments import DEFAULT_NEIGHBORS
 from graphkoopman.graphs import GraphFeaturizer
 from graphkoopman.trajectories import Trajectory, read_trajectory
 
-DEFAULT_NEIGHBORS = 20
 MOST_MEMORY = 1e6  # GiB
-
-
-def add_input_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
-    """Arguments that say what to read and which graphs to build; how many files is up to nargs."""
-    add = parser.add_argument
-    add("trajectories", nargs=nargs, metavar="TRAJ", help="trajectory files")
-    add("--top", help="topology file, for formats that carry none")
-    add("--timestep", type=float, help="ps per frame, for files that carry no time")
-    add("--stride", type=int, default=1, help="read every n-th frame (1)")
-    add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
-    add("--neighbors", type=int, help=f"M nearest neighbours per atom ({DEFAULT_NEIGHBORS})")
-    add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
-    add("--jobs", type=int, help="threads for building graphs")
-    add("--cache", type=Path, help="folder that holds positions and graphs in place of memory")
-    add("--memory", type=float, help="GiB of graphs in memory, with --cache (1)")
-
-
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the network and its training that commands which train share."""
-    add = parser.add_argument
-    add("--convolutions", type=int, default=3, help="convolution layers (3)")
-    add("--epochs", type=int, default=50, help="most training epochs (50)")
-    add("--seed", type=int, default=0, help="random seed (0)")
 
 
 def featurizer_of(options: argparse.Namespace, n_hops: int) -> GraphFeaturizer:

@@ -1,25 +1,12 @@
-"""Arguments of the ``graphkoopman`` command; every bad input ends in one line and exit code 2."""
+"""The ``graphkoopman`` command; every bad input ends in one line and exit code 2."""
 
-import argparse
 import sys
 import warnings
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
-from graphkoopman.cli import _analyze, _bench, _demo, _fit, _reproduce, _select
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
-    parser = argparse.ArgumentParser(
-        prog="graphkoopman",
-        description="States, exchange times and Koopman models of atoms and molecules in "
-        "molecular dynamics trajectories, by graph dynamical networks.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (_demo, _fit, _select, _analyze, _reproduce, _bench):
-        module.add_command(commands)
-    return parser
+from graphkoopman.cli._arguments import build_parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,11 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = one_line
         try:
-            return options.run(options)
+            # torch, deeptime and matplotlib come with the command, not with its help
+            return import_module(f"graphkoopman.cli._{options.command}").run(options)
         except (ValueError, OSError, ImportError) as error:
             print(f"graphkoopman {options.command}: {error}", file=sys.stderr)
             return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())

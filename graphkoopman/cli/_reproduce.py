@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from graphkoopman.cli._analysis import Analysis, analyse, table
+from graphkoopman.cli._arguments import PAPER_SYSTEMS
 from graphkoopman.cli._fit import lag_in_frames
 from graphkoopman.cli._tables import INTERVAL, write_csv
 from graphkoopman.datasets import (
@@ -21,19 +22,6 @@ from graphkoopman.graphs import GraphFeaturizer
 from graphkoopman.koopman import fcc_site_graph, global_koopman
 from graphkoopman.trajectories import Trajectory, read_trajectory, segments
 
-DESCRIPTION = """\
-Learn one of the paper's systems with its settings and print its numbers beside ours.
-
-The settings are the paper's: M neighbours, number of states, lag, and which part is learned from
-and which is tested on: the first half and the second of one run, the first of several runs and the
-others. Without --data or --download, li-fcc is simulated; the other two need files.
-
-examples:
-  graphkoopman reproduce li-fcc
-  graphkoopman reproduce si-au --download
-  graphkoopman reproduce si-au --data interface.npz --lag 60ps
-  graphkoopman reproduce peo-litfsi --data a.npz b.npz c.npz d.npz e.npz --timestep 2
-"""
 HEADER = ["", "paper", "here", *INTERVAL]
 SHORTEST_IN_LAGS = 4  # of a simulated or given run, so that both halves hold two lags
 
@@ -66,41 +54,23 @@ class Protocol:
     global_time: str | None = None
 
 
-PROTOCOLS = {
-    "li-fcc": Protocol("toy", 12, 2, "10ps", times=("42.3",), global_time="531"),
-    "si-au": Protocol("si_au", 20, 4, "3ns", times=("538000", "73200", "2260")),
-    "peo-litfsi": Protocol(
-        "peo_litfsi",
-        20,
-        4,
-        "0.8ns",
-        populations=("0.506 ± 0.008", "0.273 ± 0.004", "0.151 ± 0.004", "0.070 ± 0.009"),
-    ),
-}
-
-
-def add_command(commands: argparse._SubParsersAction) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "reproduce",
-        help="the paper's three systems with the paper's settings",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+PROTOCOLS = dict(
+    zip(
+        PAPER_SYSTEMS,
+        (
+            Protocol("toy", 12, 2, "10ps", times=("42.3",), global_time="531"),
+            Protocol("si_au", 20, 4, "3ns", times=("538000", "73200", "2260")),
+            Protocol(
+                "peo_litfsi",
+                20,
+                4,
+                "0.8ns",
+                populations=("0.506 ± 0.008", "0.273 ± 0.004", "0.151 ± 0.004", "0.070 ± 0.009"),
+            ),
+        ),
+        strict=True,
     )
-    add = parser.add_argument
-    add("system", choices=PROTOCOLS, help="which of the paper's systems")
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--data", nargs="+", metavar="FILE", help="trajectories of such a system")
-    source.add_argument("--download", action="store_true", help="the paper's own trajectories")
-    add("--top", help="topology file, for formats that carry none")
-    add("--targets", help="mdtraj selection; default: the file's own")
-    add("--timestep", type=float, help="ps per frame, for files that carry no time")
-    add("--lag", help="lag time, for runs too short for the paper's")
-    add("--duration", type=float, default=200.0, help="ns of simulated lithium (200, the paper's)")
-    add("--epochs", type=int, default=50, help="most training epochs (50)")
-    add("--seed", type=int, default=0, help="random seed (0)")
-    add("--out", type=Path, help="output folder (graphkoopman-SYSTEM)")
-    parser.set_defaults(run=run)
+)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,8 +7,6 @@ from matplotlib import pyplot as plt
 
 from graphkoopman.cli._fit import lag_in_frames
 from graphkoopman.cli._input import (
-    add_input_arguments,
-    add_training_arguments,
     featurizer_of,
     read_inputs,
 )
@@ -16,35 +14,6 @@ from graphkoopman.cli._tables import save_figure, write_csv
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.model_selection import ModelSelection, select_model, selection_report
 from graphkoopman.plotting import plot_ck_errors, plot_selection_timescales, plot_state_scores
-
-DESCRIPTION = """\
-Choose the number of states and the lag time by cross-validation on parts of the trajectories that
-the network has not seen, explain the choice, and fit the model chosen to all of them.
-
-examples:
-  graphkoopman select run.xtc --top box.pdb --targets "element Li" --states 2 3 4 \\
-      --lags 5ps 10ps 20ps 40ps
-  graphkoopman select *.XDATCAR.gz --timestep 0.1 --targets "element Li" --lags 10 20 40 --jobs 4
-"""
-
-
-def add_command(commands: argparse._SubParsersAction) -> None:
-    """Register the command."""
-    parser = commands.add_parser(
-        "select",
-        help="choose the number of states and the lag time",
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add_input_arguments(parser)
-    add_training_arguments(parser)
-    add = parser.add_argument
-    add("--states", type=int, nargs="+", default=[2, 3, 4], help="numbers to try (2 3 4)")
-    add("--lags", nargs="+", required=True, help='lag times to try, in frames or as "10ps"')
-    add("--max-lag", help="longest lag to choose (the longest of --lags)")
-    add("--folds", type=int, default=4, help="parts of the data, each tested once (4)")
-    add("--out", type=Path, default=Path("graphkoopman-select"), help="output folder")
-    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:

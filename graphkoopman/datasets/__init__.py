@@ -1,28 +1,35 @@
 """Systems with known answers: simulated, constructed, or published."""
 
-from graphkoopman.datasets._chains import (
-    chain_rates,
-    projected_transition_matrix,
-    relaxation_timescales,
-    stationary_distribution,
-)
-from graphkoopman.datasets._fetch import GDYNET_TIMESTEPS, fetch_gdynet
-from graphkoopman.datasets._hopping import Hopping, make_hopping
-from graphkoopman.datasets._labels import (
-    LabelTimescales,
-    TooFewTransitionsError,
-    label_timescales,
-)
-from graphkoopman.datasets._li_fcc import LiFCC, simulate_li_fcc
-from graphkoopman.datasets._references import (
-    GlobalReference,
-    SiteReference,
-    TwoStateReference,
-    global_reference,
-    li_fcc_reference,
-    two_state_reference,
-)
-from graphkoopman.datasets._sites import FCCSites, assign_sites, fcc_sites
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.datasets._chains import (
+        chain_rates,
+        projected_transition_matrix,
+        relaxation_timescales,
+        stationary_distribution,
+    )
+    from graphkoopman.datasets._fetch import GDYNET_TIMESTEPS, fetch_gdynet
+    from graphkoopman.datasets._hopping import Hopping, make_hopping
+    from graphkoopman.datasets._labels import (
+        LabelTimescales,
+        TooFewTransitionsError,
+        label_timescales,
+    )
+    from graphkoopman.datasets._li_fcc import LiFCC, simulate_li_fcc
+    from graphkoopman.datasets._references import (
+        GlobalReference,
+        SiteReference,
+        TwoStateReference,
+        global_reference,
+        li_fcc_reference,
+        two_state_reference,
+    )
+    from graphkoopman.datasets._sites import FCCSites, assign_sites, fcc_sites
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "GDYNET_TIMESTEPS",

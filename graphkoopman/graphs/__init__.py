@@ -9,10 +9,17 @@ convolutions updates the first group only, the one before the first two groups, 
 kept for all groups but the outermost. This is exact, nothing is sampled.
 """
 
-from graphkoopman.graphs._batch import GraphBatch, collate
-from graphkoopman.graphs._build import build_graphs
-from graphkoopman.graphs._featurizer import GraphFeaturizer
-from graphkoopman.graphs._trajectory import GraphTrajectory, join_adjacent_graphs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.graphs._batch import GraphBatch, collate
+    from graphkoopman.graphs._build import build_graphs
+    from graphkoopman.graphs._featurizer import GraphFeaturizer
+    from graphkoopman.graphs._trajectory import GraphTrajectory, join_adjacent_graphs
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "GraphBatch",

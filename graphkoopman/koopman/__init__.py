@@ -4,29 +4,36 @@ Everything here is a function of state probabilities, arrays of shape
 (n_frames, n_targets, n_states); no network and no trajectory is needed.
 """
 
-from graphkoopman.koopman._align import align_states, state_correlation
-from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
-from graphkoopman.koopman._chapman_kolmogorov import StateObservable
-from graphkoopman.koopman._ck_error import ChapmanKolmogorovError, ck_error
-from graphkoopman.koopman._consumers import as_target_trajectories
-from graphkoopman.koopman._estimate import estimate_koopman
-from graphkoopman.koopman._model import KoopmanModel
-from graphkoopman.koopman._moments import Moments, lagged_moments
-from graphkoopman.koopman._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
-from graphkoopman.koopman._states import (
-    StateMap,
-    identify_states,
-    inner_simplex,
-    singular_functions,
-)
-from graphkoopman.koopman._warnings import (
-    FewUnitsWarning,
-    InvalidTimescaleWarning,
-    RankDeficientWarning,
-    SkippedTrajectoryWarning,
-    StationaryDistributionWarning,
-    UnsupportedRateWarning,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.koopman._align import align_states, state_correlation
+    from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
+    from graphkoopman.koopman._chapman_kolmogorov import StateObservable
+    from graphkoopman.koopman._ck_error import ChapmanKolmogorovError, ck_error
+    from graphkoopman.koopman._consumers import as_target_trajectories
+    from graphkoopman.koopman._estimate import estimate_koopman
+    from graphkoopman.koopman._model import KoopmanModel
+    from graphkoopman.koopman._moments import Moments, lagged_moments
+    from graphkoopman.koopman._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
+    from graphkoopman.koopman._states import (
+        StateMap,
+        identify_states,
+        inner_simplex,
+        singular_functions,
+    )
+    from graphkoopman.koopman._warnings import (
+        FewUnitsWarning,
+        InvalidTimescaleWarning,
+        RankDeficientWarning,
+        SkippedTrajectoryWarning,
+        StationaryDistributionWarning,
+        UnsupportedRateWarning,
+    )
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "BootstrapKoopmanModel",

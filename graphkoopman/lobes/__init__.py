@@ -8,7 +8,14 @@ The linear maps of (8) and (9) act on a concatenation, ``W [v_i, v_j, u_ij]``. I
 and in the softmax (8) over ``j`` the term of ``v_i`` and the bias cancel, so they have no weights.
 """
 
-from graphkoopman.lobes._convolution import GraphConvolution, gaussian_basis
-from graphkoopman.lobes._network import GDyNetLobe, pool_targets
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.lobes._convolution import GraphConvolution, gaussian_basis
+    from graphkoopman.lobes._network import GDyNetLobe, pool_targets
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = ["GDyNetLobe", "GraphConvolution", "gaussian_basis", "pool_targets"]

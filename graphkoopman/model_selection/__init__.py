@@ -7,35 +7,42 @@ Choice: :func:`select_markovian`, :func:`explain_selection`, :func:`selection_re
 :func:`select_model`.
 """
 
-from graphkoopman.model_selection._candidates import LagChoice
-from graphkoopman.model_selection._cross_val import cross_val_transform
-from graphkoopman.model_selection._report import selection_report
-from graphkoopman.model_selection._scorers import (
-    SCORER_NAMES,
-    SELECTION_SCORES,
-    KoopmanScorer,
-    MixedLagWarning,
-    ck_scorer,
-    markov_scorer,
-    timescale_scorer,
-    vamp1_scorer,
-    vamp2_scorer,
-    vampe_scorer,
-)
-from graphkoopman.model_selection._select_model import ModelSelection, select_model, time_pieces
-from graphkoopman.model_selection._selection import (
-    Selection,
-    SelectionWarning,
-    StateChoice,
-    explain_selection,
-    select_markovian,
-)
-from graphkoopman.model_selection._splitters import (
-    LeaveOneTrajectoryOut,
-    SegmentKFold,
-    SegmentShuffleSplit,
-    TargetKFold,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.model_selection._candidates import LagChoice
+    from graphkoopman.model_selection._cross_val import cross_val_transform
+    from graphkoopman.model_selection._report import selection_report
+    from graphkoopman.model_selection._scorers import (
+        SCORER_NAMES,
+        SELECTION_SCORES,
+        KoopmanScorer,
+        MixedLagWarning,
+        ck_scorer,
+        markov_scorer,
+        timescale_scorer,
+        vamp1_scorer,
+        vamp2_scorer,
+        vampe_scorer,
+    )
+    from graphkoopman.model_selection._select_model import ModelSelection, select_model, time_pieces
+    from graphkoopman.model_selection._selection import (
+        Selection,
+        SelectionWarning,
+        StateChoice,
+        explain_selection,
+        select_markovian,
+    )
+    from graphkoopman.model_selection._splitters import (
+        LeaveOneTrajectoryOut,
+        SegmentKFold,
+        SegmentShuffleSplit,
+        TargetKFold,
+    )
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "SCORER_NAMES",

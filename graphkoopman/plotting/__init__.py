@@ -15,33 +15,40 @@ end, it is not drawn. ``COLORS`` are those of states and transitions in all figu
 colour-blind readers can tell apart.
 """
 
-from graphkoopman.plotting._axes import COLORS
-from graphkoopman.plotting._koopman import (
-    plot_ck_test,
-    plot_eigenvectors,
-    plot_global_timescales,
-    plot_history,
-    plot_populations,
-    plot_timescales,
-)
-from graphkoopman.plotting._selection import (
-    plot_ck_errors,
-    plot_selection_timescales,
-    plot_state_scores,
-)
-from graphkoopman.plotting._structure import (
-    plot_charge_integral,
-    plot_coordination,
-    plot_spatial_map,
-    plot_state_profile,
-    plot_state_rdf,
-)
-from graphkoopman.plotting._transport import (
-    plot_conduction,
-    plot_residence_times,
-    plot_transition_diffusion,
-    plot_transition_msd,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.plotting._axes import COLORS
+    from graphkoopman.plotting._koopman import (
+        plot_ck_test,
+        plot_eigenvectors,
+        plot_global_timescales,
+        plot_history,
+        plot_populations,
+        plot_timescales,
+    )
+    from graphkoopman.plotting._selection import (
+        plot_ck_errors,
+        plot_selection_timescales,
+        plot_state_scores,
+    )
+    from graphkoopman.plotting._structure import (
+        plot_charge_integral,
+        plot_coordination,
+        plot_spatial_map,
+        plot_state_profile,
+        plot_state_rdf,
+    )
+    from graphkoopman.plotting._transport import (
+        plot_conduction,
+        plot_residence_times,
+        plot_transition_diffusion,
+        plot_transition_msd,
+    )
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "COLORS",

@@ -6,17 +6,24 @@ representative neighbourhoods, and bond order parameters. Lengths are in Å, cha
 carry 95 % intervals.
 """
 
-from graphkoopman.structure._bond_order import bond_order
-from graphkoopman.structure._charge import ChargeIntegral, charge_integral
-from graphkoopman.structure._frames import (
-    Representative,
-    representative_frames,
-    select_representatives,
-)
-from graphkoopman.structure._inputs import EmptyStateWarning
-from graphkoopman.structure._profile import StateProfile, state_profile
-from graphkoopman.structure._rdf import StateRDF, state_rdf
-from graphkoopman.structure._spatial import SpatialMap, spatial_map
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.structure._bond_order import bond_order
+    from graphkoopman.structure._charge import ChargeIntegral, charge_integral
+    from graphkoopman.structure._frames import (
+        Representative,
+        representative_frames,
+        select_representatives,
+    )
+    from graphkoopman.structure._inputs import EmptyStateWarning
+    from graphkoopman.structure._profile import StateProfile, state_profile
+    from graphkoopman.structure._rdf import StateRDF, state_rdf
+    from graphkoopman.structure._spatial import SpatialMap, spatial_map
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "ChargeIntegral",

@@ -5,15 +5,22 @@ Public: :class:`GraphData`, :class:`TrainingSettings`, :class:`TrainingResult`, 
 :func:`sample_batch`, :func:`all_frames`, :func:`generator_state`.
 """
 
-from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
-from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
-from graphkoopman.training._data import GraphData
-from graphkoopman.training._features import backward_score, evaluate
-from graphkoopman.training._interruption import Interruption
-from graphkoopman.training._loop import Trainer
-from graphkoopman.training._restarts import Restarts, generator_state
-from graphkoopman.training._state import TrainingResult, TrainingSettings
-from graphkoopman.training._train import train
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
+    from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
+    from graphkoopman.training._data import GraphData
+    from graphkoopman.training._features import backward_score, evaluate
+    from graphkoopman.training._interruption import Interruption
+    from graphkoopman.training._loop import Trainer
+    from graphkoopman.training._restarts import Restarts, generator_state
+    from graphkoopman.training._state import TrainingResult, TrainingSettings
+    from graphkoopman.training._train import train
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "CHECKPOINT",

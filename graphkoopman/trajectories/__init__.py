@@ -3,21 +3,28 @@
 Lengths are in Å and times in ps everywhere behind this door; mdtraj's nm are converted here.
 """
 
-from graphkoopman.trajectories._blocks import block_split
-from graphkoopman.trajectories._gdynet import load_gdynet_npz
-from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
-from graphkoopman.trajectories._readers import read_trajectory
-from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
-from graphkoopman.trajectories._target_split import split_targets
-from graphkoopman.trajectories._targets import Targets, resolve_targets
-from graphkoopman.trajectories._trajectory import (
-    Trajectory,
-    as_trajectories,
-    height_limit,
-    items_of,
-)
-from graphkoopman.trajectories._unwrap import target_centers, unwrap
-from graphkoopman.trajectories._validation import check_integer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.trajectories._blocks import block_split
+    from graphkoopman.trajectories._gdynet import load_gdynet_npz
+    from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
+    from graphkoopman.trajectories._readers import read_trajectory
+    from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
+    from graphkoopman.trajectories._target_split import split_targets
+    from graphkoopman.trajectories._targets import Targets, resolve_targets
+    from graphkoopman.trajectories._trajectory import (
+        Trajectory,
+        as_trajectories,
+        height_limit,
+        items_of,
+    )
+    from graphkoopman.trajectories._unwrap import target_centers, unwrap
+    from graphkoopman.trajectories._validation import check_integer
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "Targets",

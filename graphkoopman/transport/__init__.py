@@ -5,16 +5,23 @@ T. Xie et al., Nat. Commun. 10, 2667 (2019). Lengths in Å, times in ps, charges
 frames, conductivities in S/cm.
 """
 
-from graphkoopman.transport._conduction import Conduction, conduction_contributions
-from graphkoopman.transport._diffusion import TransitionDiffusion, transition_diffusion
-from graphkoopman.transport._displacements import TransitionMSD, transition_displacements
-from graphkoopman.transport._residence import ResidenceTimes, residence_times
-from graphkoopman.transport._warnings import (
-    NegativeConductivityWarning,
-    ShortTrajectoryWarning,
-    UnobservedTransitionWarning,
-    UnvisitedStateWarning,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.transport._conduction import Conduction, conduction_contributions
+    from graphkoopman.transport._diffusion import TransitionDiffusion, transition_diffusion
+    from graphkoopman.transport._displacements import TransitionMSD, transition_displacements
+    from graphkoopman.transport._residence import ResidenceTimes, residence_times
+    from graphkoopman.transport._warnings import (
+        NegativeConductivityWarning,
+        ShortTrajectoryWarning,
+        UnobservedTransitionWarning,
+        UnvisitedStateWarning,
+    )
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
     "Conduction",

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from graphkoopman.cli import main
+from graphkoopman.cli._arguments import build_parser
 from graphkoopman.cli._input import featurizer_of, read_inputs
-from graphkoopman.cli._main import build_parser
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.trajectories import read_trajectory
 

@@ -1,0 +1,238 @@
+"""What every command accepts: its description, arguments and their help.
+
+Importing this takes no time, so that ``--help`` does not either; what a command does is in the
+module of its name, which is imported when it runs.
+
+Public: :func:`build_parser`.
+"""
+
+import argparse
+from pathlib import Path
+
+from graphkoopman import __version__
+
+DEFAULT_NEIGHBORS = 20
+CUT_RADIUS = 5.0  # Å, of neighbourhoods
+PAPER_SYSTEMS = ("li-fcc", "si-au", "peo-litfsi")
+BENCH_SYSTEMS = ("toy", "gas")
+DRIFT_HELP = (
+    "what is held at rest: nothing, the species that no target has, or the whole system (none)"
+)
+METHOD_HELP = (
+    "diffusion of a transition: slope of its squared displacement, eq. (14), or secant, which "
+    "adds up to all of the diffusion (slope)"
+)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="graphkoopman",
+        description="States, exchange times and Koopman models of atoms and molecules in "
+        "molecular dynamics trajectories, by graph dynamical networks.",
+    )
+    parser.add_argument("--version", action="version", version=f"graphkoopman {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add_command in (add_demo, add_fit, add_select, add_analyze, add_reproduce, add_bench):
+        add_command(commands)
+    return parser
+
+
+DEMO = """\
+Lithium in an FCC lattice of sulphur (Fig. 2 of the paper): simulate two trajectories, learn two
+states from one, validate on the other, and compare with the sites that the ion really visited.
+
+example:
+  graphkoopman demo --out graphkoopman-demo
+"""
+
+
+def add_demo(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman demo``."""
+    parser = _command(
+        commands,
+        "demo",
+        "simulate the paper's toy system, learn it, and compare with the truth",
+        DEMO,
+    )
+    parser.add_argument("--duration", type=float, default=20.0, help="ns per trajectory (20)")
+    parser.add_argument("--lag", type=float, default=10.0, help="lag time in ps (10)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
+    parser.add_argument("--out", type=Path, default=Path("graphkoopman-demo"), help="output folder")
+
+
+FIT = """\
+Learn states of the target atoms from trajectories and print populations and relaxation times.
+
+examples:
+  graphkoopman fit run1.xtc run2.xtc --top box.pdb --targets "element Li" --states 3 --lag 50ps
+  graphkoopman fit *.XDATCAR.gz --timestep 0.1 --targets "element Li" --states 2 --lag 10
+"""
+
+
+def add_fit(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman fit``."""
+    parser = _command(commands, "fit", "learn states and exchange times from trajectory files", FIT)
+    add_input_arguments(parser)
+    add_training_arguments(parser)
+    add = parser.add_argument
+    add("--states", type=int, default=2, help="number of states (2)")
+    add("--lag", default="1", help='lag time in frames, or with a unit: "10ps", "0.5ns" (1)')
+    add("--restarts", type=int, default=1, help="independent runs, the best is kept (1)")
+    add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
+
+
+SELECT = """\
+Choose the number of states and the lag time by cross-validation on parts of the trajectories that
+the network has not seen, explain the choice, and fit the model chosen to all of them.
+
+examples:
+  graphkoopman select run.xtc --top box.pdb --targets "element Li" --states 2 3 4 \\
+      --lags 5ps 10ps 20ps 40ps
+  graphkoopman select *.XDATCAR.gz --timestep 0.1 --targets "element Li" --lags 10 20 40 --jobs 4
+"""
+
+
+def add_select(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman select``."""
+    parser = _command(commands, "select", "choose the number of states and the lag time", SELECT)
+    add_input_arguments(parser)
+    add_training_arguments(parser)
+    add = parser.add_argument
+    add("--states", type=int, nargs="+", default=[2, 3, 4], help="numbers to try (2 3 4)")
+    add("--lags", nargs="+", required=True, help='lag times to try, in frames or as "10ps"')
+    add("--max-lag", help="longest lag to choose (the longest of --lags)")
+    add("--folds", type=int, default=4, help="parts of the data, each tested once (4)")
+    add("--out", type=Path, default=Path("graphkoopman-select"), help="output folder")
+
+
+ANALYZE = """\
+Read a saved model, find the states in trajectories that it was or was not trained on, and write
+tables (CSV) and figures (PNG) of what surrounds them, where they are and how they move.
+
+examples:
+  graphkoopman analyze model.safetensors run3.xtc --top box.pdb --targets "element Li"
+  graphkoopman analyze model.safetensors run*.xtc --top box.pdb --targets "element Li" \\
+      --charges charges.txt --state-charges 0.9 0.1 --temperature 363 --drift system
+"""
+
+
+def add_analyze(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman analyze``."""
+    parser = _command(
+        commands, "analyze", "structure and transport of a saved model's states", ANALYZE
+    )
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
+    add_input_arguments(parser)
+    add("--charges", type=Path, help="text file with the charge of every atom in e")
+    add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
+    add("--temperature", type=float, help="temperature in K")
+    add("--r-max", type=float, help="largest radius in Å (10, or what the cell allows)")
+    add("--drift", choices=("none", "framework", "system"), default="none", help=DRIFT_HELP)
+    add("--method", choices=("slope", "secant"), default="slope", help=METHOD_HELP)
+    add("--voxels", type=int, default=20, help="voxels of the map along each cell vector (20)")
+    add("--cut-outs", type=int, default=3, help="neighbourhoods of each state, as PDB files (3)")
+    add("--cut-radius", type=float, help=f"their radius in Å ({CUT_RADIUS:g}, or less)")
+    add("--out", type=Path, default=Path("graphkoopman-analysis"), help="output folder")
+
+
+REPRODUCE = """\
+Learn one of the paper's systems with its settings and print its numbers beside ours.
+
+The settings are the paper's: M neighbours, number of states, lag, and which part is learned from
+and which is tested on: the first half and the second of one run, the first of several runs and the
+others. Without --data or --download, li-fcc is simulated; the other two need files.
+
+examples:
+  graphkoopman reproduce li-fcc
+  graphkoopman reproduce si-au --download
+  graphkoopman reproduce si-au --data interface.npz --lag 60ps
+  graphkoopman reproduce peo-litfsi --data a.npz b.npz c.npz d.npz e.npz --timestep 2
+"""
+
+
+def add_reproduce(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman reproduce``."""
+    parser = _command(
+        commands, "reproduce", "the paper's three systems with the paper's settings", REPRODUCE
+    )
+    add = parser.add_argument
+    add("system", choices=PAPER_SYSTEMS, help="which of the paper's systems")
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument("--data", nargs="+", metavar="FILE", help="trajectories of such a system")
+    source.add_argument("--download", action="store_true", help="the paper's own trajectories")
+    add("--top", help="topology file, for formats that carry none")
+    add("--targets", help="mdtraj selection; default: the file's own")
+    add("--timestep", type=float, help="ps per frame, for files that carry no time")
+    add("--lag", help="lag time, for runs too short for the paper's")
+    add("--duration", type=float, default=200.0, help="ns of simulated lithium (200, the paper's)")
+    add("--epochs", type=int, default=50, help="most training epochs (50)")
+    add("--seed", type=int, default=0, help="random seed (0)")
+    add("--out", type=Path, help="output folder (graphkoopman-SYSTEM)")
+
+
+BENCH = """\
+Time graph building and training steps on trajectories of yours, or on two systems that come with
+the package: the toy system of the paper and a gas of 1000 atoms with 50 targets. A step (forward,
+score, backward) of the compiled convolutions is compared with the plain PyTorch ones, on the same
+receptive field, and both must give the same probabilities. Figures are per CPU-second: minimum,
+median and maximum over repeats.
+
+examples:
+  graphkoopman bench
+  graphkoopman bench run1.xtc --top box.pdb --targets "element Li" --frames 50
+"""
+
+
+def add_bench(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman bench``."""
+    parser = _command(commands, "bench", "time graph building and training on this machine", BENCH)
+    add_input_arguments(parser, nargs="*")
+    add = parser.add_argument
+    add(
+        "--system",
+        choices=BENCH_SYSTEMS,
+        nargs="+",
+        default=BENCH_SYSTEMS,
+        help="without trajectories",
+    )
+    add("--frames", type=int, default=200, help="most frames (200)")
+    add("--convolutions", type=int, default=3, help="convolution layers (3)")
+    add("--repeats", type=int, default=5, help="repeats (5)")
+    add("--threads", type=int, default=1, help="threads of a step (1)")
+    add("--out", type=Path, help="write the figures to this JSON file, too")
+
+
+def add_input_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
+    """Arguments that say what to read and which graphs to build; how many files is up to nargs."""
+    add = parser.add_argument
+    add("trajectories", nargs=nargs, metavar="TRAJ", help="trajectory files")
+    add("--top", help="topology file, for formats that carry none")
+    add("--timestep", type=float, help="ps per frame, for files that carry no time")
+    add("--stride", type=int, default=1, help="read every n-th frame (1)")
+    add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
+    add("--neighbors", type=int, help=f"M nearest neighbours per atom ({DEFAULT_NEIGHBORS})")
+    add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
+    add("--jobs", type=int, help="threads for building graphs")
+    add("--cache", type=Path, help="folder that holds positions and graphs in place of memory")
+    add("--memory", type=float, help="GiB of graphs in memory, with --cache (1)")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the network and its training that commands which train share."""
+    add = parser.add_argument
+    add("--convolutions", type=int, default=3, help="convolution layers (3)")
+    add("--epochs", type=int, default=50, help="most training epochs (50)")
+    add("--seed", type=int, default=0, help="random seed (0)")
+
+
+def _command(
+    commands: argparse._SubParsersAction, name: str, summary: str, description: str
+) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from graphkoopman.transport._conduction import Conduction, conduction_contributions
     from graphkoopman.transport._diffusion import TransitionDiffusion, transition_diffusion
     from graphkoopman.transport._displacements import TransitionMSD, transition_displacements
+    from graphkoopman.transport._onsager import OnsagerContributions, onsager_contributions
     from graphkoopman.transport._residence import ResidenceTimes, residence_times
     from graphkoopman.transport._warnings import (
         NegativeConductivityWarning,
@@ -26,6 +27,7 @@ else:
 __all__ = [
     "Conduction",
     "NegativeConductivityWarning",
+    "OnsagerContributions",
     "ResidenceTimes",
     "ShortTrajectoryWarning",
     "TransitionDiffusion",
@@ -33,6 +35,7 @@ __all__ = [
     "UnobservedTransitionWarning",
     "UnvisitedStateWarning",
     "conduction_contributions",
+    "onsager_contributions",
     "residence_times",
     "transition_diffusion",
     "transition_displacements",

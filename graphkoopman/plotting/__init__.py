@@ -4,7 +4,7 @@ Models: :func:`plot_timescales`, :func:`plot_ck_test` (a figure of many panels),
 :func:`plot_eigenvectors`, :func:`plot_populations`, :func:`plot_global_timescales`,
 :func:`plot_history`.
 Structure: :func:`plot_state_rdf`, :func:`plot_coordination`, :func:`plot_charge_integral`,
-:func:`plot_state_profile`, :func:`plot_spatial_map`.
+:func:`plot_state_profile`, :func:`plot_spatial_map`, :func:`plot_state_description`.
 Selection: :func:`plot_state_scores`, :func:`plot_ck_errors`,
 :func:`plot_selection_timescales` (a figure of one panel per number of states).
 Transport: :func:`plot_transition_msd`, :func:`plot_transition_diffusion`,
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         plot_charge_integral,
         plot_coordination,
         plot_spatial_map,
+        plot_state_description,
         plot_state_profile,
         plot_state_rdf,
     )
@@ -64,6 +65,7 @@ __all__ = [
     "plot_residence_times",
     "plot_selection_timescales",
     "plot_spatial_map",
+    "plot_state_description",
     "plot_state_profile",
     "plot_state_rdf",
     "plot_state_scores",

@@ -1,7 +1,7 @@
 """Figures of the surroundings and places of the states.
 
 Public: :func:`plot_state_rdf`, :func:`plot_coordination`, :func:`plot_charge_integral`,
-:func:`plot_state_profile`, :func:`plot_spatial_map`.
+:func:`plot_state_profile`, :func:`plot_spatial_map`, :func:`plot_state_description`.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from graphkoopman.plotting._axes import axes_or_new, color_of, curve_with_band
-from graphkoopman.structure import ChargeIntegral, SpatialMap, StateProfile, StateRDF
+from graphkoopman.plotting._axes import axes_or_new, color_of, curve_with_band, error_arms
+from graphkoopman.structure import (
+    ChargeIntegral,
+    SpatialMap,
+    StateDescription,
+    StateProfile,
+    StateRDF,
+)
 
 Array = NDArray[np.float64]
 
@@ -138,6 +144,52 @@ def plot_state_profile(
         )
     ax.set_xlabel(f"position along {VECTORS[result.axis]} / Å")
     ax.set_ylabel("density / Å⁻³" if quantity == "density" else "probability")
+    ax.legend()
+    return ax
+
+
+def plot_state_description(
+    result: StateDescription, ax: Axes | None = None, *, n_largest: int = 3
+) -> Axes:
+    """What tells the states apart: standardised differences of order parameters.
+
+    Parameters
+    ----------
+    result : StateDescription
+    ax : Axes or None
+    n_largest : int
+        Order parameters of each state, those of the largest effects.
+
+    Returns
+    -------
+    Axes
+        A row per order parameter, a point per state. Infinite effects are left out.
+    """
+    ax = axes_or_new(ax)
+    chosen: list[int] = []
+    for state in range(result.n_states):
+        chosen += [i for i in result.largest(state, n_largest) if i not in chosen]
+    rows = np.arange(len(chosen))
+    for state in range(result.n_states):
+        effect = result.effect[state, chosen]
+        shown = np.isfinite(effect)
+        # side by side, so that bars of several states can be told apart
+        shift = (state - 0.5 * (result.n_states - 1)) * 0.6 / max(result.n_states, 1)
+        ax.errorbar(
+            effect[shown],
+            (rows + shift)[shown],
+            xerr=error_arms(effect, result.effect_interval[state, chosen])[:, shown],
+            fmt="o",
+            markersize=4,
+            capsize=2,
+            color=color_of(state),
+            label=f"state {state}",
+        )
+    ax.axvline(0.0, color="black", linewidth=0.8)
+    ax.set_yticks(rows, [result.parameters[i].name for i in chosen])
+    ax.invert_yaxis()
+    ax.set_xlabel("state minus the others / standard deviation")
+    ax.set_title(f"rules of order parameters give the states with κ = {result.kappa:.2f}")
     ax.legend()
     return ax
 

@@ -2,8 +2,8 @@
 
 Pure functions of trajectories and state probabilities: radial distribution functions and
 coordination numbers (12), the charge around a target, profiles and maps of the cell,
-representative neighbourhoods, and bond order parameters. Lengths are in Å, charges in e; results
-carry 95 % intervals.
+representative neighbourhoods, bond order parameters, and what tells the states apart in words.
+Lengths are in Å, charges in e; results carry 95 % intervals.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphkoopman.structure._bond_order import bond_order
     from graphkoopman.structure._charge import ChargeIntegral, charge_integral
+    from graphkoopman.structure._describe import StateDescription, describe_states
     from graphkoopman.structure._frames import (
         Representative,
         representative_frames,
@@ -30,10 +31,12 @@ __all__ = [
     "EmptyStateWarning",
     "Representative",
     "SpatialMap",
+    "StateDescription",
     "StateProfile",
     "StateRDF",
     "bond_order",
     "charge_integral",
+    "describe_states",
     "representative_frames",
     "select_representatives",
     "spatial_map",

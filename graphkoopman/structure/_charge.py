@@ -141,12 +141,12 @@ def charge_integral(
     (array([1., 2., 3.]), array([[1., 1., 0.]]))
     """
     runs = check_runs(trajs, probs, targets)
-    atom_charges = _check_charges(runs, charges)
+    per_atom = atom_charges(runs, charges)
     r_max, n_bins = check_range(runs, r_max, n_bins)
     blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
     columns = [np.zeros(run.trajectory.n_atoms, dtype=np.int64) for run in runs]
-    shells = block_shell_sums(runs, blocks, columns, atom_charges, (1, n_bins), r_max)[:, :, 0]
-    own = _own_charges(runs, blocks, atom_charges)
+    shells = block_shell_sums(runs, blocks, columns, per_atom, (1, n_bins), r_max)[:, :, 0]
+    own = _own_charges(runs, blocks, per_atom)
     weights, rows = block_populations(runs, blocks)
     warn_empty_states(weights.sum(axis=0))
     charge, charge_interval = ratio_interval(
@@ -163,7 +163,7 @@ def charge_integral(
     )
 
 
-def _check_charges(runs: Sequence[Run], charges: Any) -> list[Array]:
+def atom_charges(runs: Sequence[Run], charges: Any) -> list[Array]:
     """Charges of every run, (n_atoms,)."""
     per_run = isinstance(charges, list | tuple) and any(np.ndim(part) for part in charges)
     arrays = list(charges) if per_run else [charges] * len(runs)

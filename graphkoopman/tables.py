@@ -1,0 +1,82 @@
+"""Results as tables: `Tabular`, `html_table`, `rows_of`.
+
+A result names its columns, with units, once; data frames, CSV files and notebooks all show these.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+INTERVAL = ("95 % low", "95 % high")
+MOST_ROWS = 20  # of a table in a notebook
+
+
+class Tabular:
+    """A result that can be shown as one tidy table: a row per value, with its interval."""
+
+    def table(self) -> dict[str, Any]:
+        """Columns by name, with units; arrays that broadcast against each other."""
+        raise NotImplementedError
+
+    def to_dataframe(self) -> Any:
+        """The result as a tidy `pandas.DataFrame`, with units in the names of its columns.
+
+        Returns
+        -------
+        pandas.DataFrame
+
+        Raises
+        ------
+        ImportError
+            Without pandas.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError(
+                'to_dataframe needs pandas; install it with pip install "graphkoopman[pandas]"'
+            ) from error
+        columns = self.table()
+        arrays = np.broadcast_arrays(*map(np.asarray, columns.values()))
+        return pandas.DataFrame(
+            {name: array.ravel() for name, array in zip(columns, arrays, strict=True)}
+        )
+
+    def _repr_html_(self) -> str:
+        columns = self.table()
+        rows = rows_of(columns)
+        more = len(rows) - MOST_ROWS
+        note = f"<p>… and {more} rows more: to_dataframe()</p>" if more > 0 else ""
+        title = f"<p><code>{html.escape(repr(self))}</code></p>"
+        return title + html_table(list(columns), rows[:MOST_ROWS]) + note
+
+
+def rows_of(columns: Mapping[str, Any]) -> list[list[str]]:
+    """Rows of text of columns that broadcast against each other."""
+    flat = [column.ravel() for column in np.broadcast_arrays(*map(np.asarray, columns.values()))]
+    return [[_text(value) for value in row] for row in zip(*flat, strict=True)]
+
+
+def interval_columns(name: str, values: Any, interval: Any) -> dict[str, Any]:
+    """Columns of a quantity and its limits, low and high on the last axis of ``interval``."""
+    limits = np.asarray(interval)
+    return {
+        name: values,
+        f"{name}, {INTERVAL[0]}": limits[..., 0],
+        f"{name}, {INTERVAL[1]}": limits[..., 1],
+    }
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table as HTML; text is escaped."""
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

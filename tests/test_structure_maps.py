@@ -5,7 +5,7 @@ import pytest
 from structure_systems import TRICLINIC, gas, random_probs
 
 from graphkoopman.structure import spatial_map, state_profile
-from graphkoopman.trajectories import Trajectory
+from graphkoopman.trajectories import Trajectory, follow_basis
 
 
 def slab(cell, n_frames=30, n_atoms=40, seed=0):
@@ -126,3 +126,69 @@ def test_errors():
         spatial_map(trajectory, probs, "element Si", n_bins=(2, 2))
     with pytest.raises(ValueError, match="fold must be an integer >= 1, got 0"):
         spatial_map(trajectory, probs, "element Si", fold=0)
+
+
+def resting(cells, n_atoms=6, seed=0):
+    """Atoms that vibrate around fractional sites, in cells given in any basis of the lattice."""
+    rng = np.random.default_rng(seed)
+    fractions = (rng.integers(0, 10, (n_atoms, 3)) + 0.5) / 10
+    basis = follow_basis(cells, cells[0])
+    return fractions @ basis + rng.normal(0, 0.01, (len(cells), n_atoms, 3))
+
+
+TILTED = np.array([[10.0, 0, 0], [4.9, 10.0, 0], [1.0, -4.9, 10.0]])
+FLIPS = {
+    "xy": np.array([[1, 0, 0], [-1, 1, 0], [0, 0, 1]]),
+    "yz": np.array([[1, 0, 0], [0, 1, 0], [0, 1, 1]]),
+    "xy and yz": np.array([[1, 0, 0], [-1, 1, 0], [-1, 1, 1]]),
+}
+
+
+@pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS)
+@pytest.mark.parametrize("strain", [0.0, 0.03])
+def test_maps_and_profiles_do_not_see_a_box_that_flips(flip, strain):
+    breathing = 1 + strain * np.sin(np.arange(40) / 5)[:, None, None]
+    cells = TILTED * breathing
+    flipped = np.concatenate([cells[:20], flip @ cells[20:]])
+    positions = resting(flipped)
+    one, two = (Trajectory(positions, c, [3] * 6, timestep=1.0) for c in (cells, flipped))
+    probs = np.ones((40, 6, 1))
+    before, after = (spatial_map(t, probs, "element Li", n_bins=10) for t in (one, two))
+    np.testing.assert_array_equal(after.counts, before.counts)
+    assert (after.counts > 0).sum() == 6  # a site is in one place
+    np.testing.assert_allclose(after.cell, before.cell)
+    for axis in "abc":
+        before, after = (
+            state_profile(t, probs, "element Li", axis=axis, n_bins=10) for t in (one, two)
+        )
+        np.testing.assert_array_equal(after.counts, before.counts)
+        np.testing.assert_allclose(after.position, before.position)
+        np.testing.assert_allclose(after.density, before.density)
+
+
+def test_maps_of_several_runs_share_one_basis():
+    cells = np.repeat(TILTED[None], 10, axis=0)
+    positions = resting(cells)
+    runs = [
+        Trajectory(positions, cell, [3] * 6, timestep=1.0)
+        for cell in (TILTED, FLIPS["xy"] @ TILTED)
+    ]
+    probs = [np.ones((10, 6, 1))] * 2
+    found = spatial_map(runs, probs, "element Li", n_bins=10)
+    assert (found.counts > 0).sum() == 6
+    np.testing.assert_allclose(found.cell, TILTED)
+    turned, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
+    turned *= np.sign(np.linalg.det(turned))
+    runs[1] = Trajectory(positions @ turned, TILTED @ turned, [3] * 6, timestep=1.0)
+    assert (spatial_map(runs, probs, "element Li", n_bins=10).counts > 0).sum() == 6
+
+
+def test_maps_of_cells_that_do_not_correspond_are_refused():
+    positions = np.random.default_rng(0).uniform(0, 10, (10, 6, 3))
+    runs = [
+        Trajectory(positions, cell, [3] * 6, timestep=1.0)
+        for cell in (10.0 * np.eye(3), 21.0 * np.eye(3))
+    ]
+    probs = [np.ones((10, 6, 1))] * 2
+    with pytest.raises(ValueError, match="cells must be near enough to each other"):
+        spatial_map(runs, probs, "element Li")

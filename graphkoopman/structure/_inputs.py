@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.probabilities import ROW_SUM_TOLERANCE, TargetRun, pair_runs
-from graphkoopman.trajectories import height_limit, target_centers, unwrap
+from graphkoopman.trajectories import height_limit, whole_centers
 
 __all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs"]
 
@@ -52,12 +52,7 @@ class Run(TargetRun):
         They are whole across the boundary in their own frame, but not unwrapped over time: where
         the cell changes, a path that follows the atoms leaves the lattice of the current frame.
         """
-        piece = self.trajectory[start:stop]
-        first_atoms = self.targets.atoms[self.targets.offsets[:-1]]
-        centers = piece.positions[:, first_atoms].astype(np.float64)
-        if len(self.targets.atoms) == len(first_atoms):
-            return centers
-        return centers + target_centers(piece, self.targets) - unwrap(piece, first_atoms)
+        return whole_centers(self.trajectory[start:stop], self.targets)
 
 
 def check_runs(

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._bins import binned_sums
+from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
 
@@ -87,12 +87,14 @@ def state_profile(
     Raises
     ------
     ValueError
-        For inputs that do not match, or a trajectory without a cell.
+        For inputs that do not match, a trajectory without a cell, or cells too different to be
+        divided alike.
 
     Notes
     -----
-    Slabs are fixed to the origin of the cell: remove a drift of the interface before. For the
-    intervals see `state_rdf`.
+    Cells that change are divided in the basis of the first frame, also where a simulation
+    exchanges its lattice vectors for others (a box that flips). Slabs are fixed to the origin
+    of the cell: remove a drift of the interface before. For the intervals see `state_rdf`.
 
     References
     ----------
@@ -147,5 +149,5 @@ def _check_axis(axis: int | str) -> int:
 
 def _mean_height(runs: list[Run], vector: int) -> float:
     """Distance between the faces that a cell vector joins, averaged over frames, Å."""
-    cells = np.concatenate([run.cells(0, run.trajectory.n_frames) for run in runs])
+    cells = np.concatenate(reference_cells(runs))
     return float(np.mean(1.0 / np.linalg.norm(np.linalg.inv(cells)[..., vector], axis=1)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._bins import binned_sums
+from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
 
@@ -76,12 +76,14 @@ def spatial_map(
     Raises
     ------
     ValueError
-        For inputs that do not match, or a trajectory without a cell.
+        For inputs that do not match, a trajectory without a cell, or cells too different to be
+        divided alike.
 
     Notes
     -----
-    Voxels are fixed to the origin of the cell: remove a drift of the framework before. For the
-    intervals see `state_rdf`.
+    Cells that change are divided in the basis of the first frame, also where a simulation
+    exchanges its lattice vectors for others (a box that flips). Voxels are fixed to the origin
+    of the cell: remove a drift of the framework before. For the intervals see `state_rdf`.
 
     References
     ----------
@@ -110,5 +112,4 @@ def _three(name: str, value: int | Sequence[int]) -> list[int]:
 
 
 def _mean_cell(runs: Sequence[Run]) -> Array:
-    cells = np.concatenate([run.cells(0, run.trajectory.n_frames) for run in runs])
-    return cells.mean(axis=0)
+    return np.concatenate(reference_cells(runs)).mean(axis=0)

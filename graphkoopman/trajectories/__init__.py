@@ -6,11 +6,13 @@ Lengths are in Å and times in ps everywhere behind this door; mdtraj's nm are c
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graphkoopman.trajectories._basis import follow_basis
     from graphkoopman.trajectories._blocks import block_split
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
     from graphkoopman.trajectories._readers import read_trajectory
     from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
+    from graphkoopman.trajectories._steps import LongStepWarning
     from graphkoopman.trajectories._target_split import split_targets
     from graphkoopman.trajectories._targets import Targets, resolve_targets
     from graphkoopman.trajectories._trajectory import (
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
         height_limit,
         items_of,
     )
-    from graphkoopman.trajectories._unwrap import target_centers, unwrap
+    from graphkoopman.trajectories._unwrap import target_centers, unwrap, whole_centers
     from graphkoopman.trajectories._validation import check_integer
 else:
     from graphkoopman._lazy import attach
@@ -27,12 +29,14 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
+    "LongStepWarning",
     "Targets",
     "Trajectory",
     "adjacent_runs",
     "as_trajectories",
     "block_split",
     "check_integer",
+    "follow_basis",
     "height_limit",
     "items_of",
     "join_adjacent",
@@ -45,4 +49,5 @@ __all__ = [
     "split_targets",
     "target_centers",
     "unwrap",
+    "whole_centers",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories._steps import LongSteps, join_long_steps
 from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories
 from graphkoopman.trajectories._validation import check_integer
 
@@ -138,9 +139,21 @@ def _concatenate(pieces: list[Trajectory]) -> Trajectory:
             )
         if (piece.cell is None) != (first.cell is None):
             raise ValueError(f"pieces of one parent ({first.parent}) must agree on having a cell")
+        if piece.unwrapped != first.unwrapped:
+            raise ValueError(f"pieces of one parent ({first.parent}) must agree on being unwrapped")
     return first._with(
-        positions=np.concatenate([piece.positions for piece in pieces]), cell=_joined_cell(pieces)
+        positions=np.concatenate([piece.positions for piece in pieces]),
+        cell=_joined_cell(pieces),
+        long_steps=_joined_long_steps(pieces),
     )
+
+
+def _joined_long_steps(pieces: list[Trajectory]) -> LongSteps | None:
+    known = [piece.long_steps for piece in pieces if piece.long_steps is not None]
+    if len(known) < len(pieces):
+        return None
+    starts = np.cumsum([0, *(len(piece) for piece in pieces[:-1])]).tolist()
+    return join_long_steps(known, starts)
 
 
 def _joined_cell(pieces: list[Trajectory]) -> NDArray[np.float64] | None:

@@ -17,6 +17,7 @@ from graphkoopman.trajectories._mdtraj import (
     species_of,
     standard_orientation,
 )
+from graphkoopman.trajectories._steps import LongSteps, StepTracker
 from graphkoopman.trajectories._times import real_times, timestep_from_times
 from graphkoopman.trajectories._validation import (
     check_cell,
@@ -24,6 +25,7 @@ from graphkoopman.trajectories._validation import (
     check_positions,
     check_species,
     check_timestep,
+    frame_blocks,
 )
 
 NM_TO_ANGSTROM = 10.0
@@ -54,6 +56,13 @@ class Trajectory:
         Name of the run that this is a contiguous piece of, see `segments`.
     start : int
         Frame of the parent at which this piece begins.
+    unwrapped : bool
+        Whether positions follow the atoms through the boundaries, by whole lattice vectors of
+        their frame, as LAMMPS' ``xu`` do. Steps between frames are then taken as they are;
+        otherwise as their minimum images.
+    long_steps : LongSteps or None
+        Set by strides: steps that the frames left out show to be no minimum images. None is a
+        trajectory of which nothing in between is known.
 
     Raises
     ------
@@ -78,6 +87,8 @@ class Trajectory:
     targets: Any = field(default=None, kw_only=True)
     parent: str | None = field(default=None, kw_only=True)
     start: int = field(default=0, kw_only=True)
+    unwrapped: bool = field(default=False, kw_only=True)
+    long_steps: LongSteps | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         positions = check_positions(self.positions)
@@ -92,6 +103,8 @@ class Trajectory:
         _check_topology(self.topology, n_atoms)
         if self.parent is not None and not isinstance(self.parent, str):
             raise TypeError(f"parent must be a str or None, got {type(self.parent).__name__}")
+        if not isinstance(self.unwrapped, bool | np.bool_):
+            raise TypeError(f"unwrapped must be True or False, got {self.unwrapped!r}")
         self.__setstate__(self.__dict__ | checked)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -120,7 +133,8 @@ class Trajectory:
     def __getitem__(self, frames: slice) -> Self:
         """Frames as a view; a contiguous slice remembers its parent and its start.
 
-        With a step the timestep grows and the memory of the parent ends.
+        With a step the timestep grows and the memory of the parent ends; how atoms moved through
+        the frames left out is kept, so that displacements do not depend on the step.
         """
         if not isinstance(frames, slice):
             raise TypeError(
@@ -138,9 +152,23 @@ class Trajectory:
         changes: dict[str, Any] = {"positions": self.positions[frames], "cell": cell}
         if step == 1:
             changes["start"] = self.start + first
+            if self.long_steps is not None:
+                changes["long_steps"] = self.long_steps.of_frames(first, stop)
         else:
             changes |= {"timestep": self.timestep * step, "parent": None, "start": 0}
+            changes["long_steps"] = self._long_steps_of(first, stop, step)
         return self._with(**changes)
+
+    def _long_steps_of(self, first: int, stop: int, step: int) -> LongSteps | None:
+        if self.cell is None or self.unwrapped:
+            return None
+        tracker = StepTracker(step)
+        for start, end in frame_blocks(stop, self.n_atoms, first):
+            cells = self.cell if self.cell.ndim == 2 else self.cell[start:end]
+            begin = max(start, first + 1)  # nothing leads to the first frame
+            known = None if self.long_steps is None else self.long_steps.of_frames(begin, end)
+            tracker.feed(self.positions[start:end], cells, known)
+        return tracker.long_steps()
 
     def __repr__(self) -> str:
         cell = "none" if self.cell is None else ("constant", "per frame")[self.cell.ndim == 3]

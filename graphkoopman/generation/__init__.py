@@ -1,0 +1,17 @@
+"""What a model predicts: displacements at long times, sequences of states, structures.
+
+Times are in ps, lengths in Å, lag times in frames; every frame that is generated is one lag time
+after the one before.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphkoopman.generation._displacements import PredictedMSD, predict_displacements
+    from graphkoopman.generation._warnings import ClosureWarning
+else:
+    from graphkoopman._lazy import attach
+
+    __getattr__, __dir__ = attach(__name__)
+
+__all__ = ["ClosureWarning", "PredictedMSD", "predict_displacements"]

@@ -1,0 +1,165 @@
+r"""Correlation between steps of a lag time: `StepSums`, `step_sums`, for predictions.
+
+A path is a sequence of steps :math:`\vec d_n` of one lag time. Their correlation over m steps, by
+the state at the start of the first, is all that a squared displacement over many lag times needs.
+Internal to this package; users call `graphkoopman.generation.predict_displacements`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphkoopman.transport._intervals import Unit, Units, transition_units
+from graphkoopman.transport._runs import Run, target_blocks
+from graphkoopman.transport._sums import N_GROUPS, Charges, PairSums, _origins, _Sums, count_blocks
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class StepSums(_Sums):
+    r"""Sums over first frames of pairs of steps; leading axes are units, or none.
+
+    The axis of gaps is the number of steps m = 0, 1, ..., memory from one step to the other.
+
+    Attributes
+    ----------
+    products : ndarray of shape (..., n_gaps, n_states)
+        :math:`\sum_t p_i(t)\,\vec d(t)\cdot\vec d(t+m\tau)`, Å².
+    overlap : ndarray of shape (..., n_gaps, n_states, n_states)
+        :math:`\sum_t p_i(t)\,p_j(t)` over the same frames.
+    lagged : ndarray of shape (..., n_states, n_states)
+        :math:`\sum_t p_i(t)\,p_j(t+\tau)` over the frames of m = 0.
+    n_pairs : ndarray of shape (..., n_gaps)
+        Number of first frames, targets counted one by one.
+    """
+
+    products: Array
+    overlap: Array
+    lagged: Array
+    n_pairs: Array
+
+    def correlation(self) -> Array:
+        r"""Mean :math:`\vec d_0\cdot\vec d_m` of targets that start in state i.
+
+        The coefficients c with :math:`\sum_i p_i(t) c_i\approx\vec d_0\cdot\vec d_m` in least
+        squares; conditional means where states are crisp.
+
+        Returns
+        -------
+        ndarray of shape (..., n_gaps, n_states), Å²
+        """
+        inverse = np.linalg.pinv(self.overlap, rcond=1e-10, hermitian=True)
+        return np.einsum("...ij,...j->...i", inverse, self.products)
+
+    def koopman_matrix(self) -> Array:
+        """Koopman matrix of the same data, (..., n_states, n_states)."""
+        inverse = np.linalg.pinv(self.overlap[..., 0, :, :], rcond=1e-10, hermitian=True)
+        return inverse @ self.lagged
+
+    def total_msd(self) -> Array:
+        """Mean squared displacement over 1, 2, ... steps, (..., n_gaps) in Å²."""
+        mean = self.products.sum(axis=-1) / self.n_pairs
+        steps = np.arange(1, mean.shape[-1] + 1)
+        pairs = np.clip(steps[:, None] - np.arange(len(steps)), 0, None) * 2.0
+        pairs[:, 0] = steps
+        return mean @ pairs.T
+
+
+def step_sums(
+    runs: list[Run],
+    lag: int,
+    memory: int,
+    stride: int,
+    unit: Unit,
+    charges: Charges | None = None,
+) -> tuple[StepSums, Units]:
+    """Sum over all first frames, and choose what is independent.
+
+    Parameters
+    ----------
+    runs : list of Run
+        All longer than ``(memory + 1) * lag`` frames.
+    lag : int
+        Frames of a step.
+    memory : int
+        Largest number of steps from one to the other.
+    stride : int
+        Frames between first frames.
+    unit : see `transition_displacements`
+    charges : Charges or None
+        Steps are multiplied with the charge that the target carries, in e.
+
+    Returns
+    -------
+    sums : StepSums
+        Leading axis (n_units,).
+    units : Units
+        Of the same sums; name and leakage of the choice.
+    """
+    n_origins = [run.n_frames - (memory + 1) * lag for run in runs]
+    n_blocks = count_blocks(n_origins, (memory + 1) * lag)
+    n_groups = [min(run.n_targets, max(1, N_GROUPS // len(runs))) for run in runs]
+    parts = [
+        _run_sums(run, lag, memory, stride, charges, blocks, groups)
+        for run, blocks, groups in zip(runs, n_blocks, n_groups, strict=True)
+    ]
+    columns = zip(*parts, strict=True)
+    cells = StepSums(*(np.concatenate(column) for column in columns))
+    shapes = list(zip(n_blocks, n_groups, strict=True))
+    first_block, first_group = np.cumsum([0, *n_blocks]), np.cumsum([0, *n_groups])
+    pairs = PairSums(
+        cells=cast(Any, cells),
+        collective=None,
+        lags=np.array([(memory + 1) * lag]),
+        run_of=np.repeat(np.arange(len(runs)), [b * g for b, g in shapes]),
+        block_of=np.concatenate(
+            [first_block[i] + np.repeat(np.arange(b), g) for i, (b, g) in enumerate(shapes)]
+        ),
+        target_of=np.concatenate(
+            [first_group[i] + np.tile(np.arange(g), b) for i, (b, g) in enumerate(shapes)]
+        ),
+        block_length=sum(n_origins) / sum(n_blocks),
+        cuts_per_block=1.0 - len(runs) / sum(n_blocks),
+    )
+    units = transition_units(pairs, unit)
+    return cast(Any, units.sums), units
+
+
+def _run_sums(
+    run: Run,
+    lag: int,
+    memory: int,
+    stride: int,
+    charges: Charges | None,
+    n_blocks: int,
+    n_groups: int,
+) -> tuple[Array, ...]:
+    """Products, overlap, lagged and n_pairs of every block and group of one run."""
+    n_states, n_gaps = run.n_states, memory + 1
+    products = np.zeros((n_blocks, n_groups, n_gaps, n_states))
+    overlap = np.zeros((n_blocks, n_groups, n_gaps, n_states, n_states))
+    lagged = np.zeros((n_blocks, n_groups, n_states, n_states))
+    n_pairs = np.zeros((n_blocks, n_groups, n_gaps))
+    group_of = np.arange(run.n_targets) * n_groups // run.n_targets
+    for block, paths, chi in target_blocks(run):
+        group = group_of[block]
+        step = paths[:, lag:] - paths[:, :-lag]
+        if charges is not None:
+            step = charges.carried(block, chi[:, :, :-lag], chi[:, :, lag:])[..., None] * step
+        for m in range(n_gaps):
+            for b, first in enumerate(_origins(step.shape[1] - m * lag, n_blocks, stride)):
+                second = slice(first.start + m * lag, first.stop + m * lag, stride)
+                together = np.einsum("nfx,nfx->nf", step[:, first], step[:, second])
+                p = chi[:, :, first]
+                np.add.at(products[b, :, m], group, np.einsum("nif,nf->ni", p, together))
+                np.add.at(overlap[b, :, m], group, p @ p.transpose(0, 2, 1))
+                np.add.at(n_pairs[b, :, m], group, together.shape[1])
+                if m == 0:
+                    end = slice(first.start + lag, first.stop + lag, stride)
+                    np.add.at(lagged[b], group, p @ chi[:, :, end].transpose(0, 2, 1))
+    return tuple(
+        array.reshape(-1, *array.shape[2:]) for array in (products, overlap, lagged, n_pairs)
+    )

@@ -268,29 +268,35 @@ def test_several_runs_are_pooled_and_unequal_charges_kept():
 
 
 def test_molecules_move_with_their_centre():
-    trajectory, probs, _ = salt(n_others=8)
-    together = onsager_contributions(
-        trajectory,
-        probs,
-        "element Li",
-        three_states(4),
-        state_charges=1.0,
-        temperature=TEMPERATURE,
-        others=[(np.arange(6, 14).reshape(4, 2), -2.0)],
+    rng = np.random.default_rng(6)
+    paths = random_walks([0.05] * 10, 300, rng)
+    cations, centres = paths[:, :6], paths[:, 6:]
+    bonds = rng.normal(size=centres.shape)
+    bonds *= 0.75 / np.linalg.norm(bonds, axis=-1, keepdims=True)
+    ends = np.stack([centres - bonds, centres + bonds], axis=2).reshape(300, 8, 3)
+    trajectory = Trajectory(
+        wrap(np.concatenate([cations, ends], axis=1), BOX),
+        BOX,
+        [3] * 6 + [17] * 8,
+        timestep=TIMESTEP,
     )
-    apart = onsager_contributions(
-        trajectory,
-        probs,
-        "element Li",
-        three_states(4),
-        state_charges=1.0,
-        temperature=TEMPERATURE,
-        others={"element Cl": -1.0},
+    options = {
+        "probs": rng.dirichlet(np.ones(3), size=(300, 6)),
+        "targets": "element Li",
+        "model": three_states(4),
+        "state_charges": 1.0,
+        "temperature": TEMPERATURE,
+    }
+    molecules = onsager_contributions(
+        trajectory, **options, others=[(np.arange(6, 14).reshape(4, 2), -2.0)]
     )
-    assert together.carriers == ("targets", "others[0]")
-    assert apart.carriers == ("targets", "element Cl")
-    # the same charge on two equal masses; the second atom follows by minimum images, to rounding
-    np.testing.assert_allclose(together.onsager[0, 0], apart.onsager[0, 0], rtol=1e-10)
+    atoms = onsager_contributions(trajectory, **options, others={"element Cl": -1.0})
+    assert molecules.carriers == ("targets", "others[0]")
+    assert atoms.carriers == ("targets", "element Cl")
+    # two equal masses of charge -1 are one centre of charge -2
+    np.testing.assert_allclose(molecules.onsager, atoms.onsager, rtol=1e-9)
+    alone = direct(centres, np.full(4, -2.0), 4, 12.0**3)
+    np.testing.assert_allclose(molecules.onsager[1, 1], alone, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

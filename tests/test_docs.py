@@ -52,7 +52,14 @@ def test_every_warning_class_is_explained():
     text = (DOCS / "warnings.md").read_text()
     classes = {
         f"graphkoopman.{module}.{name}"
-        for module in ("koopman", "model_selection", "structure", "trajectories", "transport")
+        for module in (
+            "generation",
+            "koopman",
+            "model_selection",
+            "structure",
+            "trajectories",
+            "transport",
+        )
         for name in public_names(f"graphkoopman.{module}")
         if _is_warning(_resolve(f"graphkoopman.{module}.{name}"))
     }

@@ -16,8 +16,7 @@ Rows are split over threads in a fixed way and every thread sums into its own bu
 do not depend on timing; their last bits depend on the number of threads.
 """
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +38,7 @@ from graphkoopman.threads import over_parts
 
 POINTS_PER_WIDTH = 32
 MIN_ROWS_PER_THREAD = 128
-_NO_KINDS = torch.empty(0, dtype=torch.int32)
+FOUR = (0, 0, 0, 0)  # points of a table around a distance
 # sums may be reordered into SIMD lanes; infinities and NaN keep their meaning
 FAST = {"reassoc", "contract", "arcp", "nsz"}
 COMPILED: dict[str, Any] = {
@@ -122,14 +121,14 @@ def _forward(
     update: np.ndarray,
 ) -> None:
     """Fill the attention of every edge and the update of every row."""
-    inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
-    logits, messages, _ = _kernels(update.shape[1], kinds is not None)
+    inputs = (*_as_numpy(*tensors), _numbers_of(kinds))
+    lanes = (0,) * update.shape[1]
 
     def forward(begin: int, end: int) -> None:
-        logits(begin, end, *inputs, offsets, step, attention)
+        _logits(lanes, begin, end, *inputs, offsets, step, attention)
         own = attention[offsets[begin] : offsets[end]]
         np.exp(own, out=own)
-        messages(begin, end, *inputs, offsets, step, attention, update)
+        _messages(lanes, begin, end, *inputs, offsets, step, attention, update)
 
     over_parts(forward, len(update), MIN_ROWS_PER_THREAD)
 
@@ -143,15 +142,16 @@ def _backward(
     upstream: np.ndarray,
 ) -> list[Tensor]:
     """Gradients of center, neighbor, neighbor_logit, table and table_logit."""
-    inputs = _as_numpy(*tensors, _NO_KINDS if kinds is None else kinds)
-    _, _, kernel = _kernels(upstream.shape[1], kinds is not None)
+    inputs = (*_as_numpy(*tensors), _numbers_of(kinds))
+    lanes = (0,) * upstream.shape[1]
     # rows of the output belong to one thread, everything else to all
     to_rows = torch.empty_like(tensors[0]) if kinds is None else None
 
     def backward(begin: int, end: int) -> list[Tensor]:
         sums = [torch.zeros_like(tensor) for tensor in tensors[1:5]]
         sums.insert(0, torch.zeros_like(tensors[0]) if to_rows is None else to_rows)
-        kernel(begin, end, *inputs, offsets, step, attention, upstream, *_as_numpy(*sums))
+        results = _as_numpy(*sums)
+        _gradients(lanes, begin, end, *inputs, offsets, step, attention, upstream, *results)
         return sums
 
     first, *others = over_parts(backward, len(upstream), MIN_ROWS_PER_THREAD)
@@ -166,154 +166,173 @@ def _as_numpy(*tensors: Tensor) -> list[np.ndarray]:
     return [np.ascontiguousarray(tensor.detach().numpy()) for tensor in tensors]
 
 
-@lru_cache
-def _kernels(n_features: int, by_kind: bool) -> tuple[Callable, Callable, Callable]:
-    """Logits, messages and backward pass for one vector length, which SIMD code must know."""
+def _numbers_of(kinds: Tensor | None) -> np.ndarray | None:
+    return None if kinds is None else _as_numpy(kinds)[0]
 
-    @njit(**COMPILED)
-    def logits(
-        begin,
-        end,
-        center,
-        neighbor,
-        neighbor_logit,
-        table,
-        table_logit,
-        neighbors,
-        distances,
-        kinds,
-        offsets,
-        step,
-        attention,
-    ):
-        kind = center.dtype.type
-        for row in range(begin, end):
-            start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-            highest = kind(-np.inf)
-            for e in range(start, stop):
-                j = np.uint32(kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e])
-                k, w = _place(distances[e], step, len(table), kind)
-                attention[e] = neighbor_logit[j] + total_of(w * load(table_logit, k, 4))
-                highest = max(highest, attention[e])
-            for e in range(start, stop):
-                attention[e] -= highest
 
-    @njit(**COMPILED)
-    def messages(
-        begin,
-        end,
-        center,
-        neighbor,
-        neighbor_logit,
-        table,
-        table_logit,
-        neighbors,
-        distances,
-        kinds,
-        offsets,
-        step,
-        attention,
-        update,
-    ):
-        kind = center.dtype.type
-        for row in range(begin, end):
-            start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-            i = kinds[row] if by_kind else row
-            own = load(center, n_features * i, n_features)
-            total = kind(0.0)
-            summed = zeros(center, n_features)
-            for e in range(start, stop):
-                j = kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e]
-                far = load(neighbor, n_features * j, n_features)
-                k, w = _place(distances[e], step, len(table), kind)
-                message = own + far + _filter(table, k, w)
-                summed = summed + attention[e] * positive_part(message)
-                total += attention[e]
-            scale = kind(1.0) / total if stop > start else kind(0.0)
-            for e in range(start, stop):
-                attention[e] *= scale
-            store(update, n_features * row, scale * summed)
+@njit(**COMPILED)
+def _logits(
+    lanes,
+    begin,
+    end,
+    center,
+    neighbor,
+    neighbor_logit,
+    table,
+    table_logit,
+    neighbors,
+    distances,
+    kinds,
+    offsets,
+    step,
+    attention,
+):
+    """Logits of the edges of some rows, less the highest of each row.
 
-    @njit(**COMPILED)
-    def backward(
-        begin,
-        end,
-        center,
-        neighbor,
-        neighbor_logit,
-        table,
-        table_logit,
-        neighbors,
-        distances,
-        kinds,
-        offsets,
-        step,
-        attention,
-        upstream,
-        to_center,
-        to_neighbor,
-        to_neighbor_logit,
-        to_table,
-        to_table_logit,
-    ):
-        kind = center.dtype.type
-        most = 1
-        for row in range(begin, end):
-            most = max(most, offsets[row + 1] - offsets[row])
-        along = np.empty(most, center.dtype)
-        places = np.empty(most, np.int64)
-        weights = np.empty((most, 4), center.dtype)
-        for row in range(begin, end):
-            start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
-            i = n_features * np.int64(kinds[row] if by_kind else row)
-            own = load(center, i, n_features)
-            outer = load(upstream, n_features * row, n_features)
-            to_own = load(to_center, i, n_features) if by_kind else zeros(center, n_features)
-            mean = kind(0.0)
-            for e in range(start, stop):
-                j = n_features * np.int64(
-                    kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e]
-                )
-                k, w = _place(distances[e], step, len(table), kind)
-                message = own + load(neighbor, j, n_features) + _filter(table, k, w)
-                active = where_positive(message, outer)
-                slope = attention[e] * active
-                to_own = to_own + slope
-                store(to_neighbor, j, load(to_neighbor, j, n_features) + slope)
-                _add_filtered(to_table, k, w, slope)
-                share = total_of(active * message)
-                mean += attention[e] * share
-                along[e - start] = share
-                places[e - start] = k
-                store(weights, np.uint64(4) * (e - start), w)
-            store(to_center, i, to_own)
-            for e in range(start, stop):
-                far = np.uint32(kinds[np.uint32(neighbors[e])] if by_kind else neighbors[e])
-                k, w = places[e - start], load(weights, np.uint64(4) * (e - start), 4)
-                slope = attention[e] * (along[e - start] - mean)
-                to_neighbor_logit[far] += slope
-                store(to_table_logit, k, load(to_table_logit, k, 4) + slope * w)
+    ``lanes`` is any tuple of as many numbers as there are features: its type tells the length of
+    SIMD vectors. ``kinds`` is None where every atom has a vector of its own.
+    """
+    kind = center.dtype.type
+    for row in range(begin, end):
+        start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        highest = kind(-np.inf)
+        for e in range(start, stop):
+            j = np.uint32(neighbors[e] if kinds is None else kinds[np.uint32(neighbors[e])])
+            k, w = _place(distances[e], step, len(table), kind)
+            attention[e] = neighbor_logit[j] + total_of(w * load(table_logit, k, FOUR))
+            highest = max(highest, attention[e])
+        for e in range(start, stop):
+            attention[e] -= highest
 
-    @njit(**COMPILED)
-    def _filter(table, k, w):
-        start = n_features * k
-        return (
-            element(w, 0) * load(table, start, n_features)
-            + element(w, 1) * load(table, start + n_features, n_features)
-            + element(w, 2) * load(table, start + 2 * n_features, n_features)
-            + element(w, 3) * load(table, start + 3 * n_features, n_features)
-        )
 
-    @njit(**COMPILED)
-    def _add_filtered(to_table, k, w, slope):
-        start = n_features * k
-        a, b, c = start + n_features, start + 2 * n_features, start + 3 * n_features
-        store(to_table, start, load(to_table, start, n_features) + element(w, 0) * slope)
-        store(to_table, a, load(to_table, a, n_features) + element(w, 1) * slope)
-        store(to_table, b, load(to_table, b, n_features) + element(w, 2) * slope)
-        store(to_table, c, load(to_table, c, n_features) + element(w, 3) * slope)
+@njit(**COMPILED)
+def _messages(
+    lanes,
+    begin,
+    end,
+    center,
+    neighbor,
+    neighbor_logit,
+    table,
+    table_logit,
+    neighbors,
+    distances,
+    kinds,
+    offsets,
+    step,
+    attention,
+    update,
+):
+    """Weighted sums of the messages of some rows; ``attention`` becomes the softmax of (8)."""
+    n_features = len(lanes)
+    kind = center.dtype.type
+    for row in range(begin, end):
+        start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        i = row if kinds is None else kinds[row]
+        own = load(center, n_features * i, lanes)
+        total = kind(0.0)
+        summed = zeros(center, lanes)
+        for e in range(start, stop):
+            j = neighbors[e] if kinds is None else kinds[np.uint32(neighbors[e])]
+            far = load(neighbor, n_features * j, lanes)
+            k, w = _place(distances[e], step, len(table), kind)
+            message = own + far + _filter(lanes, table, k, w)
+            summed = summed + attention[e] * positive_part(message)
+            total += attention[e]
+        scale = kind(1.0) / total if stop > start else kind(0.0)
+        for e in range(start, stop):
+            attention[e] *= scale
+        store(update, n_features * row, scale * summed)
 
-    return logits, messages, backward
+
+@njit(**COMPILED)
+def _gradients(
+    lanes,
+    begin,
+    end,
+    center,
+    neighbor,
+    neighbor_logit,
+    table,
+    table_logit,
+    neighbors,
+    distances,
+    kinds,
+    offsets,
+    step,
+    attention,
+    upstream,
+    to_center,
+    to_neighbor,
+    to_neighbor_logit,
+    to_table,
+    to_table_logit,
+):
+    """Add the gradients of some rows; messages are computed again."""
+    n_features = len(lanes)
+    kind = center.dtype.type
+    most = 1
+    for row in range(begin, end):
+        most = max(most, offsets[row + 1] - offsets[row])
+    along = np.empty(most, center.dtype)
+    places = np.empty(most, np.int64)
+    weights = np.empty((most, 4), center.dtype)
+    for row in range(begin, end):
+        start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        i = n_features * np.int64(row if kinds is None else kinds[row])
+        own = load(center, i, lanes)
+        outer = load(upstream, n_features * row, lanes)
+        to_own = zeros(center, lanes) if kinds is None else load(to_center, i, lanes)
+        mean = kind(0.0)
+        for e in range(start, stop):
+            j = n_features * np.int64(
+                neighbors[e] if kinds is None else kinds[np.uint32(neighbors[e])]
+            )
+            k, w = _place(distances[e], step, len(table), kind)
+            message = own + load(neighbor, j, lanes) + _filter(lanes, table, k, w)
+            active = where_positive(message, outer)
+            slope = attention[e] * active
+            to_own = to_own + slope
+            store(to_neighbor, j, load(to_neighbor, j, lanes) + slope)
+            _add_filtered(lanes, to_table, k, w, slope)
+            share = total_of(active * message)
+            mean += attention[e] * share
+            along[e - start] = share
+            places[e - start] = k
+            store(weights, np.uint64(4) * (e - start), w)
+        store(to_center, i, to_own)
+        # the softmax: d l_e = a_e (∂ / ∂ a_e - Σ a ∂ / ∂ a)
+        for e in range(start, stop):
+            far = np.uint32(neighbors[e] if kinds is None else kinds[np.uint32(neighbors[e])])
+            k, w = places[e - start], load(weights, np.uint64(4) * (e - start), FOUR)
+            slope = attention[e] * (along[e - start] - mean)
+            to_neighbor_logit[far] += slope
+            store(to_table_logit, k, load(to_table_logit, k, FOUR) + slope * w)
+
+
+@njit(**COMPILED)
+def _filter(lanes, table, k, w):
+    """Edge term ``B(d)`` between four points of its table, (n_features,)."""
+    n_features = len(lanes)
+    start = n_features * k
+    return (
+        element(w, 0) * load(table, start, lanes)
+        + element(w, 1) * load(table, start + n_features, lanes)
+        + element(w, 2) * load(table, start + 2 * n_features, lanes)
+        + element(w, 3) * load(table, start + 3 * n_features, lanes)
+    )
+
+
+@njit(**COMPILED)
+def _add_filtered(lanes, to_table, k, w, slope):
+    """The transpose of `_filter`: a gradient shared out over four points of the table."""
+    n_features = len(lanes)
+    start = n_features * k
+    a, b, c = start + n_features, start + 2 * n_features, start + 3 * n_features
+    store(to_table, start, load(to_table, start, lanes) + element(w, 0) * slope)
+    store(to_table, a, load(to_table, a, lanes) + element(w, 1) * slope)
+    store(to_table, b, load(to_table, b, lanes) + element(w, 2) * slope)
+    store(to_table, c, load(to_table, c, lanes) + element(w, 3) * slope)
 
 
 @njit(**COMPILED)

@@ -4,16 +4,17 @@ Loops over the features of an edge are too short for a compiler that must first 
 arrays overlap. A :class:`Vector` is read whole, computed with, and written whole::
 
     @njit
-    def weighted_rows(array, weights):
-        total = zeros(array, 16)
+    def weighted_rows(lanes, array, weights):
+        total = zeros(array, lanes)
         for i in range(len(array)):
-            total = total + weights[i] * load(array, 16 * i, 16)
+            total = total + weights[i] * load(array, len(lanes) * i, lanes)
         return total_of(total)
 
 Public: :func:`load`, :func:`store`, :func:`element`, :func:`pack`, :func:`zeros`,
 :func:`positive_part`, :func:`where_positive`, :func:`total_of`; vectors add and multiply, and a
-scalar multiplies a vector. Lengths are compile-time constants; arrays are C-contiguous and indices
-are not checked. They exist in compiled code only.
+scalar multiplies a vector. The length must be known to the compiler: it is that of ``lanes``, any
+tuple, whose type holds it. Arrays are C-contiguous and indices are not checked. They exist in
+compiled code only.
 """
 
 import operator
@@ -46,10 +47,10 @@ def _address(context: Any, builder: Any, array: Any, value: Any, start: Any, vec
     return builder.bitcast(first, context.get_value_type(vector).as_pointer())
 
 
-@intrinsic(prefer_literal=True)
-def load(typingctx, array, start, size):
-    """``size`` numbers of a contiguous array from element ``start`` of its memory on."""
-    vector = Vector(array.dtype, size.literal_value)
+@intrinsic
+def load(typingctx, array, start, lanes):
+    """Numbers of a contiguous array from element ``start`` of its memory on, one per lane."""
+    vector = Vector(array.dtype, lanes.count)
 
     def code(context, builder, signature, arguments):
         value, start, _ = arguments
@@ -57,10 +58,10 @@ def load(typingctx, array, start, size):
         address = _address(context, builder, array, value, start, vector)
         return builder.load(address, align=array.dtype.bitwidth // 8)
 
-    return vector(array, start, size), code
+    return vector(array, start, lanes), code
 
 
-@intrinsic(prefer_literal=True)
+@intrinsic
 def store(typingctx, array, start, vector):
     """Write a vector where :func:`load` reads it."""
 
@@ -85,15 +86,15 @@ def element(typingctx, vector, index):
     return vector.dtype(vector, index), code
 
 
-@intrinsic(prefer_literal=True)
-def zeros(typingctx, array, size):
+@intrinsic
+def zeros(typingctx, array, lanes):
     """A vector of zeros of the array's type."""
-    vector = Vector(array.dtype, size.literal_value)
+    vector = Vector(array.dtype, lanes.count)
 
     def code(context, builder, signature, arguments):
         return ir.Constant(context.get_value_type(vector), None)
 
-    return vector(array, size), code
+    return vector(array, lanes), code
 
 
 @intrinsic

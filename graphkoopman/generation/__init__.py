@@ -8,10 +8,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graphkoopman.generation._displacements import PredictedMSD, predict_displacements
+    from graphkoopman.generation._rewire import Rewired, rewire
+    from graphkoopman.generation._states import sample_states
     from graphkoopman.generation._warnings import ClosureWarning
 else:
     from graphkoopman._lazy import attach
 
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = ["ClosureWarning", "PredictedMSD", "predict_displacements"]
+__all__ = [
+    "ClosureWarning",
+    "PredictedMSD",
+    "Rewired",
+    "predict_displacements",
+    "rewire",
+    "sample_states",
+]

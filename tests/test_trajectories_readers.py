@@ -82,7 +82,16 @@ def test_stride_crosses_chunks(run, top, tmp_path, suffix, stride):
 def test_stride_multiplies_the_time_of_the_file(run, top, tmp_path):
     path = save(run, tmp_path / "run.xtc")
     assert read_trajectory(path, top, stride=4).timestep == 2.0
-    assert read_trajectory(path, top, timestep=0.1).timestep == 0.1
+    assert read_trajectory(path, top, timestep=0.5, stride=3).timestep == 1.5
+
+
+def test_timestep_that_contradicts_the_file(run, top, tmp_path):
+    path = save(run, tmp_path / "run.xtc")
+    with pytest.raises(ValueError, match=r"got 0.1 ps for frames that are 0.5 ps apart"):
+        read_trajectory(path, top, timestep=0.1)
+    assert read_trajectory(path, top, timestep=0.1, ignore_times=True).timestep == 0.1
+    with pytest.raises(ValueError, match="timestep must be given with ignore_times=True"):
+        read_trajectory(path, top, ignore_times=True)
 
 
 @pytest.mark.parametrize("suffix", UNTIMED)
@@ -204,8 +213,11 @@ def test_gdynet_npz(run, tmp_path):
     np.testing.assert_array_equal(read.cell, CELL)
     assert read.timestep == 2.0
     assert resolve_targets(None, read).n_targets == 2
-    thinned = read_trajectory(path, timestep=0.5, stride=3, targets=[[0, 1], [2, 3]])
-    assert (thinned.timestep, len(thinned)) == (1.5, 4)
+    thinned = read_trajectory(path, timestep=2.0, stride=3, targets=[[0, 1], [2, 3]])
+    assert (thinned.timestep, len(thinned)) == (6.0, 4)
+    assert thinned.positions.dtype == np.float64
+    with pytest.raises(ValueError, match="frames that are 2 ps apart"):
+        load_gdynet_npz(path, 0.5)
     assert resolve_targets(None, thinned).n_targets == 2
 
 
@@ -259,8 +271,9 @@ def test_water(shared_data):
     folder = shared_data / "md"
     # the file counts frames in ps; they are 0.04 ps apart
     water = read_trajectory(
-        folder / "water.xtc", folder / "water.pdb", 0.04, stride=100, targets="water"
-    )
+        folder / "water.xtc", folder / "water.pdb", 0.04, stride=100, targets="water",
+        ignore_times=True,
+    )  # fmt: skip
     assert water.positions.shape == (30, 648, 3)
     assert water.timestep == 4.0
     assert resolve_targets(None, water).n_targets == 648

@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.structure._inputs import Run
-from graphkoopman.trajectories import resolve_targets
+from graphkoopman.trajectories import resolve_targets, species_label
 
 __all__ = ["other_atoms", "resolve_species"]
 
@@ -35,7 +34,7 @@ def resolve_species(
         columns = [_group_columns(run, species) for run in runs]
     else:
         numbers = _elements(runs, species)
-        names = tuple(_element(number).symbol for number in numbers)
+        names = tuple(species_label(number) for number in numbers)
         columns = [_element_columns(run, numbers) for run in runs]
     seen = sum(
         other_atoms(run, column, len(names)).sum(axis=0)
@@ -82,19 +81,15 @@ def _number(name: Any, present: Sequence[int]) -> int:
     """Atomic number of an element, which must be among those present."""
     number = name
     if not isinstance(name, int | np.integer):
-        symbols = {_element(n).symbol.lower(): n for n in present}
+        symbols = {species_label(n).lower(): n for n in present}
         number = symbols.get(str(name).lower(), -1)
     if number not in present:
-        known = ", ".join(_element(n).symbol for n in present)
+        known = ", ".join(species_label(n) for n in present)
         raise ValueError(
             f"species must be elements of the trajectories ({known}), got {name!r}; "
             "name groups of atoms with a dict of selections"
         )
     return int(number)
-
-
-def _element(number: int) -> Any:
-    return md.element.Element.getByAtomicNumber(number)
 
 
 def _element_columns(run: Run, numbers: list[int]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
     from graphkoopman.trajectories._readers import read_trajectory
     from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
+    from graphkoopman.trajectories._species import species_label, species_mass, species_number
     from graphkoopman.trajectories._steps import LongStepWarning
     from graphkoopman.trajectories._target_split import split_targets
     from graphkoopman.trajectories._targets import Targets, resolve_targets
@@ -46,6 +47,9 @@ __all__ = [
     "reduce_cell",
     "resolve_targets",
     "segments",
+    "species_label",
+    "species_mass",
+    "species_number",
     "split_targets",
     "target_centers",
     "unwrap",

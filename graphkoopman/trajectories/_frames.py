@@ -1,49 +1,56 @@
-"""Frames on their way from a reader to a trajectory: `FrameBlock`, `position_store`, `collect`."""
+"""Frames on their way from a reader to a trajectory: `position_store`, `collect`."""
 
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.storage import replacing
+from graphkoopman.trajectories.readers import FrameBlock
+
+# Å; further out single precision loses more than 1e-4 Å
+SINGLE_PRECISION_REACH = 1600.0
 
 
-class FrameBlock(NamedTuple):
-    """Consecutive frames of a file.
+class Frames(NamedTuple):
+    """What is known of the frames of a run beside their positions.
 
     Attributes
     ----------
-    positions : ndarray of shape (n_frames, n_atoms, 3)
-        Å.
-    cells : ndarray of shape (n_frames, 3, 3) or None
-        Å; None is non-periodic.
-    times : ndarray of shape (n_frames,) or None
-        ps; None where the format holds no time.
+    cells : ndarray of shape (n_kept, 3, 3) or None
+        Of the frames that the stride keeps, Å.
+    times, steps : ndarray of shape (n_read,) or None
+        Of all frames, see `FrameBlock`.
+    n_read : int
+        Frames read, those that the stride left out included.
     """
 
-    positions: NDArray[np.floating]
     cells: NDArray[np.float64] | None
     times: NDArray[np.float64] | None
+    steps: NDArray[np.number] | None
+    n_read: int
 
 
 class MemoryStore:
     """Positions in one array that grows."""
 
-    def __init__(self) -> None:
-        self._positions = np.empty((0, 0, 3), dtype=np.float32)
+    def __init__(self, precision: type[np.floating] = np.float32) -> None:
+        self._positions: NDArray[np.floating] = np.empty((0, 0, 3), dtype=precision)
 
     def append(self, positions: NDArray[np.floating]) -> None:
-        """Add frames, in single precision."""
+        """Add frames, in the precision that they need."""
         filled = len(self._positions)
+        if _precision(positions) is np.float64 and self._positions.dtype == np.float32:
+            self._positions = self._positions.astype(np.float64)
         # resizing in place moves no data where the system can extend the allocation: the peak
         # stays at one copy and a block
         self._positions.resize((filled + len(positions), *positions.shape[1:]), refcheck=False)
         self._positions[filled:] = positions
 
-    def read(self) -> NDArray[np.float32]:
+    def read(self) -> NDArray[np.floating]:
         """All frames, (n_frames, n_atoms, 3)."""
         return self._positions
 
@@ -54,12 +61,14 @@ class FileStore:
     def __init__(self, path: str | os.PathLike[str], file: BinaryIO) -> None:
         self._path, self._file = path, file
         self._shape: tuple[int, ...] = (0, 0, 3)
+        self._type = "<f4"
 
     def append(self, positions: NDArray[np.floating]) -> None:
-        """Add frames, in single precision."""
+        """Add frames, in the precision that the first ones need."""
         if self._shape[1] == 0:
+            self._type = "<f8" if _precision(positions) is np.float64 else "<f4"
             self._write_header((0, *positions.shape[1:]))
-        self._file.write(np.ascontiguousarray(positions, dtype="<f4").data)
+        self._file.write(np.ascontiguousarray(positions, dtype=self._type).data)
         self._shape = (self._shape[0] + len(positions), *positions.shape[1:])
 
     def finish(self) -> None:
@@ -67,27 +76,31 @@ class FileStore:
         self._file.seek(0)
         self._write_header(self._shape)
 
-    def read(self) -> NDArray[np.float32]:
+    def read(self) -> NDArray[np.floating]:
         """All frames, (n_frames, n_atoms, 3), mapped."""
         return np.load(self._path, mmap_mode="r")
 
     def _write_header(self, shape: tuple[int, ...]) -> None:
         # numpy pads headers so that the first axis may grow in place
-        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        header = {"descr": self._type, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(self._file, header)
 
 
 @contextmanager
-def position_store(path: str | os.PathLike[str] | None) -> Iterator[MemoryStore | FileStore]:
+def position_store(
+    path: str | os.PathLike[str] | None, precision: type[np.floating] = np.float32
+) -> Iterator[MemoryStore | FileStore]:
     """Where a reader puts positions: in memory, or in a file that is written whole or not at all.
 
     Parameters
     ----------
     path : path-like or None
         A ``.npy`` file; None is memory.
+    precision : type
+        The least in which positions are kept in memory.
     """
     if path is None:
-        yield MemoryStore()
+        yield MemoryStore(precision)
         return
     with replacing(path) as file:
         store = FileStore(path, file)
@@ -97,7 +110,7 @@ def position_store(path: str | os.PathLike[str] | None) -> Iterator[MemoryStore 
 
 def collect(
     blocks: Iterable[FrameBlock], stride: int, source: str, store: MemoryStore | FileStore
-) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None, int]:
+) -> Frames:
     """Join blocks, keeping every ``stride``-th frame.
 
     Parameters
@@ -108,29 +121,30 @@ def collect(
         For messages.
     store : MemoryStore or FileStore
         Takes the positions.
-
-    Returns
-    -------
-    cells : ndarray of shape (n_frames, 3, 3) or None
-    times : ndarray of shape (n_frames,) or None
-    n_read : int
-        Frames read, those that the stride left out included.
     """
-    cells, times = [], []
+    cells, times, steps = [], [], []
     n_read = 0
     for block in blocks:
         kept = slice(-n_read % stride, None, stride)
         store.append(block.positions[kept])
         cells.append(None if block.cells is None else block.cells[kept])
-        times.append(None if block.times is None else block.times[kept])
+        times.append(block.times)
+        steps.append(block.steps)
         n_read += len(block.positions)
     if n_read == 0:
         raise ValueError(f"path must hold at least one frame, got none in {source}")
     if len({cell is None for cell in cells}) > 1:
         raise ValueError(f"frames must be periodic throughout or not at all, got both in {source}")
-    return _concatenate(cells), _concatenate(times), n_read
+    return Frames(_concatenate(cells), _concatenate(times), _concatenate(steps), n_read)
 
 
-def _concatenate(arrays: list[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+def _concatenate(arrays: list[Any]) -> Any:
     present = [array for array in arrays if array is not None]
     return np.concatenate(present) if len(present) == len(arrays) else None
+
+
+def _precision(positions: NDArray[np.floating]) -> type[np.floating]:
+    """Single, unless positions of double precision are so far out that it would be lost."""
+    if positions.dtype != np.float64 or positions.size == 0:
+        return np.float32
+    return np.float64 if np.abs(positions).max() > SINGLE_PRECISION_REACH else np.float32

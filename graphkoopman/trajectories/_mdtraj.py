@@ -6,6 +6,8 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories._species import N_ELEMENTS, species_label
+
 
 def species_of(topology: md.Topology | None) -> NDArray[np.int64]:
     """Atomic numbers of a topology's atoms."""
@@ -42,10 +44,11 @@ def make_topology(species: NDArray[np.int64]) -> md.Topology:
     topology = md.Topology()
     chain = topology.add_chain()
     for number in species.tolist():
-        element = md.element.Element.getByAtomicNumber(number)
-        topology.add_atom(
-            element.symbol, element, topology.add_residue(element.symbol.upper(), chain)
-        )
+        label = species_label(number) if number else "X"
+        is_element = 0 < number <= N_ELEMENTS
+        # what is no element is a virtual site to mdtraj
+        element = md.element.Element.getByAtomicNumber(number) if is_element else md.element.virtual
+        topology.add_atom(label, element, topology.add_residue(label.upper(), chain))
     return topology
 
 

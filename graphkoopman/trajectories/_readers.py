@@ -1,29 +1,20 @@
 """`read_trajectory`: one door for all file formats, in chunks, in Å and ps."""
 
-import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import mdtraj as md
 import numpy as np
-from mdtraj.formats.registry import FormatRegistry
 
-from graphkoopman.trajectories._ase import ase_blocks, ase_format
-from graphkoopman.trajectories._frames import FrameBlock, collect, position_store
-from graphkoopman.trajectories._gdynet import load_gdynet_npz
-from graphkoopman.trajectories._gromacs import GROMACS, check_gromacs, gromacs_atoms
-from graphkoopman.trajectories._lammps import lammps_header
-from graphkoopman.trajectories._mdtraj import constant_or_per_frame, species_of
-from graphkoopman.trajectories._times import real_times, timestep_from_times
-from graphkoopman.trajectories._trajectory import NM_TO_ANGSTROM, Trajectory
-from graphkoopman.trajectories._truncation import check_complete
+from graphkoopman.trajectories._frames import collect, position_store
+from graphkoopman.trajectories._mdtraj import constant_or_per_frame
+from graphkoopman.trajectories._times import frame_spacing, timestep_from_times
+from graphkoopman.trajectories._trajectory import Trajectory
 from graphkoopman.trajectories._validation import check_integer, check_timestep
-
-# formats that hold the atoms' names beside their positions
-SELF_DESCRIBING = (".pdb", ".pdbx", ".cif", ".mmcif", ".gro", ".h5", ".hdf5", ".lh5", ".arc")
-COMPRESSIONS = (".gz", ".bz2", ".xz")
+from graphkoopman.trajectories.readers import Contents, FileFormatError, FrameBlock, find_reader
+from graphkoopman.trajectories.readers._identity import Identity, identify
+from graphkoopman.trajectories.readers._topology import check_file, load_structure
 
 
 def read_trajectory(
@@ -35,24 +26,28 @@ def read_trajectory(
     stride: int = 1,
     chunk: int = 1000,
     positions_file: str | os.PathLike[str] | None = None,
+    elements: Mapping[str, str] | None = None,
+    exclude: Any = None,
+    format: str | None = None,
+    ignore_times: bool = False,
 ) -> Trajectory:
     """Read a trajectory file.
 
-    xtc, trr, dcd, nc, lammpstrj, pdb, gro, h5 and the other formats of mdtraj are read by mdtraj;
-    XDATCAR, vasprun.xml, extended xyz and LAMMPS dumps (plain or compressed) by ASE, the extra
-    ``graphkoopman[ase]``; ``.npz`` is the layout of `load_gdynet_npz`.
+    What the file says is compared with itself, with ``top`` and with ``timestep``: times that are
+    uneven, atoms that change, and elements that contradict each other are errors; elements that
+    only a name suggests are a warning. docs/files.md has a table of the formats.
 
     Parameters
     ----------
     path : path-like
-        The format follows from the name.
+        The format follows from the name, else from the first bytes of the file.
     top : path-like, mdtraj.Topology, mdtraj.Trajectory or None
-        Required where the file does not name its atoms (xtc, trr, dcd, nc, lammpstrj); elsewhere
-        it replaces the file's own topology and elements.
+        Required where the file does not name its atoms (xtc, trr, dcd, nc); elsewhere it adds
+        bonds and residues, and must not contradict the file.
     timestep : float or None
         ps between the frames stored in the file, before ``stride``. Required where the file
-        carries no time (XDATCAR, dumps, xyz, dcd, pdb, npz without ``time_ps``); overrides the
-        file's time elsewhere.
+        carries no time (XDATCAR, dumps without ``ITEM: TIME``, xyz, pdb, npz without
+        ``time_ps``); must agree with the file's time elsewhere.
     targets : str, array-like, list of array-like, callable or None
         See `resolve_targets`.
     stride : int
@@ -63,11 +58,23 @@ def read_trajectory(
         For runs that do not fit in memory: a ``.npy`` file that positions are written to, chunk
         by chunk, and mapped from. It must outlive the trajectory; one that exists is replaced.
         Not for npz.
+    elements : dict of str to str or None
+        Name (``"OW"``, ``"SOL:OW"``) or type (``"1"``) of an atom → its element, ahead of what
+        file and topology say. A united atom is ``"CH"``, ``"CH2"``, ``"CH3"`` or ``"CH4"``; a
+        coarse bead is its own name, or ``"b:NAME"`` where that is a symbol: node types of their
+        own, no elements.
+    exclude : str, array-like of int or None
+        Atoms to leave out, such as virtual sites: ``"name MW"``, an mdtraj selection, or indices.
+    format : str or None
+        Name of a reader, where the name of the file does not tell.
+    ignore_times : bool
+        True where the file's times and steps are wrong: ``timestep`` replaces them.
 
     Returns
     -------
     trajectory : Trajectory
-        Positions in single precision (npz: as stored); a cell that never changes is (3, 3).
+        Positions in single precision (npz: as stored; double where a single would lose more than
+        1e-4 Å); a cell that never changes is (3, 3).
 
     Raises
     ------
@@ -75,65 +82,55 @@ def read_trajectory(
         For a missing file or topology.
     ValueError
         For files that are empty, truncated, damaged or of unknown format, a missing ``top`` or
-        ``timestep``, and atoms that do not match ``top``.
+        ``timestep``, frames that are not evenly spaced, and atoms that do not match ``top``.
     ImportError
-        For formats that need ASE where it is not installed.
+        For formats that need an extra where it is not installed.
+
+    Warns
+    -----
+    UserWarning
+        Where elements are guesses, with the list name → element.
 
     Notes
     -----
-    A file cut exactly between two frames cannot be told from a shorter run. XDATCAR and
-    vasprun.xml are held in memory by ASE while they are read.
+    A file cut exactly between two frames cannot be told from a shorter run.
     """
-    path = _check_file(Path(path))
+    path = check_file(Path(path))
     stride = check_integer(stride, "stride", 1)
     chunk = check_integer(chunk, "chunk", 1)
     timestep = None if timestep is None else check_timestep(timestep)
-    _check_positions_file(positions_file, path)
-    if path.suffix.lower() == ".npz":
-        trajectory = load_gdynet_npz(path, timestep)[::stride]
-        topology = None if top is None else _load_topology(top)
-        species = trajectory.species if topology is None else species_of(topology)
-        own = trajectory.targets if targets is None else targets
-        return dataclasses.replace(trajectory, targets=own, topology=topology, species=species)
-    if ase_format(path) is not None and not _mdtraj_reads_dump(path, top):
-        topology = None if top is None else _load_topology(top)
-        if timestep is None:
-            timestep_from_times(None, str(path))
-        species, blocks = ase_blocks(path, topology, chunk)
-    else:
-        topology = _topology_for(path, top)
-        if path.suffix.lower() in GROMACS:
-            n_atoms = gromacs_atoms(path)
-            if n_atoms not in (topology.n_atoms, None):
-                raise _other_atoms(path, topology, n_atoms)
-            check_gromacs(path, topology.n_atoms)
-        species, blocks = species_of(topology), _mdtraj_blocks(path, topology, timestep, chunk)
-    with position_store(positions_file) as store:
-        cells, times, n_read = collect(blocks, stride, str(path), store)
-        check_complete(path, n_read)
-    if timestep is None:
-        timestep = timestep_from_times(times, str(path))
-    else:
-        timestep *= stride
+    if ignore_times and timestep is None:
+        raise ValueError("timestep must be given with ignore_times=True, got None")
+    found = find_reader(path, format)
+    _check_positions_file(positions_file, path, found.format)
+    structure = None if top is None else load_structure(top)
+    if structure is None and not found.names_atoms:
+        raise ValueError(
+            f"top must be given for {path}: the format does not name its atoms; "
+            "pass a pdb, gro or other topology file (--top), or an mdtraj.Topology"
+        )
+    if timestep is None and not found.holds_times:
+        timestep_from_times(None, str(path))
+    in_top = None if structure is None else structure.atoms
+    with guarded(path):
+        contents = found.read(path, structure, chunk)
+    identity = identify(path, contents.n_atoms, contents.atoms, in_top, elements, exclude)
+    with position_store(positions_file, contents.precision) as store:
+        frames = collect(_kept_frames(path, contents, identity), stride, str(path), store)
+    spacing = timestep
+    if spacing is None or not ignore_times:
+        spacing = frame_spacing(frames.times, frames.steps, timestep, str(path))
     return Trajectory(
         positions=store.read(),
-        cell=constant_or_per_frame(cells),
-        species=species,
-        timestep=timestep,
-        topology=topology,
-        targets=targets,
+        cell=constant_or_per_frame(frames.cells),
+        species=identity.species,
+        timestep=spacing * stride,
+        topology=identity.topology,
+        targets=contents.targets if targets is None else targets,
     )
 
 
-def _check_file(path: Path, name: str = "path") -> Path:
-    if not path.is_file():
-        raise FileNotFoundError(f"{name} must be an existing file, got {path}")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{name} must be a file with content, got the empty file {path}")
-    return path
-
-
-def _check_positions_file(positions_file: Any, path: Path) -> None:
+def _check_positions_file(positions_file: Any, path: Path, format: str) -> None:
     if positions_file is None:
         return
     if not isinstance(positions_file, str | os.PathLike):
@@ -142,99 +139,46 @@ def _check_positions_file(positions_file: Any, path: Path) -> None:
         )
     if Path(positions_file).suffix != ".npy":
         raise ValueError(f"positions_file must be named .npy, got {positions_file}")
-    if path.suffix.lower() == ".npz":
+    if format == "gdynet":
         raise ValueError(
             f"positions_file does not go with {path.name}: arrays of an npz are read whole; save "
             "them with np.save and pass np.load(…, mmap_mode='r') to Trajectory"
         )
 
 
-def _extension(path: Path) -> str:
-    """Suffix in mdtraj's spelling, a compression included."""
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    compressed = len(suffixes) == 2 and suffixes[1] in COMPRESSIONS
-    return "".join(suffixes) if compressed else path.suffix.lower()
+class guarded:
+    """Turns what parsers of other packages raise into one kind of error, see `FileFormatError`."""
 
+    def __init__(self, path: Path) -> None:
+        self.path, self.n_read = path, 0
 
-def _mdtraj_reads_dump(path: Path, top: Any) -> bool:
-    """Whether mdtraj reads a LAMMPS dump right: it knows no scaled coordinates and no walls."""
-    if _extension(path) != ".lammpstrj" or top is None:
-        return False
-    header = lammps_header(path)
-    return header.periodic and {"id", "type"} <= header.columns and not header.scaled
+    def __enter__(self) -> "guarded":
+        return self
 
-
-def _topology_for(path: Path, top: Any) -> md.Topology:
-    extension = _extension(path)
-    if extension not in FormatRegistry.loaders:
-        known = ", ".join(sorted(suffix[1:] for suffix in FormatRegistry.loaders))
-        raise ValueError(
-            f"path must have a format known by its name, got {path.name}; known are npz, XDATCAR, "
-            f"vasprun.xml, extxyz, dump, {known}"
-        )
-    if top is not None:
-        return _load_topology(top)
-    if not extension.startswith(SELF_DESCRIBING):
-        raise ValueError(
-            f"top must be given for {path}: the format does not name its atoms; "
-            "pass a pdb, gro or other topology file, or an mdtraj.Topology"
-        )
-    return _load_topology(path, "path")
-
-
-def _load_topology(top: Any, name: str = "top") -> md.Topology:
-    if isinstance(top, md.Topology):
-        return top
-    if isinstance(top, md.Trajectory):
-        return top.topology
-    if not isinstance(top, str | os.PathLike):
-        raise TypeError(
-            f"{name} must be a file, an mdtraj.Topology or an mdtraj.Trajectory, "
-            f"got {type(top).__name__}"
-        )
-    file = _check_file(Path(top), name)
-    try:
-        return md.load_topology(str(file))
-    except ImportError:
-        raise
-    except Exception as error:  # each parser of mdtraj fails in its own way
-        raise ValueError(f"{name} must be a readable topology file, got {file}: {error}") from error
-
-
-def _mdtraj_blocks(
-    path: Path, topology: md.Topology, timestep: float | None, chunk: int
-) -> Iterator[FrameBlock]:
-    options = {} if _extension(path).startswith(SELF_DESCRIBING) else {"top": topology}
-    n_read = 0
-    try:
-        for piece in md.iterload(str(path), chunk=chunk, **options):
-            if piece.n_atoms != topology.n_atoms:
-                raise _other_atoms(path, topology, piece.n_atoms)
-            times = real_times(piece.time)
-            if times is None and timestep is None:
-                timestep_from_times(None, str(path))
-            cells = piece.unitcell_vectors
-            cells = None if cells is None else cells.astype(np.float64) * NM_TO_ANGSTROM
-            n_read += len(piece)
-            # in place: the chunk is ours, and a second copy of it would count
-            piece.xyz *= np.float32(NM_TO_ANGSTROM)
-            yield FrameBlock(piece.xyz, cells, times)
-    except ImportError:
-        raise
-    except Exception as error:  # each parser of mdtraj fails in its own way
-        if isinstance(error, ValueError) and str(error).startswith(("top ", "timestep ")):
-            raise
-        if "must be shape" in str(error):
-            raise _other_atoms(path, topology) from error
-        raise ValueError(
-            f"path must be a complete, readable file, got {path}: damaged or truncated after frame "
-            f"{n_read} ({type(error).__name__}: {error}); cut it to whole frames or write it again"
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if error is None or not isinstance(error, Exception):
+            return
+        if isinstance(error, FileFormatError | ImportError):
+            return
+        if isinstance(error, ValueError) and str(error).startswith(OWN_MESSAGES):
+            return
+        raise FileFormatError(
+            f"path must be a complete, readable file, got {self.path}: its reader failed after "
+            f"frame {self.n_read}: {type(error).__name__}: {error}; cut it to whole frames or "
+            "write it again"
         ) from error
 
 
-def _other_atoms(path: Path, topology: md.Topology, n_atoms: int | None = None) -> ValueError:
-    got = "another number" if n_atoms is None else n_atoms
-    return ValueError(
-        f"top must describe the atoms of {path}, got {topology.n_atoms} atoms for frames of {got}; "
-        "use the topology that the run was written with"
-    )
+OWN_MESSAGES = ("top ", "timestep ", "path ", "frames ")
+
+
+def _kept_frames(path: Path, contents: Contents, identity: Identity) -> Iterator[FrameBlock]:
+    """Blocks of the atoms that stay, with errors of parsers made clear."""
+    with guarded(path) as guard:
+        for block in contents.blocks:
+            guard.n_read += len(block.positions)
+            if block.cells is not None and not np.any(block.cells):
+                block = block._replace(cells=None)
+            if identity.kept is not None:
+                block = block._replace(positions=block.positions[:, identity.kept])
+            yield block

@@ -11,6 +11,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.trajectories._species import species_label
 from graphkoopman.trajectories._trajectory import Trajectory
 
 ELEMENT_SELECTION = re.compile(r"element((?:\s+[A-Za-z]{1,2})+)")
@@ -155,10 +156,7 @@ def _select(selection: str, trajectory: Trajectory) -> NDArray[np.int64]:
     if atoms is None:
         atoms = _topology_selection(selection, trajectory.topology)
     if atoms.size == 0:
-        symbols = [
-            md.element.Element.getByAtomicNumber(int(n)).symbol
-            for n in np.unique(trajectory.species)
-        ]
+        symbols = [species_label(n) for n in np.unique(trajectory.species)]
         raise ValueError(
             f"targets must select at least one atom, got none for {selection!r}; "
             f"the elements present are {', '.join(symbols)}"
@@ -175,11 +173,13 @@ def _simple_selection(selection: str, trajectory: Trajectory) -> NDArray[np.int6
     if (match := ELEMENT_SELECTION.fullmatch(selection)) is None:
         return None
     words = match[1].split()
-    numbers = [number for word in words if (number := _atomic_number(word))]
-    if len(numbers) < len(words):
+    present = {species_label(n).upper(): int(n) for n in np.unique(trajectory.species)}
+    known = {word: present.get(word.upper()) or _atomic_number(word) for word in words}
+    numbers = [number for number in known.values() if number]
+    if None in known.values():
         if trajectory.topology is not None:
             return None  # "element C or N": a keyword, not a symbol
-        unknown = next(word for word in words if not _atomic_number(word))
+        unknown = next(word for word in words if not known[word])
         raise ValueError(
             f"targets must name elements by their symbols, got {unknown!r} in {selection!r}"
         )

@@ -45,7 +45,7 @@ class Trajectory:
     cell : array-like of shape (3, 3) or (n_frames, 3, 3), or None
         Lattice vectors as rows, Å; constant or per frame; None for a non-periodic system.
     species : array-like of shape (n_atoms,)
-        Atomic numbers, 1 to 116.
+        Atomic numbers, 1 to 116; united atoms and coarse beads have numbers of their own.
     timestep : float
         ps per frame.
     topology : mdtraj.Topology or None

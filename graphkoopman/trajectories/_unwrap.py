@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-import mdtraj as md
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.trajectories._basis import follow_basis
 from graphkoopman.trajectories._minimum_image import image_shift, minimum_image, reduce_cell
+from graphkoopman.trajectories._species import species_mass
 from graphkoopman.trajectories._steps import LongStepWarning, near_half, which_near_half
 from graphkoopman.trajectories._targets import Targets, check_indices, resolve_targets
 from graphkoopman.trajectories._trajectory import Trajectory
@@ -280,5 +280,4 @@ def _frame_cells(cell: NDArray[np.float64], start: int, stop: int) -> NDArray[np
 
 def _masses(species: NDArray[np.int64]) -> NDArray[np.float64]:
     numbers, inverse = np.unique(species, return_inverse=True)
-    elements = [md.element.Element.getByAtomicNumber(int(number)) for number in numbers]
-    return np.array([element.mass for element in elements])[inverse]
+    return np.array([species_mass(number) for number in numbers])[inverse]

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_ATOMIC_NUMBER = 116  # mdtraj's table of elements ends there
+from graphkoopman.trajectories._species import N_ELEMENTS, is_species
+
 # a cell whose volume is below this fraction of |a||b||c| is flat within rounding
 MIN_RELATIVE_VOLUME = 1e-6
 BLOCK_ELEMENTS = 3_000_000
@@ -114,7 +115,7 @@ def _check_volumes(cell: NDArray[np.float64]) -> None:
 
 
 def check_species(species: Any, n_atoms: int) -> NDArray[np.int64]:
-    """Atomic numbers 1 to 116, one per atom."""
+    """Atomic numbers 1 to 116, or numbers of labels (`species_number`), one per atom."""
     species = np.asarray(species)
     if species.dtype.kind not in "iu":
         raise TypeError(
@@ -125,11 +126,12 @@ def check_species(species: Any, n_atoms: int) -> NDArray[np.int64]:
         raise ValueError(
             f"species must hold one atomic number per atom, shape ({n_atoms},), got {species.shape}"
         )
-    unknown = (species < 1) | (species > MAX_ATOMIC_NUMBER)
+    unknown = np.array([not is_species(number) for number in np.unique(species).tolist()])
     if unknown.any():
+        unknown = np.isin(species, np.unique(species)[unknown])
         atom = int(np.argmax(unknown))
         raise ValueError(
-            f"species must be atomic numbers from 1 to {MAX_ATOMIC_NUMBER}, "
+            f"species must be atomic numbers from 1 to {N_ELEMENTS}, "
             f"got {species[atom]} for atom {atom}; drop virtual sites, map atom types to elements"
         )
     return species.astype(np.int64, copy=False)

@@ -2,11 +2,10 @@
 
 from typing import Any, Literal, TypeAlias
 
-import mdtraj as md
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from graphkoopman.trajectories import Targets, Trajectory, unwrap
+from graphkoopman.trajectories import Targets, Trajectory, species_label, species_mass, unwrap
 
 Array = NDArray[np.float64]
 Drift: TypeAlias = Literal["framework", "system"] | ArrayLike | None
@@ -39,9 +38,7 @@ def drift_path(trajectory: Trajectory, targets: Targets, drift: Drift) -> Array 
     if drift is None:
         return None
     atoms = reference_atoms(trajectory, targets, drift)
-    masses = np.array(
-        [md.element.Element.getByAtomicNumber(int(z)).mass for z in trajectory.species[atoms]]
-    )
+    masses = np.array([species_mass(number) for number in trajectory.species[atoms]])
     weights = masses / masses.sum()
     path = np.zeros((trajectory.n_frames, 3))
     size = max(1, BLOCK_ELEMENTS // (9 * trajectory.n_frames))
@@ -86,4 +83,4 @@ def _check_indices(drift: Any, n_atoms: int) -> NDArray[np.int64]:
 
 def _symbols(trajectory: Trajectory, targets: Targets) -> str:
     numbers = np.unique(trajectory.species[targets.atoms])
-    return ", ".join(md.element.Element.getByAtomicNumber(int(z)).symbol for z in numbers)
+    return ", ".join(species_label(number) for number in numbers)

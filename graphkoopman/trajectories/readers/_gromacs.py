@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from numba import njit
 
+from graphkoopman.trajectories.readers._contents import FileFormatError
+
 N_ATOMS_AT = {".xtc": 4, ".trr": 64}  # bytes from the beginning of a frame
-GROMACS = tuple(N_ATOMS_AT)
 HEADER_BYTES = 112  # of the longer kinds of headers
 XTC_MAGIC = {1995: 4, 2023: 8}  # to bytes of the size of the compressed positions
 UNCOMPRESSED = 9  # up to so many atoms xtc holds plain floats
@@ -23,7 +24,7 @@ TRR_MAGIC = 1993
 TRR_VERSION = b"\x00\x00\x00\x0d\x00\x00\x00\x0cGMX_trn_file"
 
 
-def check_gromacs(path: Path, n_atoms: int) -> None:
+def check_gromacs(path: Path, n_atoms: int, suffix: str) -> None:
     """Walk over the frames of an xtc or trr file.
 
     Parameters
@@ -31,13 +32,14 @@ def check_gromacs(path: Path, n_atoms: int) -> None:
     path : Path
     n_atoms : int
         What every frame must hold.
+    suffix : {".xtc", ".trr"}
+        Whatever the file is called.
 
     Raises
     ------
     ValueError
         If a frame is damaged, or the file ends inside one.
     """
-    suffix = path.suffix.lower()
     size = path.stat().st_size
     n_frames, position = 0, 0
     # unbuffered: frames are usually longer than a buffer
@@ -51,12 +53,12 @@ def check_gromacs(path: Path, n_atoms: int) -> None:
                 if whole and suffix == ".xtc" and n_atoms > UNCOMPRESSED:
                     _check_compressed(header + file.read(length - len(header)), n_atoms)
             except (ValueError, struct.error) as error:
-                raise ValueError(
+                raise FileFormatError(
                     f"path must be a complete, readable file, got {path}: damaged or truncated "
                     f"after frame {n_frames} ({error}); cut it to whole frames or write it again"
                 ) from error
             if not whole:
-                raise ValueError(
+                raise FileFormatError(
                     f"path must be a complete file, got {path}: truncated after frame {n_frames}, "
                     "inside the next; cut it to whole frames or write it again"
                 )
@@ -64,13 +66,13 @@ def check_gromacs(path: Path, n_atoms: int) -> None:
             n_frames += 1
 
 
-def gromacs_atoms(path: Path) -> int | None:
+def gromacs_atoms(path: Path, suffix: str) -> int | None:
     """Number of atoms in the first frame; None unless its header is sound."""
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     try:
-        (n_atoms,) = struct.unpack_from(">i", header, N_ATOMS_AT[path.suffix.lower()])
-        LENGTH_OF[path.suffix.lower()](header, max(1, n_atoms))
+        (n_atoms,) = struct.unpack_from(">i", header, N_ATOMS_AT[suffix])
+        LENGTH_OF[suffix](header, max(1, n_atoms))
     except (ValueError, struct.error):
         return None
     return n_atoms
@@ -104,7 +106,8 @@ def _trr_length(header: bytes, n_atoms: int) -> int:
     if magic != TRR_MAGIC or header[4:24] != TRR_VERSION or n_found != n_atoms:
         raise ValueError("no frame header of these atoms")
     _, _, box, virial, pressure, _, _, positions, velocities, forces = sizes
-    real = positions // (3 * n_atoms)
+    # frames hold any combination of positions, velocities and forces
+    real = max(positions, velocities, forces) // (3 * n_atoms) or box // 9
     allowed = {0, 3 * n_atoms * real}
     if real not in (4, 8) or not {positions, velocities, forces} <= allowed:
         raise ValueError("sizes of the positions")

@@ -1,0 +1,87 @@
+"""pdb: atoms and positions by mdtraj; the cell of every model, and the times of GROMACS' titles."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import mdtraj as md
+import numpy as np
+
+from graphkoopman.trajectories.readers._contents import (
+    Contents,
+    FileFormatError,
+    FrameBlock,
+    Structure,
+)
+from graphkoopman.trajectories.readers._registry import reader
+from graphkoopman.trajectories.readers._text import Lines, lines_of
+from graphkoopman.trajectories.readers._topology import cryst1_cell, load_structure
+
+NM_TO_ANGSTROM = 10.0
+GROMACS_TIME = re.compile(r"^TITLE\s.*\bt=\s*([-+.\deE]+)(?:\s+step=\s*(\d+))?\s*$")
+
+
+@reader("pdb", r".*\.pdb", compressed=True)
+def read_pdb(path: Path, structure: Structure | None, chunk: int) -> Contents:
+    """mdtraj takes the first CRYST1 for all models; here every model has its own."""
+    own = load_structure(path, "path")
+    return Contents("pdb", own.n_atoms, _blocks(path, chunk), own.atoms)
+
+
+def _blocks(path: Path, chunk: int) -> Iterator[FrameBlock]:
+    cells, times = _models(path)
+    done = 0
+    for piece in md.iterload(str(path), chunk=chunk):
+        part = slice(done, done + len(piece))
+        done += len(piece)
+        piece.xyz *= np.float32(NM_TO_ANGSTROM)
+        if done > len(cells):
+            break
+        yield FrameBlock(piece.xyz, cells[part], None if times is None else times[part])
+    if done != len(cells):
+        raise FileFormatError(
+            f"path must be a complete, readable pdb file, got {path}: truncated after frame "
+            f"{min(done, len(cells))} of at least {max(done, len(cells))}; cut it to whole models, "
+            "each from MODEL to ENDMDL, or write it again"
+        )
+
+
+def _models(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Cell of every model, zero where there is none, and the times where all have one."""
+    cells, times = [], []
+    cell, time = np.zeros((3, 3)), None
+    inside = False
+    with lines_of(path, "pdb") as lines:
+        while (line := lines.next()) is not None:
+            if line.startswith(("ATOM  ", "HETATM")):
+                inside = True
+            elif line.startswith("CRYST1"):
+                cell = _cell(lines, line)
+            elif line.startswith("TITLE") and (match := GROMACS_TIME.match(line)):
+                time = match[1]
+            elif line.startswith(("MODEL ", "ENDMDL", "END")) and inside:
+                if line.startswith("MODEL"):
+                    raise lines.error("MODEL inside a model", lines.number)
+                cells.append(cell)
+                times.append(time)
+                inside, time = False, None
+        if inside:
+            cells.append(cell)
+            times.append(time)
+    known = [float(word) for word in times if word is not None and _is_number(word)]
+    return np.array(cells).reshape(-1, 3, 3), (
+        np.array(known) if len(known) == len(cells) and known else None
+    )
+
+
+def _is_number(word: str) -> bool:
+    return re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", word) is not None
+
+
+def _cell(lines: Lines, line: str) -> np.ndarray:
+    try:
+        cell = cryst1_cell(line)
+    except ValueError:
+        problem = f"a CRYST1 record expected, got {line.strip()[:60]!r}"
+        raise lines.error(problem, lines.number) from None
+    return np.zeros((3, 3)) if cell is None else cell

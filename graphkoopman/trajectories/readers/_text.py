@@ -1,0 +1,97 @@
+"""Text files, compressed or not, with the number of the line: `open_binary`, `Lines`."""
+
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any
+
+from graphkoopman.trajectories.readers._contents import FileFormatError
+
+OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+COMPRESSION_ERRORS = (EOFError, OSError, lzma.LZMAError, zlib.error)
+
+
+def open_binary(path: Path) -> IO[bytes]:
+    """Open a file for reading, compressed or not."""
+    return OPENERS.get(path.suffix.lower(), open)(path, "rb")
+
+
+class Lines:
+    """Lines of a text file, which know where they are.
+
+    Attributes
+    ----------
+    number : int
+        Of the line read last, from 1.
+    frame : int
+        Whole frames read so far; the parser counts it up.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes], kind: str) -> None:
+        self.path, self.kind = path, kind
+        self.number = self.frame = 0
+        self._file = file
+        self._returned: list[str] = []
+
+    def next(self) -> str | None:
+        """The next line; None at the end of the file."""
+        if self._returned:
+            self.number += 1
+            return self._returned.pop()
+        lines = self.take(1)
+        return lines[0] if lines else None
+
+    def take(self, n: int) -> list[str]:
+        """The next n lines, fewer at the end of the file."""
+        try:
+            lines = [line.decode("utf-8", "replace") for line in islice(self._file, n)]
+        except COMPRESSION_ERRORS as error:
+            raise self.error(f"the compressed file breaks off ({error})", self.number + 1) from None
+        if self._returned:
+            raise RuntimeError("a line was given back")
+        self.number += len(lines)
+        return lines
+
+    def give_back(self, line: str) -> None:
+        """Read a line again."""
+        self._returned.append(line)
+        self.number -= 1
+
+    def need(self, what: str) -> str:
+        """The next line, which has to be there."""
+        line = self.next()
+        if line is None:
+            raise self.ended(what)
+        return line
+
+    def need_many(self, n: int, what: str) -> list[str]:
+        """The next n lines, which have to be there."""
+        lines = self.take(n)
+        if len(lines) < n:
+            raise self.ended(f"{what} ({n} lines, {len(lines)} are there)")
+        return lines
+
+    def ended(self, what: str) -> FileFormatError:
+        """The error of a file that breaks off inside a frame."""
+        return self.error(f"the file ends at line {self.number} where there should be {what}")
+
+    def error(self, problem: str, line: int | None = None, remedy: str = "") -> FileFormatError:
+        """An error that says after which frame, in which line, and what to do."""
+        where = "" if line is None else f"line {line}: "
+        return FileFormatError(
+            f"path must be a complete, readable {self.kind} file, got {self.path}: damaged or "
+            f"truncated after frame {self.frame}: {where}{problem}; "
+            f"{remedy or 'cut it to whole frames or write it again'}"
+        )
+
+
+@contextmanager
+def lines_of(path: Path, kind: str) -> Iterator[Lines]:
+    """The lines of a text file."""
+    with open_binary(path) as file:
+        yield Lines(path, file, kind)

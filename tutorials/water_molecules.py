@@ -36,9 +36,12 @@ DIFFUSION_LAG = 20  # frames: 4 ps, where the cage of the neighbours is left beh
 # %%
 # One group of atoms for each molecule
 # ------------------------------------
-# The file's own times are wrong (1 ps where 0.04 ps are meant), so the timestep is given.
+# The file's own times are wrong (1 ps where 0.04 ps are meant), so the timestep is given and they
+# are ignored.
 
-run = read_trajectory(data / "water.xtc", top=data / "water.pdb", timestep=0.04, stride=STRIDE)
+run = read_trajectory(
+    data / "water.xtc", top=data / "water.pdb", timestep=0.04, ignore_times=True, stride=STRIDE
+)
 if SMALL:
     run = run[:120]
 molecules = [[atom.index for atom in residue.atoms] for residue in run.topology.residues]

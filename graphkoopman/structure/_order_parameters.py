@@ -20,7 +20,7 @@ from graphkoopman.structure._blocks import Block
 from graphkoopman.structure._inputs import Run
 from graphkoopman.structure._pairs import add_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
-from graphkoopman.trajectories import minimum_image
+from graphkoopman.trajectories import minimum_image, species_mass
 
 __all__ = ["OrderParameter", "Samples", "first_minimum", "order_parameters", "shells_of"]
 
@@ -579,4 +579,4 @@ def _is_hydrogen(runs: Sequence[Run], columns: Sequence[NDArray[np.int64]], s: i
 
 
 def _mass(number: int) -> float:
-    return float(md.element.Element.getByAtomicNumber(number).mass)
+    return species_mass(number)

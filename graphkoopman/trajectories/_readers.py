@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkoopman.trajectories import _gdynet  # noqa: F401  registers its reader
 from graphkoopman.trajectories._frames import collect, position_store
 from graphkoopman.trajectories._mdtraj import constant_or_per_frame
 from graphkoopman.trajectories._times import frame_spacing, timestep_from_times

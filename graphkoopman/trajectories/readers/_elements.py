@@ -42,49 +42,13 @@ ELEMENT_MASSES = np.array([species_mass(number) for number in range(1, 104)])
 UNITED_LABELS = list(UNITED_ATOMS)
 UNITED_MASSES = np.array(list(UNITED_ATOMS.values()))
 # two letters that are rarely a label after one of the elements that molecules are made of
-PLAIN_PAIRS = frozenset(
-    [
-        "Li",
-        "Be",
-        "Mg",
-        "Al",
-        "Si",
-        "Cl",
-        "Ti",
-        "Mn",
-        "Fe",
-        "Zn",
-        "Ga",
-        "Ge",
-        "As",
-        "Se",
-        "Br",
-        "Rb",
-        "Zr",
-        "Mo",
-        "Ru",
-        "Rh",
-        "Ag",
-        "Xe",
-        "La",
-        "Ta",
-        "Au",
-        "Tl",
-        "Bi",
-        "Eu",
-        "Gd",
-        "Kr",
-        "Ar",
-        "Te",
-        "Tb",
-        "Yb",
-        "Lu",
-        "Er",
-        "Dy",
-        "Tm",
-    ]
-)
-MOLECULAR = frozenset(["H", "C", "N", "O", "F", "P", "S", "B", "I", "K", "V", "W", "Y", "U"])
+_PLAIN_PAIRS = """
+Li Be Mg Al Si Cl Ti Mn Fe Zn Ga Ge As Se Br Rb Zr Mo Ru Rh Ag Xe La Ta Au Tl Bi Eu Gd Kr Ar
+Te Tb Yb Lu Er Dy Tm
+"""
+PLAIN_PAIRS = frozenset(_PLAIN_PAIRS.split())
+_MOLECULAR = "H C N O F P S B I K V W Y U"
+MOLECULAR = frozenset(_MOLECULAR.split())
 
 
 def parse_symbol(text: str) -> int:

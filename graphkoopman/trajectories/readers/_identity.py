@@ -186,7 +186,7 @@ def _reconcile(
     origins: NDArray[np.str_],
     settled: NDArray[np.bool_],
 ) -> None:
-    """Compare with the file; where the topology only guesses and the file knows, take the file's."""
+    """Compare with the file, whose knowledge is ahead of guesses of the topology."""
     file_knows = np.isin(in_file.origins, CERTAIN) & ~settled
     top_knows = np.isin(origins, CERTAIN)
     differs = file_knows & top_knows & (in_file.species != species)

@@ -18,66 +18,11 @@ IONS = {
     "CES": "Cs", "LIT": "Li", "RUB": "Rb", "BAR": "Ba", "CAD": "Cd", "IOD": "I", "BRO": "Br",
     "MGA": "Mg", "ZIN": "Zn",
 }  # fmt: skip
-ION_ELEMENTS = frozenset(
-    [
-        "Li",
-        "Na",
-        "K",
-        "Rb",
-        "Cs",
-        "Be",
-        "Mg",
-        "Ca",
-        "Sr",
-        "Ba",
-        "F",
-        "Cl",
-        "Br",
-        "I",
-        "Al",
-        "Ga",
-        "In",
-        "Tl",
-        "Zn",
-        "Cd",
-        "Hg",
-        "Cu",
-        "Ag",
-        "Au",
-        "Fe",
-        "Co",
-        "Ni",
-        "Mn",
-        "Cr",
-        "Pb",
-        "Sn",
-        "Ti",
-        "V",
-        "Y",
-        "Zr",
-        "La",
-        "Ce",
-        "Nd",
-        "Sm",
-        "Eu",
-        "Gd",
-        "Tb",
-        "Dy",
-        "Er",
-        "Tm",
-        "Lu",
-        "Hf",
-        "Th",
-        "U",
-        "Pu",
-        "Ra",
-        "Pd",
-        "Pt",
-        "Pr",
-        "Yb",
-        "Ho",
-    ]
-)
+_ION_ELEMENTS = """
+Li Na K Rb Cs Be Mg Ca Sr Ba F Cl Br I Al Ga In Tl Zn Cd Hg Cu Ag Au Fe Co Ni Mn Cr Pb Sn Ti
+V Y Zr La Ce Nd Sm Eu Gd Tb Dy Er Tm Lu Hf Th U Pu Ra Pd Pt Pr Yb Ho
+"""
+ION_ELEMENTS = frozenset(_ION_ELEMENTS.split())
 # residues that gather several kinds of ions, so that only the atom's name tells them apart
 ION_RESIDUES = frozenset({"ION", "IONS", "IP", "IM", "CIP", "CIM"})
 

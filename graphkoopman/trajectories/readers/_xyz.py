@@ -201,8 +201,8 @@ def _check_same(path: Path, lines: Lines, first: list[str], found: list[str]) ->
         )
         raise FileFormatError(
             f"frames must hold the same atoms, got other elements in frame {lines.frame} of "
-            f"{path}: {found[atom]} for atom {atom}, which is {first[atom]} in the first; write the atoms "
-            "in one order throughout"
+            f"{path}: {found[atom]} for atom {atom}, which is {first[atom]} in the first; write "
+            "the atoms in one order throughout"
         )
 
 

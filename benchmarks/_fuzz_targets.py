@@ -32,10 +32,17 @@ from graphkoopman import (
 )
 from graphkoopman.estimator._model_file import MODEL
 from graphkoopman.graphs._file import GRAPHS
+from graphkoopman.lobes import AttentionPooling, GatedEncoder
 from graphkoopman.storage import read_arrays, write_arrays
 from graphkoopman.training import CHECKPOINT
 
-SMALL = {"n_conv": 1, "max_epochs": 1, "steps_per_epoch": 2, "lagtime": 2, "random_state": 0}
+SMALL = {
+    "encoder": GatedEncoder(n_conv=1),
+    "max_epochs": 1,
+    "steps_per_epoch": 2,
+    "lagtime": 2,
+    "random_state": 0,
+}
 WITH_TOP = ("xtc", "trr", "dcd", "nc", "lammpstrj")
 MDTRAJ = (*WITH_TOP, "pdb", "gro")
 ASE = ("XDATCAR", "extxyz", "dump")
@@ -156,6 +163,11 @@ def use(path: Path) -> None:
         GraphFeaturizer(targets=[0], n_neighbors=4, n_hops=1).fit(run)
 
 
+def encoder_with(settings: dict[str, Any]) -> GatedEncoder:
+    """An encoder with some settings replaced."""
+    return GatedEncoder(**{"n_conv": 1} | settings)
+
+
 def some_of(strategies: dict[str, Any]) -> Any:
     """One or two arguments by name, each from its strategy or junk."""
     one = st.sampled_from(sorted(strategies)).flatmap(
@@ -195,12 +207,17 @@ FEATURIZER = {
 ESTIMATOR = {
     "n_states": st.integers(-1, 6),
     "lagtime": st.integers(-1, 31),
-    "n_conv": numbers,
-    "n_features": st.integers(-1, 20),
+    "encoder": some_of(
+        {
+            "n_conv": numbers,
+            "n_features": st.integers(-1, 20),
+            "r_max": st.floats(-1, 30),
+            "normalization": st.sampled_from([None, "layer", "batch"]),
+            "aggregation": st.sampled_from(["sum", "mean"]),
+        }
+    ).map(encoder_with),
+    "pooling": st.integers(-1, 20).map(AttentionPooling),
     "n_hidden": st.integers(-1, 20),
-    "r_max": st.floats(-1, 30),
-    "normalization": st.sampled_from([None, "layer", "batch"]),
-    "aggregation": st.sampled_from(["sum", "mean"]),
     "objective": st.sampled_from(["VAMP1", "VAMP2", "VAMPE", ("VAMP2", "VAMP1")]),
     "learning_rate": st.floats(-1, 100),
     "max_epochs": st.integers(-1, 2),
@@ -214,6 +231,8 @@ ESTIMATOR = {
     "checkpoint_dir": st.just("a folder"),
     "checkpoint_interval": st.floats(-1, 1),
     "reversible": st.booleans(),
+    "init_from": st.sampled_from(["a file", 3]),
+    "freeze": st.sampled_from([None, "encoder", "head"]),
     "device": st.sampled_from(["auto", "cpu", "cuda", "meta", "tpu"]),
     "random_state": st.integers(-1, 2**33),
 }

@@ -26,6 +26,7 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks._tables import markdown
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.storage import read_arrays
 from graphkoopman.training import CHECKPOINT
 
@@ -39,7 +40,8 @@ def fit(folder: Path, n_frames: int, max_epochs: int) -> None:
     data = make_hopping(chain_rates(2, slowest=25.0), n_frames, random_state=0)
     graphs = GraphFeaturizer(n_neighbors=8, n_hops=2).fit_transform(data.trajectory)
     estimator = GDyNetEstimator(
-        2, 5, n_conv=2, n_init=2, max_epochs=max_epochs, patience=max_epochs, random_state=0,
+        2, 5, encoder=GatedEncoder(n_conv=2), n_init=2, max_epochs=max_epochs,
+        patience=max_epochs, random_state=0,
         checkpoint_dir=folder, checkpoint_interval=0.0,
     )  # fmt: skip
     print(BEGUN, flush=True)

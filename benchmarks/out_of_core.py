@@ -27,6 +27,7 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks._rows import Row, report, status
 from benchmarks._systems import system
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, GraphTrajectory, Trajectory
+from graphkoopman.lobes import GatedEncoder
 
 N_NEIGHBORS, N_HOPS = 20, 2
 LAG = 10
@@ -51,7 +52,13 @@ def featurizer(folder: Path, budget: int | None) -> GraphFeaturizer:
 def fit(graphs: GraphTrajectory, n_epochs: int) -> dict[str, np.ndarray]:
     """Parameters after a few epochs."""
     estimator = GDyNetEstimator(
-        2, LAG, n_conv=N_HOPS, max_epochs=n_epochs, batch_size=200, chunk_size=20, random_state=0
+        2,
+        LAG,
+        encoder=GatedEncoder(n_conv=N_HOPS),
+        max_epochs=n_epochs,
+        batch_size=200,
+        chunk_size=20,
+        random_state=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -22,6 +22,7 @@ from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.koopman import InvalidTimescaleWarning
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.model_selection import KoopmanScorer, SegmentKFold, time_pieces
 
 LAG = 5
@@ -51,7 +52,7 @@ def one_network(n_states: int, n_epochs: int, seed: int) -> dict[str, Any]:
     estimator = GDyNetEstimator(
         n_states,
         LAG,
-        n_conv=1,
+        encoder=GatedEncoder(n_conv=1),
         max_epochs=n_epochs,
         patience=n_epochs + 1,
         validation_fraction=0.06,

@@ -49,8 +49,8 @@ class PlainGDyNet(nn.Module):
             PlainConvolution(n_features, n_basis) for _ in range(n_conv)
         )
         # a fixed change of units before the head
-        self.register_buffer("pooled_mean", torch.zeros(n_features))
-        self.register_buffer("pooled_scale", torch.ones(n_features))
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
         self.hidden = nn.Linear(n_features, n_hidden)
         self.output = nn.Linear(n_hidden, n_states)
 
@@ -75,7 +75,7 @@ class PlainGDyNet(nn.Module):
         for convolution in self.convolutions:
             atoms = convolution(atoms, flat, basis)
         pooled = atoms[(targets + first_atoms).view(-1)]
-        pooled = (pooled - self.pooled_mean) / self.pooled_scale
+        pooled = (pooled - self.mean) / self.scale
         return torch.softmax(self.output(torch.relu(self.hidden(pooled))), dim=-1)
 
 
@@ -101,14 +101,14 @@ def copy_weights(lobe: nn.Module, plain: PlainGDyNet) -> None:
     with torch.no_grad():
         for theirs, ours in paired(lobe, plain):
             theirs.copy_(ours)
-        for name in ("pooled_mean", "pooled_scale"):
-            getattr(plain, name).copy_(getattr(lobe, name))
+        for name in ("mean", "scale"):
+            getattr(plain, name).copy_(getattr(lobe.head, name))
 
 
 def paired(lobe: nn.Module, plain: PlainGDyNet) -> list[tuple[Tensor, Tensor]]:
     """Weights of the plain network, or views of them, beside those of a ``GDyNetLobe``."""
-    pairs = [(plain.embedding.weight, lobe.embedding.weight)]
-    for theirs, ours in zip(plain.convolutions, lobe.convolutions, strict=True):
+    pairs = [(plain.embedding.weight, lobe.encoder.embedding.weight)]
+    for theirs, ours in zip(plain.convolutions, lobe.encoder.convolutions, strict=True):
         n = ours.center.in_features
         message, logit = theirs.message.weight, theirs.logit.weight
         pairs += [
@@ -120,6 +120,6 @@ def paired(lobe: nn.Module, plain: PlainGDyNet) -> list[tuple[Tensor, Tensor]]:
             (logit[:, 2 * n :], ours.edge_logit.weight),
         ]
     for name in ("hidden", "output"):
-        theirs, ours = getattr(plain, name), getattr(lobe, name)
+        theirs, ours = getattr(plain, name), getattr(lobe.head, name)
         pairs += [(theirs.weight, ours.weight), (theirs.bias, ours.bias)]
     return pairs

@@ -32,6 +32,7 @@ from benchmarks._tables import markdown, resumable
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import Hopping, make_hopping
 from graphkoopman.koopman import ck_error
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.model_selection import (
     SegmentKFold,
     explain_selection,
@@ -111,7 +112,13 @@ def one_search(n_visible: int, seed: int) -> dict[str, Any]:
     graphs = GraphFeaturizer(n_neighbors=2, n_hops=1).transform([data.trajectory])
     pieces = time_pieces(graphs, N_SPLITS, LAGS[-1], HORIZON)
     search = GridSearchCV(
-        GDyNetEstimator(n_conv=1, max_epochs=20, patience=6, batch_size=300, random_state=seed),
+        GDyNetEstimator(
+            encoder=GatedEncoder(n_conv=1),
+            max_epochs=20,
+            patience=6,
+            batch_size=300,
+            random_state=seed,
+        ),
         {"n_states": N_STATES, "lagtime": LAGS},
         scoring=markov_scorer(HORIZON),
         cv=SegmentKFold(N_SPLITS, gap=1),

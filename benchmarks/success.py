@@ -32,7 +32,7 @@ from benchmarks._tables import markdown, resumable
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, GraphTrajectory, align_states
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping, simulate_li_fcc
 from graphkoopman.koopman import KoopmanModel, estimate_koopman
-from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.lobes import build_lobe
 from graphkoopman.objectives import vamp2_score
 from graphkoopman.training import GraphData, all_frames, evaluate
 from graphkoopman.trajectories import block_split
@@ -100,7 +100,7 @@ def plain_fit(this: Case, seed: int, _: int) -> tuple[NDArray, KoopmanModel, dic
     data = GraphData(this.graphs, [index], 3, None, torch.device("cpu"))
     torch.manual_seed(seed)
     rng = np.random.RandomState(seed)
-    lobe = GDyNetLobe(len(species), this.n_states)
+    lobe = build_lobe(species, this.n_states)
     training, validation = block_split([len(graphs)], 0.2, lagtime=this.lagtime, random_state=rng)
     starts, held_out = (
         np.concatenate([np.arange(a, b - this.lagtime) for _, a, b in blocks])

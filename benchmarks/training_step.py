@@ -27,7 +27,7 @@ from benchmarks._systems import SYSTEMS, System, system
 from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vamp2
 from graphkoopman import GraphFeaturizer, GraphTrajectory
 from graphkoopman.cli._timing import alternate, spread_text
-from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.lobes import GatedEncoder, GDyNetLobe, build_lobe
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.training import GraphData, StatisticsBatch, backward_score, evaluate, sample_batch
 from graphkoopman.training._initialise import fit_output, initialise_hidden
@@ -91,7 +91,7 @@ def ours_of(
     """Our side on graphs that are there; the head is left as it is where not started."""
     species = np.unique(graphs[0].species)
     torch.manual_seed(0)
-    lobe = GDyNetLobe(len(species), N_STATES, n_conv=n_conv)
+    lobe = build_lobe(species, N_STATES, encoder=GatedEncoder(n_conv=n_conv))
     index = [np.searchsorted(species, item.species) for item in graphs]
     data = GraphData(graphs, index, n_conv, chunk_size, torch.device("cpu"))
     blocks = [(i, 0, len(item)) for i, item in enumerate(graphs)]
@@ -100,7 +100,7 @@ def ours_of(
         pooled = evaluate(data, batch, lobe.embed)
         initialise_hidden(lobe, pooled)
         with torch.no_grad():
-            fit_output(lobe, lobe.respond(pooled), batch.start_rows, batch.end_rows)
+            fit_output(lobe, lobe.head.respond(pooled), batch.start_rows, batch.end_rows)
     return Ours(lobe, data, batch, torch.optim.Adam(lobe.parameters(), lr=1e-3))
 
 

@@ -48,12 +48,15 @@ class FileKind:
         "model file", for messages.
     remedy : str
         What to do about a bad file, for messages.
+    oldest : int
+        Oldest version that is read.
     """
 
     format: str
     version: int
     noun: str
     remedy: str
+    oldest: int = 1
 
 
 @dataclass(frozen=True)
@@ -290,6 +293,11 @@ def _check_version(path: Path, kind: FileKind, version: str) -> None:
         raise ValueError(
             f"{path} has format version {version}, this version of graphkoopman reads {kind.noun}s "
             f"up to {kind.version}; upgrade graphkoopman"
+        )
+    if int(version) < kind.oldest:
+        raise ValueError(
+            f"{path} has format version {version} of an earlier graphkoopman, this version reads "
+            f"{kind.noun}s from {kind.oldest} on; {kind.remedy}"
         )
 
 

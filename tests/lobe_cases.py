@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from graphkoopman.graphs import build_graphs, collate
-from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.lobes import GatedEncoder, build_lobe
 from graphkoopman.trajectories import Trajectory, resolve_targets
 
 TRICLINIC = np.array([[11.0, 0.0, 0.0], [6.5, 9.0, 0.0], [-5.0, 4.0, 10.0]])
@@ -29,10 +29,10 @@ def batch_of(trajectory, n_hops=3, n_conv=None, **kind):
     return collate(graphs, frames, np.asarray(graphs.species) - 1, n_conv or n_hops)
 
 
-def make_lobe(seed=0, dtype=torch.float32, **settings):
+def make_lobe(seed=0, dtype=torch.float32, pooling=None, **settings):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return GDyNetLobe(3, 4, **settings).to(dtype)
+        return build_lobe([1, 2, 3], 4, encoder=GatedEncoder(**settings), pooling=pooling).to(dtype)
 
 
 def gradients_of(lobe, batch, **kwargs):

@@ -3,6 +3,7 @@
 from sklearn.pipeline import make_pipeline
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
+from graphkoopman.lobes import GatedEncoder
 
 LAG = 3
 
@@ -15,8 +16,7 @@ def make_estimator(**changes):
     settings = {
         "n_states": 2,
         "lagtime": LAG,
-        "n_conv": 1,
-        "n_features": 4,
+        "encoder": GatedEncoder(n_conv=1, n_features=4),
         "n_hidden": 8,
         "max_epochs": 2,
         "steps_per_epoch": 2,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory, read_trajectory
+from graphkoopman.lobes import AttentionPooling, GatedEncoder
 
 N_FRAMES, N_ATOMS, EDGE = 40, 24, 9.0
 CELL = EDGE * np.eye(3)
@@ -43,7 +44,13 @@ def graphs_with(run=None, **changes):
 
 
 def estimator_with(**changes):
-    settings = {"n_states": 2, "lagtime": 3, "n_conv": 2, "max_epochs": 1, "random_state": 0}
+    settings = {
+        "n_states": 2,
+        "lagtime": 3,
+        "encoder": GatedEncoder(2),
+        "max_epochs": 1,
+        "random_state": 0,
+    }
     return GDyNetEstimator(**settings | changes)
 
 
@@ -218,8 +225,9 @@ FITS = {
         r"targets must move, got the same .* in all 40 frames of trajectory 0 for 8 of 8 targets",
     ),
     "other hops": (
-        [run_with()], {"n_conv": 3},
-        r"n_conv=3 convolutions need graphs of n_hops >= 3, got 2; featurize with n_hops=3",
+        [run_with()], {"encoder": GatedEncoder(3)},
+        r"GatedEncoder looks 3 hops far and needs graphs of n_hops >= 3, got 2; featurize with "
+        r"n_hops=3",
     ),
 }  # fmt: skip
 
@@ -256,10 +264,9 @@ def test_some_targets_that_never_move():
 SETTINGS = {
     "n_states": (0, r"n_states must be an integer >= 2, got 0"),
     "lagtime": (-1, r"lagtime must be an integer >= 1, got -1"),
-    "n_conv": (0, r"n_conv must be an integer >= 1, got 0"),
-    "n_features": (0, r"n_features must be an integer >= 1, got 0"),
+    "encoder": ("gated", r"encoder must be None, an object of settings .*, got 'gated'"),
+    "pooling": (AttentionPooling, r"pooling must be None, an object .*MeanPooling\(\), or a torch"),
     "n_hidden": (-3, r"n_hidden must be an integer >= 1, got -3"),
-    "r_max": (0.0, r"r_max must be a positive number, got 0.0"),
     "learning_rate": (-0.1, r"learning_rate must be a positive number, got -0.1"),
     "max_epochs": (0, r"max_epochs must be an integer >= 1, got 0"),
     "steps_per_epoch": (0, r"steps_per_epoch must be an integer >= 1, got 0"),
@@ -270,8 +277,8 @@ SETTINGS = {
     "epsilon": (0, r"epsilon must be a positive number, got 0"),
     "n_init": (True, r"n_init must be an integer >= 1, got True"),
     "objective": ("VAMP-2", r"objective must be one of .*got 'VAMP-2'"),
-    "normalization": (np.ones(2), r"normalization must be one of"),
-    "aggregation": ("max", r"aggregation must be one of .*got 'max'"),
+    "init_from": (GDyNetEstimator(), r"init_from must be fitted, got one that is not"),
+    "freeze": ("head", r"freeze must be one of \(None, 'encoder'\), got 'head'"),
     "device": ("gpu", r"device must be 'auto' or a device of this machine .*got 'gpu'"),
     "checkpoint_dir": (3, r"checkpoint_dir must be the path of a folder or None, got 3"),
     "checkpoint_interval": (-1, r"checkpoint_interval must be a number >= 0, got -1"),
@@ -294,6 +301,26 @@ def test_settings(name, monkeypatch):
         estimator_with(**{name: value}).fit(graphs)
 
 
+PARTS = {
+    "n_conv": (GatedEncoder(0), r"n_conv must be an integer >= 1, got 0"),
+    "n_features": (GatedEncoder(n_features=0), r"n_features must be an integer >= 1, got 0"),
+    "r_max": (GatedEncoder(r_max=0.0), r"r_max must be a positive number, got 0.0"),
+    "normalization": (GatedEncoder(normalization=np.ones(2)), r"normalization must be one of"),
+    "aggregation": (GatedEncoder(aggregation="max"), r"aggregation must be one of .*got 'max'"),
+    "n_hidden": (AttentionPooling(True), r"n_hidden of AttentionPooling must be an integer >= 1"),
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_settings_of_parts(name, monkeypatch):
+    part, message = PARTS[name]
+    kind = "pooling" if isinstance(part, AttentionPooling) else "encoder"
+    graphs = graphs_with()
+    monkeypatch.setattr("graphkoopman.estimator._fit.Restarts", None)
+    with pytest.raises(ValueError, match=message):
+        estimator_with(**{kind: part}).fit(graphs)
+
+
 TRANSFORMS = {
     "unseen species": (
         run_with(species=np.tile([3, 16, 8], 8)), {},
@@ -301,7 +328,8 @@ TRANSFORMS = {
     ),
     "fewer hops": (
         run_with(), {"n_hops": 1},
-        r"n_conv=2 convolutions need graphs of n_hops >= 2, got 1; featurize with n_hops=2",
+        r"GatedEncoder looks 2 hops far and needs graphs of n_hops >= 2, got 1; featurize with "
+        r"n_hops=2",
     ),
     "another M": (
         run_with(), {"n_neighbors": 7},

@@ -14,6 +14,7 @@ from sklearn.exceptions import ConvergenceWarning
 from benchmarks import kill
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.training import Restarts
 from graphkoopman.training._state import Position, TrainingResult, check_numbers
 
@@ -48,10 +49,9 @@ def estimator_with(**changes):
     settings = {
         "n_states": 2,
         "lagtime": 5,
-        "n_conv": 1,
+        "encoder": GatedEncoder(n_conv=1, normalization="batch"),
         "n_init": 2,
         "objective": ("VAMP2", "VAMP1"),
-        "normalization": "batch",
         "max_epochs": 3,
         "steps_per_epoch": 4,
         "patience": 5,

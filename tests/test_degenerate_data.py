@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.training import Trainer
 
 LAG = 5
@@ -18,7 +19,7 @@ def graphs_of(trajectory):
 
 
 def fit(graphs, n_states, **changes):
-    settings = {"lagtime": LAG, "n_conv": 1, "random_state": 0} | changes
+    settings = {"lagtime": LAG, "encoder": GatedEncoder(n_conv=1), "random_state": 0} | changes
     return GDyNetEstimator(n_states, **settings).fit(graphs)
 
 

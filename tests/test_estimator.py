@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, segments
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
 from graphkoopman.estimator import _checks
+from graphkoopman.lobes import GatedEncoder
 
 LAG = 5
 
@@ -32,7 +33,7 @@ def graphs(hopping):
 
 
 def small_estimator(**changes):
-    settings = {"n_states": 2, "lagtime": LAG, "n_conv": 1, "random_state": 0}
+    settings = {"n_states": 2, "lagtime": LAG, "encoder": GatedEncoder(1), "random_state": 0}
     return GDyNetEstimator(**settings | changes)
 
 
@@ -192,7 +193,7 @@ def test_other_objectives_and_the_paper_schedule(graphs, objective):
 @pytest.mark.filterwarnings("ignore:.*memberships lay outside the simplex")
 @pytest.mark.parametrize("options", [{"normalization": "batch"}, {"aggregation": "mean"}])
 def test_compatibility_options_train(graphs, options):
-    estimator = small_estimator(max_epochs=5, **options).fit(graphs)
+    estimator = small_estimator(max_epochs=5, encoder=GatedEncoder(1, **options)).fit(graphs)
     assert estimator.validation_score_ > 1.5
 
 
@@ -241,10 +242,10 @@ def test_not_fitted(graphs, tmp_path):
         ({"lagtime": 0}, "lagtime must be an integer >= 1"),
         ({"lagtime": 2.5}, "lagtime must be an integer >= 1, got 2.5"),
         ({"lagtime": 1500}, "lagtime must be < the shortest trajectory .1500 frames., got 1500"),
-        ({"n_conv": 2}, "need graphs of n_hops >= 2, got 1"),
+        ({"encoder": GatedEncoder(2)}, "needs graphs of n_hops >= 2, got 1"),
         ({"learning_rate": -1.0}, "learning_rate must be a positive number"),
-        ({"normalization": "group"}, "normalization must be one of"),
-        ({"aggregation": "max"}, "aggregation must be one of"),
+        ({"encoder": GatedEncoder(normalization="group")}, "normalization must be one of"),
+        ({"encoder": GatedEncoder(aggregation="max")}, "aggregation must be one of"),
         ({"objective": "VAMP3"}, "objective must be one of"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"chunk_size": 0}, "chunk_size must be None or a number of frames"),
@@ -276,7 +277,7 @@ def test_bad_input(hopping, fitted):
 
 def test_neighbours_beyond_the_basis_are_said_so(graphs):
     with pytest.raises(ValueError, match=r"same neighbourhood in every frame.*r_max"):
-        small_estimator(r_max=0.2).fit(graphs)
+        small_estimator(encoder=GatedEncoder(1, r_max=0.2)).fit(graphs)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -292,7 +293,9 @@ def test_diverged_steps_are_taken_back(graphs, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_one_feature(graphs):
-    estimator = small_estimator(n_features=1, n_hidden=1, max_epochs=1).fit(graphs)
+    estimator = small_estimator(
+        encoder=GatedEncoder(1, n_features=1), n_hidden=1, max_epochs=1
+    ).fit(graphs)
     assert np.isfinite(estimator.transform(graphs)[0]).all()
 
 

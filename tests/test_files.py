@@ -20,6 +20,7 @@ from graphkoopman import GDyNetEstimator, GraphFeaturizer, GraphTrajectory
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.estimator._model_file import MODEL
 from graphkoopman.graphs._file import GRAPHS
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.storage import read_arrays, write_arrays
 from graphkoopman.training._checkpoint import CHECKPOINT
 
@@ -50,7 +51,13 @@ def written(graphs, tmp_path_factory):
 
 
 def small_estimator(**changes):
-    settings = {"n_states": 2, "lagtime": 3, "n_conv": 1, "max_epochs": 2, "random_state": 0}
+    settings = {
+        "n_states": 2,
+        "lagtime": 3,
+        "encoder": GatedEncoder(1),
+        "max_epochs": 2,
+        "random_state": 0,
+    }
     return GDyNetEstimator(**settings | changes)
 
 
@@ -134,8 +141,15 @@ def test_damaged_indices_of_mapped_graphs_are_refused_in_use(written, tmp_path, 
 def test_other_kinds_and_newer_versions(file):
     arrays, header = read_arrays(file.path, file.kind)
     write_arrays(file.path, replace(file.kind, version=999), arrays, header)
-    with pytest.raises(ValueError, match=r"format version 999.* up to 1; upgrade graphkoopman"):
+    newest = f"format version 999.* up to {file.kind.version}; upgrade graphkoopman"
+    with pytest.raises(ValueError, match=newest):
         file.read()
+    if file.kind.oldest > 1:
+        write_arrays(file.path, replace(file.kind, version=1), arrays, header)
+        with pytest.raises(
+            ValueError, match=r"format version 1 of an earlier graphkoopman.* again"
+        ):
+            file.read()
     write_arrays(file.path, replace(file.kind, format="other"), arrays, header)
     with pytest.raises(ValueError, match=f"is not a graphkoopman {file.kind.noun}"):
         file.read()
@@ -221,14 +235,23 @@ def test_names_of_arrays_are_no_paths(file, tmp_path, name):
 
 HOSTILE_SETTINGS = [
     ({"checkpoint_dir": "/etc"}, "names a folder to write to"),
-    ({"n_features": 10_000}, "does not fit the settings"),
-    ({"n_features": 10**9}, "n_features must be at most 10000"),
     ({"n_states": 10}, "does not fit the settings"),
-    ({"n_conv": 90}, "n_conv is 90 for"),
-    ({"r_max": 1e300}, "r_max must be at most 1000"),
     ({"n_hidden": -1}, "n_hidden must be an integer"),
     ({"unknown": 1}, "unexpected keyword"),
     ({"device": ["cpu"]}, "device must be a string"),
+    ({"init_from": "/etc/passwd"}, "names a file to read"),
+]
+HOSTILE_PARTS = [
+    ("encoder", "GatedEncoder", {"n_features": 10_000}, "does not fit the settings"),
+    ("encoder", "GatedEncoder", {"n_features": 10**9}, "n_features must be at most 10000"),
+    ("encoder", "GatedEncoder", {"n_conv": 90}, "does not fit the settings"),
+    ("encoder", "GatedEncoder", {"n_conv": 10**9}, "n_conv must be at most 100"),
+    ("encoder", "GatedEncoder", {"r_max": 1e300}, "r_max must be at most 1000"),
+    ("encoder", "GatedEncoder", {"code": "print()"}, "unexpected keyword"),
+    ("encoder", "os.system", {}, "encoder 'os.system' is not registered, known are"),
+    ("pooling", "GatedEncoder", {}, "pooling 'GatedEncoder' is not registered, known are"),
+    ("pooling", "AttentionPooling", {"n_hidden": 10**9}, "must be at most 10000"),
+    ("pooling", "AttentionPooling", {"n_hidden": 8}, "does not fit the settings"),
 ]
 
 
@@ -239,6 +262,16 @@ def test_models_with_hostile_settings(written, tmp_path, settings, message):
     write_arrays(path, MODEL, arrays, header | {"settings": header["settings"] | settings})
     with pytest.raises(ValueError, match=message):
         GDyNetEstimator.load(path)
+
+
+@pytest.mark.parametrize(("kind", "name", "settings", "message"), HOSTILE_PARTS)
+def test_models_with_hostile_parts(written, tmp_path, kind, name, settings, message):
+    arrays, header = read_arrays(written["model"], MODEL)
+    for place in ("parts", "settings"):
+        header[place] = header[place] | {kind: {"class": name, "settings": settings}}
+    write_arrays(tmp_path / "model.safetensors", MODEL, arrays, header)
+    with pytest.raises(ValueError, match=message):
+        GDyNetEstimator.load(tmp_path / "model.safetensors")
 
 
 @pytest.mark.parametrize("missing", ["settings", "species", "states", "moments", "fitted"])
@@ -252,9 +285,9 @@ def test_models_without_a_part(written, tmp_path, missing):
 
 def test_models_that_are_not_finite(written, tmp_path):
     arrays, header = read_arrays(written["model"], MODEL)
-    arrays["lobe.hidden.bias"][0] = np.nan
+    arrays["lobe.head.hidden.bias"][0] = np.nan
     write_arrays(tmp_path / "model.safetensors", MODEL, arrays, header)
-    with pytest.raises(ValueError, match=r"lobe\.hidden\.bias is not finite"):
+    with pytest.raises(ValueError, match=r"lobe\.head\.hidden\.bias is not finite"):
         GDyNetEstimator.load(tmp_path / "model.safetensors")
 
 

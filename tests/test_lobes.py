@@ -19,8 +19,7 @@ from lobe_cases import (
 from scipy.spatial.transform import Rotation
 from torch.autograd import gradcheck
 
-from graphkoopman.lobes import GraphConvolution, gaussian_basis
-from graphkoopman.lobes._convolution import segment_softmax, segment_sum
+from graphkoopman.lobes import GraphConvolution, gaussian_basis, segment_softmax, segment_sum
 from graphkoopman.lobes._kernels import MIN_ROWS_PER_THREAD, GatedConvolution
 from graphkoopman.trajectories import Trajectory
 
@@ -48,12 +47,12 @@ def equations(lobe, batch):
     """
     rng = np.random.default_rng(5)
     weights = {name: value.double().numpy() for name, value in lobe.state_dict().items()}
-    v = weights["embedding.weight"][batch.species.numpy()]
+    v = weights["encoder.embedding.weight"][batch.species.numpy()]
     far, distances = batch.neighbors.numpy(), batch.distances.numpy().astype(float)
-    for n, convolution in enumerate(lobe.convolutions):
+    for n, convolution in enumerate(lobe.encoder.convolutions):
 
         def w(name, n=n):
-            return weights[f"convolutions.{n}.{name}"]
+            return weights[f"encoder.convolutions.{n}.{name}"]
 
         w_n = np.hstack([w("center.weight"), w("neighbor.weight"), w("edge.weight")])
         free = rng.normal(size=(1, v.shape[1]))
@@ -78,9 +77,9 @@ def equations(lobe, batch):
     v = v[: batch.hop_counts[0]]
     owner = np.arange(len(v)) if batch.target_of_atom is None else batch.target_of_atom.numpy()
     pooled = np.array([v[owner == t].mean(axis=0) for t in range(owner[-1] + 1)])  # (10)
-    hidden = np.maximum(pooled @ weights["hidden.weight"].T + weights["hidden.bias"], 0.0)
+    hidden = np.maximum(pooled @ weights["head.hidden.weight"].T + weights["head.hidden.bias"], 0.0)
     return np.array(
-        [softmax(x) for x in hidden @ weights["output.weight"].T + weights["output.bias"]]
+        [softmax(x) for x in hidden @ weights["head.output.weight"].T + weights["head.output.bias"]]
     )
 
 
@@ -147,7 +146,7 @@ def test_target_without_neighbors_keeps_its_embedding(reference):
     run = Trajectory([[[0, 0, 0], [9, 0, 0], [10, 0, 0]]], None, [1, 2, 2], timestep=1, targets=[0])
     lobe = make_lobe()
     batch = batch_of(run, n_neighbors=None, cutoff=2.0)
-    assert torch.equal(lobe.embed(batch, reference=reference), lobe.embedding.weight[:1])
+    assert torch.equal(lobe.embed(batch, reference=reference), lobe.encoder.embedding.weight[:1])
     assert all(g.isfinite().all() for g in gradients_of(lobe, batch, reference=reference).values())
 
 
@@ -302,7 +301,7 @@ def test_normalization(normalization, training):
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(9), rtol=0, atol=1e-6)
     gradients = gradients_of(lobe, batch)
     assert all(g.isfinite().all() for g in gradients.values())
-    assert gradients["convolutions.0.update_norm.weight"].any()
+    assert gradients["encoder.convolutions.0.update_norm.weight"].any()
     if normalization == "batch":  # moments of messages need the plain path, so both are one
         assert torch.equal(lobe.eval()(batch), lobe(batch, reference=True))
 

@@ -13,7 +13,7 @@ from lobe_cases import (
     make_lobe,
 )
 
-from graphkoopman.lobes import _convolution, _gpu_kernels
+from graphkoopman.lobes import _gpu_kernels, _updates
 from graphkoopman.lobes._gpu_kernels import MOST_PROGRAMS, ROWS, GatedUpdate
 from graphkoopman.trajectories import Trajectory
 
@@ -31,7 +31,7 @@ def kind_fixture(request):
 
 @pytest.fixture(autouse=True)
 def kernels_for_gpus(monkeypatch):
-    monkeypatch.setattr(_convolution, "runs_on_gpu", lambda atoms: atoms.dtype == torch.float32)
+    monkeypatch.setattr(_updates, "runs_on_gpu", lambda atoms: atoms.dtype == torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_target_without_neighbors_keeps_its_embedding():
     run = Trajectory([[[0, 0, 0], [9, 0, 0], [10, 0, 0]]], None, [1, 2, 2], timestep=1, targets=[0])
     lobe = make_lobe().to(DEVICE)
     batch = batch_of(run, n_neighbors=None, cutoff=2.0).to(DEVICE)
-    assert torch.equal(lobe.embed(batch), lobe.embedding.weight[:1])
+    assert torch.equal(lobe.embed(batch), lobe.encoder.embedding.weight[:1])
     assert all(gradient.isfinite().all() for gradient in gradients_of(lobe, batch).values())
 
 
@@ -89,14 +89,14 @@ def test_falls_back_where_triton_does_not_run(monkeypatch):
     def no_compiler(device):
         raise RuntimeError("Failed to find C compiler")
 
-    _convolution.gpu_kernels.cache_clear()
-    assert _convolution.gpu_kernels(DEVICE) is _gpu_kernels
+    _updates.gpu_kernels.cache_clear()
+    assert _updates.gpu_kernels(DEVICE) is _gpu_kernels
     monkeypatch.setattr(_gpu_kernels, "probe", no_compiler)
-    _convolution.gpu_kernels.cache_clear()
+    _updates.gpu_kernels.cache_clear()
     with pytest.warns(RuntimeWarning, match=r"Triton does not run on .*: Failed to find C compil"):
-        assert _convolution.gpu_kernels(DEVICE) is None
-    assert _convolution.gpu_kernels(DEVICE) is None
-    _convolution.gpu_kernels.cache_clear()
+        assert _updates.gpu_kernels(DEVICE) is None
+    assert _updates.gpu_kernels(DEVICE) is None
+    _updates.gpu_kernels.cache_clear()
 
 
 def star(n_rows, size=1.0, seed=0):

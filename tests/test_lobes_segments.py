@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graphkoopman.lobes._convolution import _torch_scatter, segment_softmax, segment_sum
+from graphkoopman.lobes._segments import _torch_scatter, segment_softmax, segment_sum
 
 SEGMENT = torch.tensor([0, 0, 2, 2, 2, 4])
 

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, segments
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.koopman import ck_error
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.model_selection import (
     SCORER_NAMES,
     SELECTION_SCORES,
@@ -34,7 +35,13 @@ FOLDS = SegmentKFold(2)
 
 
 def small_estimator(**changes):
-    settings = {"n_states": 2, "lagtime": LAG, "n_conv": 1, "max_epochs": 3, "random_state": 0}
+    settings = {
+        "n_states": 2,
+        "lagtime": LAG,
+        "encoder": GatedEncoder(n_conv=1),
+        "max_epochs": 3,
+        "random_state": 0,
+    }
     return GDyNetEstimator(**settings | changes)
 
 

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, segments
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.model_selection import (
     SegmentKFold,
     markov_scorer,
@@ -41,7 +42,9 @@ def graphs(hopping):
 
 @pytest.fixture(scope="module")
 def estimator():
-    return GDyNetEstimator(n_conv=1, max_epochs=3, batch_size=200, random_state=0)
+    return GDyNetEstimator(
+        encoder=GatedEncoder(n_conv=1), max_epochs=3, batch_size=200, random_state=0
+    )
 
 
 @pytest.fixture(scope="module")

@@ -69,14 +69,14 @@ def test_cross_validate(pieces, two_processes):
 @pytest.mark.parametrize("Search", [GridSearchCV, RandomizedSearchCV, HalvingGridSearchCV])
 def test_searches(Search, pieces, two_processes):
     settings = {
-        GridSearchCV: {"param_grid": {"gdynetestimator__n_features": [4, 8]}},
+        GridSearchCV: {"param_grid": {"gdynetestimator__encoder__n_features": [4, 8]}},
         RandomizedSearchCV: {
             "param_distributions": {"graphfeaturizer__n_neighbors": [3, 4, 5]},
             "n_iter": 2,
             "random_state": 0,
         },
         HalvingGridSearchCV: {
-            "param_grid": {"gdynetestimator__n_features": [4, 8]},
+            "param_grid": {"gdynetestimator__encoder__n_features": [4, 8]},
             "resource": "gdynetestimator__max_epochs",
             "max_resources": 2,
             "factor": 2,
@@ -102,7 +102,7 @@ def test_halving_of_the_bare_estimator_by_epochs(pieces):
     graphs = make_featurizer().transform(pieces)
     search = HalvingGridSearchCV(
         make_estimator(),
-        {"n_features": [4, 8]},
+        {"encoder__n_features": [4, 8]},
         resource="max_epochs",
         max_resources=2,
         factor=2,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphkoopman.graphs import build_graphs
-from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.lobes import GatedEncoder, build_lobe
 from graphkoopman.objectives import SCORES
 from graphkoopman.training import GraphData, backward_score, evaluate, sample_batch
 from graphkoopman.training._batches import WINDOW_LAGS, spacing_for
@@ -196,7 +196,7 @@ def data_of(chunk_size):
 def make_lobe():
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return GDyNetLobe(2, 3, n_conv=2).double()
+        return build_lobe([1, 2], 3, encoder=GatedEncoder(2)).double()
 
 
 @pytest.mark.parametrize("method", SCORES)
@@ -245,9 +245,9 @@ def test_gradients_add_up():
     batch = sample_batch(BLOCKS["all"], GRAPHS, 3, None, None)
     lobe, data = make_lobe(), data_of(3)
     backward_score(lobe, data, batch, score="VAMP2", epsilon=1e-6)
-    once = lobe.output.weight.grad.clone()
+    once = lobe.head.output.weight.grad.clone()
     backward_score(lobe, data, batch, score="VAMP2", epsilon=1e-6)
-    torch.testing.assert_close(lobe.output.weight.grad, 2 * once, rtol=1e-12, atol=0)
+    torch.testing.assert_close(lobe.head.output.weight.grad, 2 * once, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("chunk_size", [1, 5, None])

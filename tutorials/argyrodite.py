@@ -29,6 +29,7 @@ from graphkoopman import (
     estimate_koopman,
     read_trajectory,
 )
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.model_selection import KoopmanScorer, SegmentKFold, time_pieces
 from graphkoopman.plotting import (
     COLORS,
@@ -146,7 +147,9 @@ for halide in HALIDES:
 
 def learn(graphs, seed):
     """Two kinds of surroundings of lithium, from how they change in time."""
-    estimator = GDyNetEstimator(2, LAG, n_conv=2, max_epochs=MAX_EPOCHS, random_state=seed)
+    estimator = GDyNetEstimator(
+        2, LAG, encoder=GatedEncoder(n_conv=2), max_epochs=MAX_EPOCHS, random_state=seed
+    )
     with warnings.catch_warnings():
         if SMALL:  # three epochs are not meant to converge
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -177,7 +180,9 @@ for halide in HALIDES:
 # 1 would be no process at all, 2 two states that last for ever.
 
 for halide in HALIDES:
-    estimator = GDyNetEstimator(2, LAG, n_conv=2, max_epochs=MAX_EPOCHS, random_state=0)
+    estimator = GDyNetEstimator(
+        2, LAG, encoder=GatedEncoder(n_conv=2), max_epochs=MAX_EPOCHS, random_state=0
+    )
     pieces = time_pieces(graphs[halide][MIXED], N_FOLDS, LAG, 2 * LAG)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

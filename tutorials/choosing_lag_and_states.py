@@ -27,6 +27,7 @@ from graphkoopman.koopman import (
     RankDeficientWarning,
     ck_error,
 )
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.model_selection import (
     KoopmanScorer,
     SegmentKFold,
@@ -129,7 +130,11 @@ def pipeline(seed):
     return make_pipeline(
         GraphFeaturizer(n_neighbors=2, n_hops=1),
         GDyNetEstimator(
-            n_conv=1, max_epochs=MAX_EPOCHS, patience=6, batch_size=300, random_state=seed
+            encoder=GatedEncoder(n_conv=1),
+            max_epochs=MAX_EPOCHS,
+            patience=6,
+            batch_size=300,
+            random_state=seed,
         ),
     )
 

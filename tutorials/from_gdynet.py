@@ -16,11 +16,13 @@ gdynet                                  graphkoopman
 ``--mode``                              not needed; for ``vanilla`` see the tutorial on lithium in
                                         an FCC lattice
 ``--n-classes``, ``--tau``              ``GDyNetEstimator(n_states, lagtime)``
-``--n-conv``, ``--atom-fea-len``        ``n_conv``, ``n_features``; graphs need ``n_hops=n_conv``
+``--n-conv``, ``--atom-fea-len``        ``encoder=GatedEncoder(n_conv, n_features)``; graphs need
+                                        ``n_hops=n_conv``
 ``--lr``, ``--n-epoch``                 ``learning_rate``, ``max_epochs``; not the same scale
 ``--batch-size``                        ``batch_size``: frames per estimate of the score; 16 is far
                                         too few for one
-``--no-bn``                             the default; ``normalization="batch"`` is the other one
+``--no-bn``                             the default; ``GatedEncoder(normalization="batch")`` is
+                                        the other one
 ``--k-eig``, ``--no-shuffle``           no counterpart
 ``--train-flist``, ``--val-flist``      ``fit``; ``validation_fraction`` takes blocks of its frames
 ``--test-flist``                        ``koopman_models`` on any data
@@ -41,6 +43,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, load_gdynet_npz
 from graphkoopman.datasets import simulate_li_fcc
+from graphkoopman.lobes import GatedEncoder
 
 SEEN, UNSEEN = (2_000.0, 3_000.0) if SMALL else (10_000.0, 20_000.0)  # ps
 SEEDS = (0,) if SMALL else (0, 1, 2)
@@ -93,10 +96,8 @@ print(within[0])
 SETTINGS = {
     "paper": {},
     "authors' code": {
-        "normalization": "batch",
-        "aggregation": "mean",
+        "encoder": GatedEncoder(r_max=7.0, normalization="batch", aggregation="mean"),
         "n_hidden": 16,
-        "r_max": 7.0,
         "objective": ("VAMP2", "VAMP1", "VAMP2"),
     },
 }

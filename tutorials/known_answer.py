@@ -19,6 +19,7 @@ from sklearn.pipeline import make_pipeline
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.plotting import plot_ck_test, plot_timescales
 
 out = figure_folder(__doc__)
@@ -42,7 +43,7 @@ print("exact relaxation times / ps:", seen.timescales.round(1).tolist())
 
 pipe = make_pipeline(
     GraphFeaturizer(n_neighbors=8, n_hops=2),
-    GDyNetEstimator(3, LAG, n_conv=2, max_epochs=MAX_EPOCHS),
+    GDyNetEstimator(3, LAG, encoder=GatedEncoder(n_conv=2), max_epochs=MAX_EPOCHS),
 )
 
 # %%

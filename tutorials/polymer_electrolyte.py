@@ -28,6 +28,7 @@ from graphkoopman import (
     read_trajectory,
 )
 from graphkoopman.koopman import InvalidTimescaleWarning
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.plotting import (
     plot_charge_integral,
     plot_ck_test,
@@ -94,7 +95,12 @@ graphs = GraphFeaturizer(LITHIUM, n_neighbors=8, n_hops=2).fit_transform(runs)
 learned, models = [], []
 for seed in SEEDS:
     estimator = GDyNetEstimator(
-        2, LAG, n_conv=2, max_epochs=MAX_EPOCHS, patience=20, random_state=seed
+        2,
+        LAG,
+        encoder=GatedEncoder(n_conv=2),
+        max_epochs=MAX_EPOCHS,
+        patience=20,
+        random_state=seed,
     )
     with warnings.catch_warnings():
         if SMALL:  # three epochs are not meant to converge

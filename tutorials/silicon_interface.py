@@ -30,6 +30,7 @@ from graphkoopman import (
     read_trajectory,
 )
 from graphkoopman.koopman import FewUnitsWarning, InvalidTimescaleWarning, ck_error
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.plotting import (
     COLORS,
     plot_ck_test,
@@ -125,7 +126,7 @@ def learn(run, solid, seeds):
         estimator = GDyNetEstimator(
             N_STATES,
             round(LAG / run.timestep),
-            n_conv=2,
+            encoder=GatedEncoder(n_conv=2),
             max_epochs=MAX_EPOCHS,
             patience=12,
             batch_size=60,

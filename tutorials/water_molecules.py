@@ -24,6 +24,7 @@ from graphkoopman import (
     estimate_koopman,
     read_trajectory,
 )
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.plotting import plot_state_rdf, plot_transition_msd
 from graphkoopman.structure import state_rdf
 from graphkoopman.transport import transition_diffusion, transition_displacements
@@ -60,7 +61,9 @@ print(graphs[0])
 
 reference = None
 for seed in SEEDS:
-    estimator = GDyNetEstimator(2, LAG, n_conv=2, max_epochs=MAX_EPOCHS, random_state=seed)
+    estimator = GDyNetEstimator(
+        2, LAG, encoder=GatedEncoder(n_conv=2), max_epochs=MAX_EPOCHS, random_state=seed
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(graphs)

@@ -24,7 +24,7 @@ LARGEST_RADIUS = 10.0  # Å, where the cell allows it
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
     estimator = GDyNetEstimator.load(options.model)
-    featurizer = featurizer_of(options, n_hops=estimator.n_conv)
+    featurizer = featurizer_of(options, n_hops=estimator.n_hops_)
     trajectories = read_inputs(options)
     check_timesteps(trajectories, estimator.timestep_)
     check_conduction(options.state_charges, options.temperature, estimator.n_states)

@@ -16,7 +16,7 @@ from graphkoopman.cli._input import featurizer_of, read_inputs
 from graphkoopman.cli._timing import alternate, spread, spread_text
 from graphkoopman.datasets import simulate_li_fcc
 from graphkoopman.graphs import GraphBatch, GraphFeaturizer, GraphTrajectory
-from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.lobes import GatedEncoder, build_lobe
 from graphkoopman.training import GraphData, all_frames, backward_score, evaluate, sample_batch
 from graphkoopman.trajectories import Trajectory
 
@@ -89,7 +89,7 @@ def _steps(graphs: GraphTrajectory, n_conv: int) -> tuple[dict[str, Callable[[],
     species = np.unique(graphs.species)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        lobe = GDyNetLobe(len(species), N_STATES, n_conv=n_conv)
+        lobe = build_lobe(species, N_STATES, encoder=GatedEncoder(n_conv=n_conv))
     index = [np.searchsorted(species, graphs.species)]
     data = GraphData([graphs], index, n_conv, len(graphs), torch.device("cpu"))
     batch = sample_batch([(0, 0, len(graphs))], [graphs], 1, None, None)

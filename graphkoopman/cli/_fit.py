@@ -17,6 +17,7 @@ from graphkoopman.cli._input import (
     read_inputs,
 )
 from graphkoopman.estimator import GDyNetEstimator
+from graphkoopman.lobes import GatedEncoder
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     estimator = GDyNetEstimator(
         n_states=options.states,
         lagtime=lag_in_frames(options.lag, trajectories[0].timestep),
-        n_conv=options.convolutions,
+        encoder=GatedEncoder(n_conv=options.convolutions),
         max_epochs=options.epochs,
         n_init=options.restarts,
         random_state=options.seed,

@@ -12,6 +12,7 @@ from graphkoopman.cli._input import (
 )
 from graphkoopman.cli._tables import save_figure, write_csv
 from graphkoopman.estimator import GDyNetEstimator
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.model_selection import ModelSelection, select_model, selection_report
 from graphkoopman.plotting import plot_ck_errors, plot_selection_timescales, plot_state_scores
 
@@ -27,7 +28,9 @@ def run(options: argparse.Namespace) -> int:
         [lag_in_frames(lag, timestep) for lag in options.lags],
         options.states,
         estimator=GDyNetEstimator(
-            n_conv=options.convolutions, max_epochs=options.epochs, random_state=options.seed
+            encoder=GatedEncoder(n_conv=options.convolutions),
+            max_epochs=options.epochs,
+            random_state=options.seed,
         ),
         featurizer=featurizer,
         n_splits=options.folds,

@@ -6,10 +6,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from graphkoopman.estimator._checks import check_objectives, species_rows
-from graphkoopman.graphs import GraphTrajectory
-from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.graphs import GraphBatch, GraphTrajectory
+from graphkoopman.lobes import (
+    GatedEncoder,
+    GDyNetLobe,
+    MeanPooling,
+    build_lobe,
+    describe_part,
+    transfer_weights,
+)
+from graphkoopman.storage import digest
 from graphkoopman.training import GraphData, TrainingSettings
 
 SAMPLES_PER_BATCH = 5_000
@@ -29,33 +38,76 @@ def graph_data(estimator: Any, graphs: Sequence[GraphTrajectory]) -> GraphData:
     return GraphData(
         graphs=graphs,
         species_index=species_rows(graphs, estimator.species_),
-        n_conv=estimator.n_conv,
+        n_conv=estimator.n_hops_,
         chunk_size=estimator.chunk_size,
         device=device_of(estimator.device),
     )
 
 
-def plain_lobe(estimator: Any) -> GDyNetLobe:
-    """Network with an estimator's settings, its weights torch's own choice."""
-    return GDyNetLobe(
-        len(estimator.species_),
-        estimator.n_states,
-        n_conv=estimator.n_conv,
-        n_features=estimator.n_features,
-        n_hidden=estimator.n_hidden,
-        r_max=estimator.r_max,
-        normalization=estimator.normalization,
-        aggregation=estimator.aggregation,
+def set_parts(estimator: Any, graphs: Sequence[GraphTrajectory], source: Any) -> None:
+    """Set ``encoder_``, ``pooling_`` and ``n_hops_`` of a fit: what None stands for."""
+    if source is None:
+        defaults: tuple[Any, Any] = GatedEncoder(), MeanPooling()
+    else:
+        defaults = source.encoder_, source.pooling_
+    parts = [
+        clone(default if part is None else part, safe=False)
+        for part, default in zip((estimator.encoder, estimator.pooling), defaults, strict=True)
+    ]
+    estimator.encoder_, estimator.pooling_ = parts
+    # a module of the user's own may not say how far it looks
+    estimator.n_hops_ = int(
+        getattr(estimator.encoder_, "n_hops", min(item.n_hops for item in graphs))
     )
 
 
-def new_lobe(estimator: Any, rng: np.random.RandomState) -> GDyNetLobe:
-    """Network with an estimator's settings and random weights, on its device."""
+def plain_lobe(
+    estimator: Any, widths: tuple[int, int] | None = None, example: GraphBatch | None = None
+) -> GDyNetLobe:
+    """Network with an estimator's settings, its weights torch's own choice."""
+    return build_lobe(
+        estimator.species_,
+        estimator.n_states,
+        encoder=estimator.encoder_,
+        pooling=estimator.pooling_,
+        n_hidden=estimator.n_hidden,
+        widths=widths,
+        example=example,
+    )
+
+
+def new_lobe(
+    estimator: Any, example: GraphBatch, source: Any, rng: np.random.RandomState
+) -> GDyNetLobe:
+    """Network with an estimator's settings and random weights, on its device.
+
+    Parameters
+    ----------
+    estimator : GDyNetEstimator
+        With the attributes that come from the graphs set.
+    example : GraphBatch
+        On the CPU, to try modules on.
+    source : GDyNetEstimator or None
+        Fitted; its weights take the place of the random ones where they fit.
+    rng : RandomState
+    """
     # torch initialises layers from its global generator: seed a fork of it, leave the original
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.randint(2**31 - 1))
-        lobe = plain_lobe(estimator)
+        lobe = plain_lobe(estimator, example=example)
+    if source is not None:
+        transfer_weights(source.lobe_, lobe)
+    if estimator.freeze is not None:
+        lobe.freeze_encoder()
     return lobe.to(device_of(estimator.device))
+
+
+def source_digest(source: Any) -> str | None:
+    """Hash of the weights that a fit starts from."""
+    if source is None:
+        return None
+    weights = source.lobe_.state_dict()
+    return digest(repr(list(weights)), [value.cpu().numpy() for value in weights.values()])
 
 
 def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> TrainingSettings:
@@ -88,12 +140,15 @@ def n_epochs(estimator: Any) -> int:
 def plain_settings(estimator: Any) -> dict[str, Any]:
     """Parameters as JSON holds them; what cannot or should not be stored becomes None.
 
-    A generator cannot; a folder to write to has no place in a file that others may open.
+    A generator cannot; a folder to write to and a file to read have no place in one that others
+    may open.
     """
     settings = estimator.get_params(deep=False)
     seed = settings["random_state"]
     settings["random_state"] = int(seed) if isinstance(seed, numbers.Integral) else None
-    settings["checkpoint_dir"] = None
+    settings["checkpoint_dir"] = settings["init_from"] = None
+    for kind in ("encoder", "pooling"):
+        settings[kind] = describe_part(kind, settings[kind])
     if not isinstance(settings["objective"], str):
         settings["objective"] = list(settings["objective"])
     return {

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from graphkoopman.checks import check_choice
 from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
 from graphkoopman.training import Interruption, Restarts, TrainingResult
 from graphkoopman.trajectories import Trajectory, items_of
@@ -19,8 +21,6 @@ from graphkoopman.trajectories import Trajectory, items_of
 AT_LEAST = {
     "n_states": 2,
     "lagtime": 1,
-    "n_conv": 1,
-    "n_features": 1,
     "n_hidden": 1,
     "max_epochs": 1,
     "steps_per_epoch": 1,
@@ -33,22 +33,20 @@ CLIPPED_MASS_LIMIT = 0.01
 LEAST_EXCESS, PLAIN_EXCESS = 0.03, 0.1
 SIGNIFICANT = 3.0  # statistical errors, between the two
 NOT_NEGATIVE = ("checkpoint_interval",)
-POSITIVE = ("r_max", "learning_rate", "epsilon")
+POSITIVE = ("learning_rate", "epsilon")
 # far beyond use; more is a slip, and would ask for all memory
-AT_MOST = {"n_states": 1000, "n_conv": 100, "n_features": 10_000, "n_hidden": 10_000, "r_max": 1e3}
-AT_MOST |= {"learning_rate": 1.0}
+AT_MOST = {"n_states": 1000, "n_hidden": 10_000, "learning_rate": 1.0}
 LEAST_EPSILON = 1e-14  # a ridge below it is lost in the rounding of a covariance
 MAX_SEED = 2**32 - 1
-CHOICES = {"normalization": (None, "layer", "batch"), "aggregation": ("sum", "mean")}
+EXAMPLES = {"encoder": "GatedEncoder()", "pooling": "MeanPooling()"}
 
 
 def check_settings(settings: dict[str, Any]) -> None:
     """Raise ValueError or TypeError for the first parameter of an estimator that cannot work."""
     _check_numbers(settings)
-    for name, choices in CHOICES.items():
-        value = settings[name]
-        if not isinstance(value, str | None) or value not in choices:
-            raise ValueError(f"{name} must be one of {choices}, got {value!r}")
+    check_choice(settings["freeze"], "freeze", (None, "encoder"))
+    for kind in EXAMPLES:
+        _check_part(kind, settings[kind], named=settings["checkpoint_dir"] is not None)
     for name in ("reversible", "verbose"):
         if not isinstance(settings[name], bool | np.bool_):
             raise TypeError(f"{name} must be True or False, got {settings[name]!r}")
@@ -63,6 +61,25 @@ def check_settings(settings: dict[str, Any]) -> None:
         )
     check_objectives(settings["objective"])
     check_device(settings["device"])
+
+
+def _check_part(kind: str, part: Any, *, named: bool) -> None:
+    """Raise unless a network can be built of a part; ``named`` if a file must name its class."""
+    if part is None:
+        return
+    if isinstance(part, type) or not (isinstance(part, torch.nn.Module) or hasattr(part, "build")):
+        raise TypeError(
+            f"{kind} must be None, an object of settings with a method build such as "
+            f"{EXAMPLES[kind]}, or a torch module, got {part!r}"
+        )
+    if kind == "encoder":
+        needs_of(part)
+    if named:
+        describe_part(kind, part)
+    # settings of our own classes are checked by building nothing of any size
+    if type(part).__module__.startswith("graphkoopman."):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            part.build([0] if kind == "encoder" else 1)
 
 
 def _check_numbers(settings: dict[str, Any]) -> None:
@@ -170,9 +187,7 @@ def check_graphs(X: Any) -> list[GraphTrajectory]:
 def check_input(estimator: Any, X: Any) -> list[GraphTrajectory]:
     """Settings and graphs of an estimator, checked together."""
     check_settings(estimator.get_params(deep=False))
-    graphs = check_graphs(X)
-    check_hops(graphs, estimator.n_conv)
-    return graphs
+    return check_graphs(X)
 
 
 def check_training_data(graphs: Sequence[GraphTrajectory], n_states: int, lagtime: int) -> None:
@@ -258,13 +273,14 @@ def check_same_kind(graphs: Sequence[GraphTrajectory], estimator: Any) -> None:
             )
 
 
-def check_hops(graphs: Sequence[GraphTrajectory], n_conv: int) -> None:
-    """Raise ValueError unless the graphs reach as far as the convolutions."""
-    hops = min(item.n_hops for item in graphs)
-    if hops < n_conv:
+def check_hops(graphs: Sequence[GraphTrajectory], estimator: Any) -> None:
+    """Raise ValueError unless the graphs reach as far as the encoder looks."""
+    needed, hops = estimator.n_hops_, min(item.n_hops for item in graphs)
+    if hops < needed:
         raise ValueError(
-            f"n_conv={n_conv} convolutions need graphs of n_hops >= {n_conv}, got {hops}; "
-            f"featurize with n_hops={n_conv} or lower n_conv"
+            f"{type(estimator.encoder_).__name__} looks {needed} hops far and needs graphs of "
+            f"n_hops >= {needed}, got {hops}; featurize with n_hops={needed} or take an encoder "
+            f"that looks less far, such as GatedEncoder(n_conv={hops})"
         )
 
 
@@ -324,7 +340,7 @@ def _doubts_of_training(result: TrainingResult) -> list[str]:
     if result.history and all(math.isnan(row["train_score"]) for row in result.history):
         return [
             "every update of the network was taken back, it is as it was before training; lower "
-            "learning_rate, n_hidden or n_features, or give more data"
+            "learning_rate, n_hidden or n_features of the encoder, or give more data"
         ]
     threshold = np.clip(SIGNIFICANT * result.error, LEAST_EXCESS, PLAIN_EXCESS)
     if not result.score - 1.0 >= threshold:  # of a NaN as well

@@ -1,5 +1,6 @@
 """`GDyNetEstimator`: the network as a scikit-learn estimator with deeptime results."""
 
+import copy
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -11,9 +12,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from graphkoopman.callbacks import CallbackSupport, with_callbacks
-from graphkoopman.estimator._build import graph_data
+from graphkoopman.estimator._build import graph_data, set_parts
 from graphkoopman.estimator._checks import (
     check_graphs,
+    check_hops,
     check_input,
     check_lagtime,
     check_same_kind,
@@ -21,9 +23,10 @@ from graphkoopman.estimator._checks import (
 )
 from graphkoopman.estimator._fit import fit_network
 from graphkoopman.estimator._gap import check_gap, frame_ranges
-from graphkoopman.estimator._model_file import read_estimator, write_estimator
+from graphkoopman.estimator._model_file import fitted_source, read_estimator, write_estimator
 from graphkoopman.graphs import join_adjacent_graphs
 from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, estimate_koopman
+from graphkoopman.lobes import GatedEncoder, MeanPooling
 from graphkoopman.training import Interruption, all_frames, evaluate
 
 MODEL_FILE = "model.safetensors"
@@ -43,17 +46,15 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Number of states, at least 2.
     lagtime : int
         Lag τ in frames.
-    n_conv : int
-        Number of convolutions; the graphs need as many hops.
-    n_features, n_hidden : int
-        Length of the atom vectors, width of the head's hidden layer.
-    r_max : float
-        Å, largest centre of the Gaussian basis (7).
-    normalization : {None, "layer", "batch"}
-        None is the paper's equations; "batch" the authors' code, whose results depend on
-        ``chunk_size``; "layer" normalises every atom's update by itself.
-    aggregation : {"sum", "mean"}
-        Equation (9), or the authors' code.
+    encoder : Encoder, Module or None
+        Settings of the part of the network that sees a target atom's surroundings, or a torch
+        module in its place, which is copied and never trained in place. None is
+        `graphkoopman.lobes.GatedEncoder`, or what ``init_from`` has.
+    pooling : Pooling, Module or None
+        Settings of the part that makes one vector of the atoms of a target, or a module. None is
+        `graphkoopman.lobes.MeanPooling`, or what ``init_from`` has.
+    n_hidden : int
+        Width of the head's hidden layer.
     objective : {"VAMP1", "VAMP2", "VAMPE"} or sequence of them
         Score to maximise once the subspace of the states is found, see Notes; a sequence trains in
         stages, ``("VAMP2", "VAMP1", "VAMP2")`` is the schedule of the authors' code.
@@ -81,6 +82,10 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Seconds between two saves of the state; 0 saves after every step.
     reversible : bool
         Estimate Koopman matrices under detailed balance.
+    init_from : GDyNetEstimator, path or None
+        A fitted estimator, or the file of one, whose weights training starts from, see Notes.
+    freeze : {None, "encoder"}
+        "encoder" leaves encoder and pooling as they are at the start and trains the head only.
     device : str
         "auto" takes a GPU where there is one, else any torch device.
     random_state : int, RandomState, Generator or None
@@ -93,6 +98,10 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     ----------
     lobe_ : GDyNetLobe
         The trained network.
+    encoder_, pooling_ : Encoder or Module, Pooling or Module
+        What it was built from.
+    n_hops_ : int
+        Hops that graphs must have.
     state_map_ : StateMap
         The map from its outputs to the states.
     clipped_mass_ : float
@@ -117,6 +126,11 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     again. On one machine and number of threads the same seed gives the same numbers; others change
     the last bits, which training amplifies. There is no sample_weight: all pairs count alike.
 
+    With ``init_from``, vectors of species are copied by atomic number or label and other weights by
+    their place in the network; species and layers that are not in there start from random weights.
+    The head is copied where it has the same sizes, and kept if its states score higher on the
+    held-out frames than those of a new linear start.
+
     With a ``checkpoint_dir``, SIGINT and SIGTERM in the main thread end the training after the step
     under way. The state is saved, the best network so far makes the fitted estimator, with a
     warning, and is written to ``checkpoint_dir/model.safetensors``, as that of a finished fit is.
@@ -132,7 +146,10 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     >>> from graphkoopman.datasets import chain_rates, make_hopping
     >>> data = make_hopping(chain_rates(2, slowest=20.0), 600, random_state=0)
     >>> graphs = GraphFeaturizer(n_neighbors=8, n_hops=1).fit_transform(data.trajectory)
-    >>> estimator = GDyNetEstimator(2, 5, n_conv=1, max_epochs=20, random_state=0).fit(graphs)
+    >>> from graphkoopman.lobes import GatedEncoder
+    >>> estimator = GDyNetEstimator(
+    ...     2, 5, encoder=GatedEncoder(n_conv=1), max_epochs=20, random_state=0
+    ... ).fit(graphs)
     >>> estimator.transform(graphs)[0].shape
     (600, 8, 2)
     """
@@ -145,12 +162,9 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         n_states: int = 2,
         lagtime: int = 1,
         *,
-        n_conv: int = 3,
-        n_features: int = 16,
+        encoder: Any = None,
+        pooling: Any = None,
         n_hidden: int = 32,
-        r_max: float = 8.0,
-        normalization: str | None = None,
-        aggregation: str = "sum",
         objective: str | Sequence[str] = "VAMP2",
         learning_rate: float = 1e-3,
         max_epochs: int = 50,
@@ -164,18 +178,17 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         checkpoint_dir: str | os.PathLike | None = None,
         checkpoint_interval: float = 60.0,
         reversible: bool = False,
+        init_from: Any = None,
+        freeze: str | None = None,
         device: str = "auto",
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
         self.n_states = n_states
         self.lagtime = lagtime
-        self.n_conv = n_conv
-        self.n_features = n_features
+        self.encoder = encoder
+        self.pooling = pooling
         self.n_hidden = n_hidden
-        self.r_max = r_max
-        self.normalization = normalization
-        self.aggregation = aggregation
         self.objective = objective
         self.learning_rate = learning_rate
         self.max_epochs = max_epochs
@@ -189,6 +202,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
         self.reversible = reversible
+        self.init_from = init_from
+        self.freeze = freeze
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -220,13 +235,16 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             If epochs ran out while the score still rose, or the states overlap.
         """
         graphs = join_adjacent_graphs(check_input(self, X))
+        source = fitted_source(self.init_from, type(self))
+        set_parts(self, graphs, source)
+        check_hops(graphs, self)
         check_training_data(graphs, self.n_states, self.lagtime)
         self.n_neighbors_, self.cutoff_ = graphs[0].n_neighbors, graphs[0].cutoff
         self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
         self.timestep_ = float(graphs[0].timestep)
         self.training_frames_ = frame_ranges(graphs)
         with Interruption(self.checkpoint_dir is not None) as interruption:
-            fit_network(self, graphs, interruption)
+            fit_network(self, graphs, source, interruption)
             if self.checkpoint_dir is not None:
                 self.save(Path(self.checkpoint_dir) / MODEL_FILE)
         return self
@@ -253,6 +271,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         graphs = check_input(self, X)
+        check_hops(graphs, self)
         check_same_kind(graphs, self)
         data = graph_data(self, graphs)
         probabilities = []
@@ -389,6 +408,33 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             If there is no such file, or it is not one of ours, damaged, or of a newer version.
         """
         return read_estimator(path, cls)
+
+    def set_params(self, **params: Any) -> "GDyNetEstimator":
+        """Set parameters; ``encoder__name`` and ``pooling__name`` those of the parts.
+
+        Parameters
+        ----------
+        **params
+            Where ``encoder`` is None, a setting of it makes it a `GatedEncoder` with that setting,
+            and the same of ``pooling``.
+
+        Returns
+        -------
+        GDyNetEstimator
+            Itself.
+        """
+        for kind, default in (("encoder", GatedEncoder), ("pooling", MeanPooling)):
+            named = any(name.startswith(f"{kind}__") for name in params)
+            if named and getattr(self, kind) is None and kind not in params:
+                setattr(self, kind, default())
+        return super().set_params(**params)
+
+    def __sklearn_clone__(self) -> "GDyNetEstimator":
+        bare = copy.copy(self)
+        bare.init_from = None
+        cloned = super(GDyNetEstimator, bare).__sklearn_clone__()
+        cloned.init_from = self.init_from  # a clone of it would have nothing to start from
+        return cloned
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "state_map_")

@@ -13,6 +13,7 @@ from graphkoopman.estimator._build import (
     n_epochs,
     new_lobe,
     plain_settings,
+    source_digest,
     training_settings,
 )
 from graphkoopman.estimator._checks import warn_of_doubts
@@ -42,7 +43,7 @@ NOT_IN_FINGERPRINT = (
 
 
 def fit_network(
-    estimator: Any, graphs: Sequence[GraphTrajectory], interruption: Interruption
+    estimator: Any, graphs: Sequence[GraphTrajectory], source: Any, interruption: Interruption
 ) -> None:
     """Train an estimator's network, set what it learns, tell its callbacks, warn of doubts.
 
@@ -51,6 +52,8 @@ def fit_network(
     estimator : GDyNetEstimator
         With the attributes that come from the graphs set.
     graphs : sequence of GraphTrajectory
+    source : GDyNetEstimator or None
+        Fitted; training starts from its weights.
     interruption : Interruption
         Ends the training when it has noted a signal.
     """
@@ -59,7 +62,7 @@ def fit_network(
     def after_epoch(training: Restarts) -> bool:
         return task.step(lambda: learned_attributes(estimator, graphs, training))
 
-    training = train_network(estimator, graphs, interruption, after_epoch)
+    training = train_network(estimator, graphs, source, interruption, after_epoch)
     learned = learned_attributes(estimator, graphs, training)
     vars(estimator).update(learned)
     warn_of_doubts(estimator, training, interruption)
@@ -69,6 +72,7 @@ def fit_network(
 def train_network(
     estimator: Any,
     graphs: Sequence[GraphTrajectory],
+    source: Any,
     interruption: Interruption,
     after_epoch: Callable[[Restarts], bool],
 ) -> Restarts:
@@ -79,6 +83,8 @@ def train_network(
     estimator : GDyNetEstimator
         With ``species_`` set.
     graphs : sequence of GraphTrajectory
+    source : GDyNetEstimator or None
+        Fitted; training starts from its weights.
     interruption : Interruption
         Ends the training when it has noted a signal.
     after_epoch : callable
@@ -95,7 +101,7 @@ def train_network(
         checkpoint = Checkpoint(
             estimator.checkpoint_dir,
             estimator.checkpoint_interval,
-            _fingerprint(estimator, graphs, rng),
+            _fingerprint(estimator, graphs, source, rng),
             rng,
         )
     blocks = block_split(
@@ -104,10 +110,11 @@ def train_network(
         lagtime=estimator.lagtime,
         random_state=rng,
     )
+    data = graph_data(estimator, graphs)
     start = partial(
         Restarts,
-        partial(new_lobe, estimator),
-        graph_data(estimator, graphs),
+        partial(new_lobe, estimator, data.collate(0, np.arange(1)), source),
+        data,
         blocks,
         training_settings(estimator, graphs),
         estimator.n_init,
@@ -155,7 +162,7 @@ def learned_attributes(
 
 
 def _fingerprint(
-    estimator: Any, graphs: Sequence[GraphTrajectory], rng: np.random.RandomState
+    estimator: Any, graphs: Sequence[GraphTrajectory], source: Any, rng: np.random.RandomState
 ) -> dict[str, Any]:
     """Everything that the result of a training depends on."""
     settings = {
@@ -163,6 +170,7 @@ def _fingerprint(
         for name, value in plain_settings(estimator).items()
         if name not in NOT_IN_FINGERPRINT
     }
+    settings["init_from"] = source_digest(source)
     if isinstance(estimator.random_state, np.random.RandomState | np.random.Generator):
         settings["random_state"] = digest(str(generator_state(rng)), [])
     data = {f"run {i} of X": item.digest() for i, item in enumerate(graphs)}

@@ -2,18 +2,28 @@
 
 import os
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.pipeline import Pipeline
 
-from graphkoopman.estimator._build import new_lobe, plain_lobe, plain_settings
+from graphkoopman.estimator._build import device_of, plain_lobe, plain_settings
 from graphkoopman.estimator._checks import check_device, check_settings
 from graphkoopman.koopman import KoopmanModel, Moments, StateMap
+from graphkoopman.lobes import describe_part, part_of
 from graphkoopman.storage import FileKind, read_arrays, write_arrays
 
-MODEL = FileKind("graphkoopman-model", 1, "model file", "write it with GDyNetEstimator.save")
+MODEL = FileKind(
+    "graphkoopman-model",
+    2,
+    "model file",
+    "fit again and write it with GDyNetEstimator.save",
+    oldest=2,
+)
 FITTED = (
+    "n_hops_",
     "n_neighbors_",
     "cutoff_",
     "timestep_",
@@ -22,6 +32,7 @@ FITTED = (
     "n_iter_",
     "converged_",
 )
+KINDS = ("encoder", "pooling")
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
 
 
@@ -41,6 +52,8 @@ def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
     arrays |= {f"moments.{name}": getattr(moments, name) for name in MOMENT_ARRAYS}
     header = {
         "settings": plain_settings(estimator),
+        "parts": {kind: describe_part(kind, getattr(estimator, f"{kind}_")) for kind in KINDS},
+        "widths": estimator.lobe_.widths,
         "species": estimator.species_.tolist(),
         "states": {"clipped_mass": states.clipped_mass, "n_distinct": states.n_distinct},
         "moments": {"n_pairs": int(moments.n_pairs), "lagtime": int(moments.lagtime)},
@@ -71,11 +84,19 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     settings = header["settings"]
     if settings.get("checkpoint_dir") is not None:
         raise ValueError(f"it names a folder to write to, {settings['checkpoint_dir']!r}")
+    if settings.get("init_from") is not None:
+        raise ValueError(f"it names a file to read, {settings['init_from']!r}")
+    for kind in KINDS:
+        if settings[kind] not in (None, header["parts"][kind]):
+            raise ValueError(f"{kind} is {settings[kind]} but was {header['parts'][kind]}")
+        settings[kind] = part_of(kind, settings[kind])
     estimator = cls(**settings)
     _check_device(estimator)
     check_settings(estimator.get_params(deep=False))
     for name in FITTED:
         setattr(estimator, name, header["fitted"][name])
+    for kind in KINDS:
+        setattr(estimator, f"{kind}_", part_of(kind, header["parts"][kind]))
     estimator.timestep_ = float(estimator.timestep_)
     estimator.training_frames_ = [
         (str(run), int(start), int(stop)) for run, start, stop in header["training_frames"]
@@ -86,7 +107,8 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{name} is not finite")
-    _check_sizes(estimator, arrays)
+    widths = _widths(header["widths"], arrays)
+    _check_sizes(estimator, widths, arrays)
     estimator.state_map_ = StateMap(
         weight=arrays["states.weight"],
         bias=arrays["states.bias"],
@@ -104,10 +126,38 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
         timestep=estimator.timestep_,
         moments=moments,
     )
-    estimator.lobe_ = new_lobe(estimator, np.random.RandomState(0))
-    estimator.lobe_.load_state_dict(_weights(arrays))
-    estimator.lobe_.eval()
+    with torch.random.fork_rng(devices=[]):
+        lobe = plain_lobe(estimator, widths)
+    lobe.load_state_dict(_weights(arrays))
+    lobe.has_states = True
+    estimator.lobe_ = lobe.to(device_of(estimator.device)).eval()
     return estimator
+
+
+def fitted_source(init_from: Any, cls: type) -> Any:
+    """The fitted estimator behind ``init_from``: itself, the last step of a Pipeline, or a file.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is none, or not fitted.
+    """
+    if init_from is None:
+        return None
+    if isinstance(init_from, str | os.PathLike):
+        return read_estimator(init_from, cls)
+    source = init_from[-1] if isinstance(init_from, Pipeline) else init_from
+    if not isinstance(source, cls):
+        raise TypeError(
+            f"init_from must be a fitted {cls.__name__}, the path of its file or None, got "
+            f"{init_from!r}"
+        )
+    if not hasattr(source, "lobe_"):
+        raise ValueError(
+            "init_from must be fitted, got one that is not; fit it first, or give the path of a "
+            "file that save wrote"
+        )
+    return source
 
 
 def _check_device(estimator: Any) -> None:
@@ -127,19 +177,25 @@ def _weights(arrays: dict[str, np.ndarray]) -> dict[str, torch.Tensor]:
     }
 
 
-def _check_sizes(estimator: Any, arrays: dict[str, np.ndarray]) -> None:
+def _widths(widths: Any, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
+    """Lengths of the vectors of encoder and pooling; the second is that which the head takes."""
+    n_features, n_pooled = widths
+    if arrays["lobe.head.mean"].shape != (n_pooled,) or type(n_features) is not int:
+        raise ValueError(f"vectors of lengths {widths!r}")
+    return n_features, n_pooled
+
+
+def _check_sizes(estimator: Any, widths: tuple[int, int], arrays: dict[str, np.ndarray]) -> None:
     """Raise ValueError unless the arrays are those of the settings.
 
     Before anything is built from the settings: a wrong number among them must not take the memory
-    of the machine. The file's arrays bound the size of the network.
+    of the machine. Parts of others are built: their code may need numbers.
     """
-    if estimator.n_conv > len(arrays):
-        raise ValueError(f"n_conv is {estimator.n_conv} for {len(arrays)} arrays")
-    with torch.device("meta"):
-        expected = {
-            f"lobe.{name}": tuple(tensor.shape)
-            for name, tensor in plain_lobe(estimator).state_dict().items()
-        }
+    parts = (estimator.encoder_, estimator.pooling_)
+    own = all(type(part).__module__.startswith("graphkoopman.") for part in parts)
+    with torch.random.fork_rng(devices=[]), torch.device("meta") if own else nullcontext():
+        state = plain_lobe(estimator, widths).state_dict()
+    expected = {f"lobe.{name}": tuple(tensor.shape) for name, tensor in state.items()}
     n = estimator.n_states
     expected |= {"states.weight": (n, n), "states.bias": (n,), "states.populations": (n,)}
     expected |= {"model.koopman_matrix": (n, n), "moments.mean": (n,)}

@@ -50,6 +50,11 @@ class GraphBatch:
     n_targets: int
     n_neighbors: int | None
 
+    @property
+    def n_target_atoms(self) -> int:
+        """Number of target atoms of all frames; they are the first atoms."""
+        return self.hop_counts[0]
+
     def offsets(self, n_rows: int) -> np.ndarray:
         """Where the edges of each of the first ``n_rows`` atoms start, (n_rows + 1,) int64."""
         if self.row_offsets is not None:

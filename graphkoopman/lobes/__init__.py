@@ -1,7 +1,11 @@
 """The network χ: neighbour graphs in, probabilities of the targets' states out.
 
-Public: :func:`gaussian_basis` (7), :class:`GraphConvolution` (8)(9), :func:`pool_targets` (10),
-:class:`GDyNetLobe`. Equation numbers are those of Xie et al., Nat. Commun. 10, 2667 (2019).
+Public: :class:`GDyNetLobe` and its exchangeable parts. Encoders: :class:`Encoder`,
+:class:`GatedEncoder`. Poolings: :class:`Pooling`, :class:`MeanPooling` (10),
+:class:`AttentionPooling`. :class:`Head`. Building blocks for encoders: :func:`gaussian_basis` (7),
+:class:`GraphConvolution` (8)(9), :class:`SpeciesEmbedding`, :func:`segment_sum`,
+:func:`segment_softmax`. :func:`register` lets files name a part of one's own. Equation numbers are
+those of Xie et al., Nat. Commun. 10, 2667 (2019).
 
 The linear maps of (8) and (9) act on a concatenation, ``W [v_i, v_j, u_ij]``. It is never built:
 ``W [v_i, v_j, u_ij] = W₁ v_i + W₂ v_j + W₃ u_ij``, the two atom terms are computed once per atom,
@@ -11,11 +15,45 @@ and in the softmax (8) over ``j`` the term of ``v_i`` and the bias cancel, so th
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman.lobes._convolution import GraphConvolution, gaussian_basis
-    from graphkoopman.lobes._network import GDyNetLobe, pool_targets
+    from graphkoopman.lobes._basis import gaussian_basis
+    from graphkoopman.lobes._convolution import GraphConvolution
+    from graphkoopman.lobes._embedding import SpeciesEmbedding
+    from graphkoopman.lobes._gated import GatedEncoder
+    from graphkoopman.lobes._head import Head
+    from graphkoopman.lobes._network import GDyNetLobe, build_lobe, transfer_weights
+    from graphkoopman.lobes._parts import (
+        Encoder,
+        Pooling,
+        describe_part,
+        needs_of,
+        part_of,
+        register,
+    )
+    from graphkoopman.lobes._pooling import AttentionPooling, MeanPooling, pool_targets
+    from graphkoopman.lobes._segments import segment_softmax, segment_sum
 else:
     from graphkoopman._lazy import attach
 
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = ["GDyNetLobe", "GraphConvolution", "gaussian_basis", "pool_targets"]
+__all__ = [
+    "AttentionPooling",
+    "Encoder",
+    "GDyNetLobe",
+    "GatedEncoder",
+    "GraphConvolution",
+    "Head",
+    "MeanPooling",
+    "Pooling",
+    "SpeciesEmbedding",
+    "build_lobe",
+    "describe_part",
+    "gaussian_basis",
+    "needs_of",
+    "part_of",
+    "pool_targets",
+    "register",
+    "segment_softmax",
+    "segment_sum",
+    "transfer_weights",
+]

@@ -1,119 +1,239 @@
-"""The network χ: embedding, convolutions, pooling (10) and the two-layer softmax head."""
+"""`GDyNetLobe`, the network χ, put together from its parts, and its weights moved to another."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graphkoopman.graphs import GraphBatch
-from graphkoopman.lobes._convolution import BASIS_SPACING, GraphConvolution, segment_sum
-
-
-def pool_targets(atoms: Tensor, batch: GraphBatch) -> Tensor:
-    """Mean over the atoms of each target, eq. (10).
-
-    Parameters
-    ----------
-    atoms : Tensor of shape (n_target_atoms, n_features)
-    batch : GraphBatch
-
-    Returns
-    -------
-    Tensor of shape (n_frames * n_targets, n_features)
-    """
-    if batch.target_of_atom is None:  # every target is one atom
-        return atoms
-    n_groups = batch.n_frames * batch.n_targets
-    size = segment_sum(torch.ones_like(atoms[:, :1]), batch.target_of_atom, n_groups)
-    return segment_sum(atoms, batch.target_of_atom, n_groups) / size
+from graphkoopman.lobes._embedding import SpeciesEmbedding
+from graphkoopman.lobes._gated import GatedEncoder
+from graphkoopman.lobes._head import Head
+from graphkoopman.lobes._pooling import MeanPooling
 
 
 class GDyNetLobe(nn.Module):
-    """Graph dynamical network: species embedding, convolutions, pooling, two-layer softmax head.
+    """Graph dynamical network: encoder, pooling and head.
 
     Parameters
     ----------
-    n_species : int
-        Number of node types.
-    n_states : int
-        Number of output probabilities.
-    n_conv : int
-        Number of convolutions K; information travels K neighbour shells.
-    n_features : int
-        Length of the atom vectors.
-    n_hidden : int
-        Width of the head's hidden layer.
-    r_max : float
-        Largest centre of the Gaussian basis in Å.
-    normalization, aggregation
-        As in :class:`GraphConvolution`.
+    encoder : Module
+        Of a batch: vectors of the target atoms.
+    pooling : Module
+        Of these and the batch: vectors of the targets.
+    head : Head
+        Of these: probabilities of the states.
+
+    Attributes
+    ----------
+    has_states : bool
+        Whether the head stands for states of data, from an earlier training.
+    widths : (int, int)
+        Length of the vectors that encoder and pooling give.
     """
 
-    pooled_mean: Tensor
-    pooled_scale: Tensor
-
-    def __init__(
-        self,
-        n_species: int,
-        n_states: int,
-        *,
-        n_conv: int = 3,
-        n_features: int = 16,
-        n_hidden: int = 32,
-        r_max: float = 8.0,
-        normalization: str | None = None,
-        aggregation: str = "sum",
-    ) -> None:
+    def __init__(self, encoder: nn.Module, pooling: nn.Module, head: Head) -> None:
         super().__init__()
-        self.r_max = r_max
-        self.embedding = nn.Embedding(n_species, n_features)
-        n_basis = round(r_max / BASIS_SPACING) + 1
-        self.convolutions = nn.ModuleList(
-            GraphConvolution(
-                n_features, n_basis, normalization=normalization, aggregation=aggregation
-            )
-            for _ in range(n_conv)
-        )
-        # A fixed change of units between pooling and head, set from data before training: the
-        # weights behind it then are of order one, whatever the spread of the embedding.
-        self.register_buffer("pooled_mean", torch.zeros(n_features))
-        self.register_buffer("pooled_scale", torch.ones(n_features))
-        self.hidden = nn.Linear(n_features, n_hidden)
-        self.output = nn.Linear(n_hidden, n_states)
+        self.encoder = encoder
+        self.pooling = pooling
+        self.head = head
+        self.has_states = False
+        self.widths: tuple[int, int] = (head.n_features, head.n_features)
+        self._frozen = False
 
-    def embed(self, batch: GraphBatch, *, reference: bool = False) -> Tensor:
+    def freeze_encoder(self) -> None:
+        """Keep encoder and pooling as they are; the head alone is trained from now on."""
+        self._frozen = True
+        for part in (self.encoder, self.pooling):
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "GDyNetLobe":
+        """As of any module; what is frozen stays in evaluation mode, running means included."""
+        super().train(mode)
+        if self._frozen:
+            self.encoder.eval()
+            self.pooling.eval()
+        return self
+
+    def embed(self, batch: GraphBatch, **options: Any) -> Tensor:
         """Pooled vectors of the targets, (n_frames * n_targets, n_features)."""
-        n_conv = len(self.convolutions)
-        atoms: Tensor = self.embedding.weight
-        species: Tensor | None = batch.species
-        for layer, convolution in enumerate(self.convolutions, start=1):
-            # the last convolution updates the targets only, the one before also their neighbours
-            n_rows = batch.hop_counts[n_conv - layer]
-            atoms = convolution(atoms, batch, n_rows, species=species, reference=reference)
-            species = None
-        return pool_targets(atoms[: batch.hop_counts[0]], batch)
+        return self.pooling(self.encoder(batch, **options), batch)
 
-    def respond(self, pooled: Tensor) -> Tensor:
-        """Responses of the head's hidden layer, (n_samples, n_hidden)."""
-        standard = (pooled - self.pooled_mean) / self.pooled_scale
-        return torch.relu(self.hidden(standard))
+    def respond(self, batch: GraphBatch) -> Tensor:
+        """Responses of the head's hidden layer, (n_frames * n_targets, n_hidden)."""
+        return self.head.respond(self.embed(batch))
 
-    def head(self, pooled: Tensor) -> Tensor:
-        """Logits of the states, (n_samples, n_states)."""
-        return self.output(self.respond(pooled))
-
-    def forward(self, batch: GraphBatch, *, reference: bool = False) -> Tensor:
+    def forward(self, batch: GraphBatch, **options: Any) -> Tensor:
         """Probabilities of the states.
 
         Parameters
         ----------
         batch : GraphBatch
-            With at least ``n_conv`` hops.
-        reference : bool
-            Use the plain implementation of the convolutions throughout.
+            With at least as many hops as the encoder has.
+        **options
+            Of the encoder; that of `GatedEncoder` takes ``reference=True`` for the plain
+            implementation of its convolutions.
 
         Returns
         -------
         Tensor of shape (n_frames * n_targets, n_states), rows sum to one.
         """
-        logits = self.head(self.embed(batch, reference=reference))
-        # down the columns: along rows, torch takes one short row after the other
-        return torch.softmax(logits.T, dim=0).T.contiguous()
+        return self.head(self.embed(batch, **options))
+
+
+def build_lobe(
+    species: Sequence[Any],
+    n_states: int,
+    *,
+    encoder: Any = None,
+    pooling: Any = None,
+    n_hidden: int = 32,
+    example: GraphBatch | None = None,
+    widths: tuple[int, int] | None = None,
+) -> GDyNetLobe:
+    """A network from the settings of its parts, with random weights.
+
+    Parameters
+    ----------
+    species : sequence of n_species labels
+        Kinds of atoms, rising.
+    n_states : int
+    encoder : Encoder, Module or None
+        None is `GatedEncoder`; a module is copied.
+    pooling : Pooling, Module or None
+        None is `MeanPooling`; a module is copied.
+    n_hidden : int
+        Width of the head's hidden layer.
+    example : GraphBatch or None
+        What the modules are tried on where they have no attribute ``n_features``, the length of
+        the vectors that they give.
+    widths : (int, int) or None
+        These lengths where they are known, of encoder and pooling.
+
+    Returns
+    -------
+    GDyNetLobe
+
+    Raises
+    ------
+    ValueError
+        If a setting cannot work, or the modules do not give what they should.
+    """
+    encode = _built(GatedEncoder() if encoder is None else encoder, species)
+    n_features, n_pooled = (None, None) if widths is None else widths
+    if n_features is None:
+        n_features = _width("encoder", encode, lambda batch: encode(batch), example)
+    pool = _built(MeanPooling() if pooling is None else pooling, n_features)
+    if n_pooled is None:
+        n_pooled = _width("pooling", pool, lambda batch: pool(encode(batch), batch), example)
+    lobe = GDyNetLobe(encode, pool, Head(n_pooled, n_hidden, n_states))
+    lobe.widths = (n_features, n_pooled)
+    return lobe
+
+
+def _built(part: Any, argument: Any) -> nn.Module:
+    """The module of a part; one that is there already is copied, not trained in place."""
+    return copy.deepcopy(part) if isinstance(part, nn.Module) else part.build(argument)
+
+
+def _width(
+    kind: str, module: nn.Module, apply: Callable[[Any], Tensor], example: GraphBatch | None
+) -> int:
+    """Length of the vectors that a module gives: what it says, or what it does."""
+    declared = getattr(module, "n_features", None)
+    if isinstance(declared, int):
+        return declared
+    if example is None:
+        raise ValueError(
+            f"the module of the {kind} must have an attribute n_features, the length of its "
+            "vectors, where there is no batch to try it on"
+        )
+    training = module.training
+    with torch.no_grad():
+        vectors = apply(example)
+    module.train(training)
+    counts = {
+        "encoder": example.n_target_atoms,
+        "pooling": example.n_frames * example.n_targets,
+    }
+    n_rows = counts[kind]
+    if not isinstance(vectors, Tensor) or vectors.ndim != 2 or len(vectors) != n_rows:
+        found = tuple(vectors.shape) if isinstance(vectors, Tensor) else type(vectors).__name__
+        raise ValueError(
+            f"the module of the {kind} must give one vector per "
+            f"{'target atom' if kind == 'encoder' else 'target'}, shape ({n_rows}, n_features), "
+            f"got {found}"
+        )
+    return vectors.shape[1]
+
+
+@torch.no_grad()
+def transfer_weights(source: GDyNetLobe, target: GDyNetLobe) -> None:
+    """Give a network the weights of another one of the same kind, by layer and atomic number.
+
+    Vectors of kinds of atoms are matched by their labels; kinds that the source does not know keep
+    their random vectors, as do layers that it does not have. The head goes along where it has the
+    same sizes.
+
+    Parameters
+    ----------
+    source, target : GDyNetLobe
+        The second is changed.
+
+    Raises
+    ------
+    ValueError
+        If a layer that both have differs in shape, or the encoders have none in common.
+    """
+    theirs, ours = source.state_dict(), target.state_dict()
+    moved = _move_embeddings(source, target)
+    for name, place in ours.items():
+        if name in moved or name not in theirs or name.startswith("head."):
+            continue
+        if theirs[name].shape != place.shape:
+            raise ValueError(
+                f"init_from has {name} of shape {tuple(theirs[name].shape)}, the network here of "
+                f"shape {tuple(place.shape)}; take the encoder and pooling of init_from, "
+                "encoder=None does"
+            )
+        place.copy_(theirs[name])
+        moved.add(name)
+    weights = [name for name in ours if name.startswith("encoder.")]
+    if weights and not moved.intersection(weights):
+        raise ValueError(
+            "init_from has an encoder of another kind, got no layer in common; take the encoder of "
+            "init_from, encoder=None does"
+        )
+    head = {name: place for name, place in ours.items() if name.startswith("head.")}
+    if all(theirs[name].shape == place.shape for name, place in head.items()):
+        for name, place in head.items():
+            place.copy_(theirs[name])
+        target.has_states = source.has_states
+
+
+def _move_embeddings(source: GDyNetLobe, target: GDyNetLobe) -> set[str]:
+    """Copy vectors of the kinds of atoms by label; names of the weights that are done."""
+    tables = {
+        name: module
+        for name, module in source.named_modules()
+        if isinstance(module, SpeciesEmbedding)
+    }
+    moved = set()
+    for name, table in target.named_modules():
+        if not isinstance(table, SpeciesEmbedding) or name not in tables:
+            continue
+        known = tables[name]
+        if known.embedding_dim != table.embedding_dim:
+            raise ValueError(
+                f"init_from has vectors of {known.embedding_dim} numbers for a kind of atom, the "
+                f"network here of {table.embedding_dim}; take the encoder of init_from, "
+                "encoder=None does"
+            )
+        for row, label in enumerate(table.labels):
+            if label in known.labels:
+                table.weight[row] = known.weight[known.labels.index(label)].to(table.weight)
+        moved.add(f"{name}.weight")
+    return moved

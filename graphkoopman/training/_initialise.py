@@ -8,7 +8,6 @@ singular functions span.
 """
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from graphkoopman.koopman import inner_simplex, singular_functions
@@ -45,14 +44,13 @@ def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
         )
     scale = np.maximum(scale, RELATIVE_SPREAD * scale.max())
     whiten, mean = _whitening((z - center) / scale)
-    with torch.no_grad():
-        lobe.pooled_mean.copy_(torch.from_numpy(center))
-        lobe.pooled_scale.copy_(torch.from_numpy(scale))
-        # rows of the default initialisation, rescaled to unit response to the whitened vectors
-        directions = lobe.hidden.weight[:, : whiten.shape[1]].double().cpu().numpy()
-        directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        weight = directions @ whiten.T
-        _assign(lobe.hidden, weight, np.linspace(-1.0, 1.0, len(weight)) - weight @ mean)
+    head = lobe.head
+    head.set_units(center, scale)
+    # rows of the default initialisation, rescaled to unit response to the whitened vectors
+    directions = head.hidden.weight.detach()[:, : whiten.shape[1]].double().cpu().numpy()
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    weight = directions @ whiten.T
+    head.set_hidden(weight, np.linspace(-1.0, 1.0, len(weight)) - weight @ mean)
 
 
 def fit_output(
@@ -72,7 +70,7 @@ def fit_output(
     """
     response = responses.double().numpy()
     coefficients, offset = singular_functions(response[start_rows], response[end_rows])
-    n_processes = lobe.output.out_features - 1
+    n_processes = lobe.head.n_states - 1
     functions = (response - offset) @ coefficients[:, :n_processes]
     vertices = inner_simplex(functions) if functions.shape[1] == n_processes else None
     if vertices is None:
@@ -80,8 +78,7 @@ def fit_output(
     to_memberships = np.linalg.inv(np.column_stack([vertices, np.ones(len(vertices))]))
     slope = coefficients[:, :n_processes] @ to_memberships[:-1]
     intercept = to_memberships[-1] - offset @ slope
-    with torch.no_grad():
-        _assign(lobe.output, LOGIT_RANGE * slope.T, LOGIT_RANGE * intercept)
+    lobe.head.set_output(LOGIT_RANGE * slope.T, LOGIT_RANGE * intercept)
 
 
 def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,8 +86,3 @@ def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     variances, axes = np.linalg.eigh(np.atleast_2d(np.cov((z - mean).T)))
     kept = variances > RELATIVE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
     return axes[:, kept] / np.sqrt(variances[kept]), mean
-
-
-def _assign(layer: torch.nn.Linear, weight: np.ndarray, bias: np.ndarray) -> None:
-    layer.weight.copy_(torch.from_numpy(weight).to(layer.weight))
-    layer.bias.copy_(torch.from_numpy(bias).to(layer.bias))

@@ -85,11 +85,18 @@ class Trainer:
         if state is not None:
             self._load_state_dict(state)
             return
+        # states of an earlier training are kept unless those of a linear start are better
+        earlier = self._present_result() if lobe.has_states else None
         initialise_hidden(lobe, evaluate(data, self._linear_batch(), lobe.embed))
         self._fit_output()
-        validation = self.validate()
-        self.result = TrainingResult(_snapshot(lobe), validation.score, validation.error)
+        self.result = self._present_result()
+        if earlier is not None and earlier.score > self.result.score:
+            self.result = earlier
         self._restart()
+
+    def _present_result(self) -> TrainingResult:
+        validation = self.validate()
+        return TrainingResult(_snapshot(self.lobe), validation.score, validation.error)
 
     @property
     def finished(self) -> bool:
@@ -117,6 +124,7 @@ class Trainer:
         """A copy of the network with the best weights so far, ready for evaluation."""
         lobe = copy.deepcopy(self.lobe)
         lobe.load_state_dict(self.result.weights)
+        lobe.has_states = True
         return lobe.eval()
 
     def state_dict(self) -> dict[str, Any]:
@@ -239,8 +247,8 @@ class Trainer:
         score_of: str | Callable[..., Tensor]
         n_frames, epsilon = self.settings.batch_size, self.settings.epsilon
         if self.in_subspace:
-            function, n_frames = self._responses, self._subspace_frames()
-            score_of = partial(subspace_score, n_functions=self.lobe.output.out_features - 1)
+            function, n_frames = self.lobe.respond, self._subspace_frames()
+            score_of = partial(subspace_score, n_functions=self.lobe.head.n_states - 1)
         else:
             score_of = self.settings.stages[self.position.stage]
         batch = self._sample(self.rng, n_frames)
@@ -255,14 +263,11 @@ class Trainer:
         self.optimizer.step()
         return score
 
-    def _responses(self, graphs: GraphBatch) -> Tensor:
-        return self.lobe.respond(self.lobe.embed(graphs))
-
     def _fit_output(self) -> None:
         """Make states of the best linear functions of the hidden layer."""
         batch = self._linear_batch()
         self.lobe.eval()
-        responses = evaluate(self.data, batch, self._responses)
+        responses = evaluate(self.data, batch, self.lobe.respond)
         fit_output(self.lobe, responses, batch.start_rows, batch.end_rows)
 
     def _restart(self) -> None:
@@ -278,11 +283,12 @@ class Trainer:
         embedding by many times what tells frames apart.
         """
         rate = self.position.learning_rate
-        head = {id(p) for layer in (self.lobe.hidden, self.lobe.output) for p in layer.parameters()}
-        spread = min(1.0, self.lobe.pooled_scale.mean().item())
+        trained = [p for p in self.lobe.parameters() if p.requires_grad]
+        head = {id(p) for p in self.lobe.head.parameters()}
+        spread = min(1.0, self.lobe.head.spread)
         groups = [
             {
-                "params": [p for p in self.lobe.parameters() if (id(p) in head) == in_head],
+                "params": [p for p in trained if (id(p) in head) == in_head],
                 "lr": rate * (1.0 if in_head else spread),
             }
             for in_head in (True, False)
@@ -325,7 +331,7 @@ class Trainer:
         """Frames of a batch of the subspace, whose functions are as many as hidden units."""
         if self.settings.batch_size is None:
             return None
-        n_samples = SAMPLES_PER_FUNCTION * self.lobe.hidden.out_features
+        n_samples = SAMPLES_PER_FUNCTION * self.lobe.head.n_hidden
         return min(self.settings.batch_size, -(-n_samples // self._most_targets))
 
     def _effective_sample_size(self, singular_value: float) -> float:

@@ -4,13 +4,13 @@ Every ``check_*`` returns the array in the dtype the package works with.
 """
 
 import math
-import numbers
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.checks import check_integer as check_integer
 from graphkoopman.trajectories._species import N_ELEMENTS, is_species
 
 # a cell whose volume is below this fraction of |a||b||c| is flat within rounding
@@ -144,12 +144,3 @@ def check_timestep(timestep: Any) -> float:
     if not (math.isfinite(timestep) and timestep > 0):
         raise ValueError(f"timestep must be > 0 ps per frame, got {timestep}")
     return float(timestep)
-
-
-def check_integer(value: Any, name: str, minimum: int) -> int:
-    """A whole number not below ``minimum``."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} must be an integer, got {type(value).__name__}")
-    if value < minimum:
-        raise ValueError(f"{name} must be >= {minimum}, got {value}")
-    return int(value)

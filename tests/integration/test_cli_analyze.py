@@ -16,6 +16,7 @@ from graphkoopman.cli import main
 from graphkoopman.cli._structure import write_neighbourhoods
 from graphkoopman.cli._tables import rows
 from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.lobes import GatedEncoder
 from graphkoopman.structure import (
     charge_integral,
     representative_frames,
@@ -85,7 +86,9 @@ def run(tmp_path_factory):
     (folder / "few.txt").write_text("1.0 -1.0\n")
     first = read_trajectory(folder / "first.xtc", top=folder / "box.pdb")
     graphs = featurize(first)
-    estimator = GDyNetEstimator(2, LAGTIME, n_conv=1, max_epochs=8, random_state=0).fit(graphs)
+    estimator = GDyNetEstimator(
+        2, LAGTIME, encoder=GatedEncoder(n_conv=1), max_epochs=8, random_state=0
+    ).fit(graphs)
     estimator.save(folder / "model.safetensors")
     return folder
 

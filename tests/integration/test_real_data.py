@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, read_trajectory
+from graphkoopman.lobes import GatedEncoder
 
 # one or two epochs on purpose: these tests are about input, not about convergence
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -12,7 +13,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def fit_briefly(trajectories, targets, lagtime):
     graphs = GraphFeaturizer(targets=targets, n_neighbors=12, n_hops=1).transform(trajectories)
     estimator = GDyNetEstimator(
-        2, lagtime, n_conv=1, max_epochs=2, patience=1, batch_size=100, random_state=0
+        2,
+        lagtime,
+        encoder=GatedEncoder(n_conv=1),
+        max_epochs=2,
+        patience=1,
+        batch_size=100,
+        random_state=0,
     )
     estimator.fit(graphs)
     return estimator, graphs

@@ -1,0 +1,41 @@
+"""Sums and softmax over rows of ragged segments: edges of an atom, atoms of a target."""
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@lru_cache(maxsize=1)
+def _torch_scatter() -> Any:
+    try:
+        import torch_scatter
+    except ImportError:
+        return None
+    return torch_scatter
+
+
+def segment_sum(values: Tensor, segment: Tensor, n_segments: int) -> Tensor:
+    """Sum of the rows of each segment, (n_segments, ...); ``segment`` is (n_rows,), ascending.
+
+    On a GPU by ``segment_reduce``, which adds in a fixed order; elsewhere by torch-scatter where it
+    is installed, by torch's own ``index_add`` otherwise.
+    """
+    if values.is_cuda:
+        sizes = torch.bincount(segment, minlength=n_segments)
+        return torch.segment_reduce(values, "sum", lengths=sizes, axis=0, unsafe=True, initial=0)
+    scatter = _torch_scatter()
+    if scatter is not None:
+        return scatter.scatter(values, segment, dim=0, dim_size=n_segments, reduce="sum")
+    out = values.new_zeros((n_segments, *values.shape[1:]))
+    return out.index_add(0, segment, values)
+
+
+def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
+    """Softmax of ``logits`` (n_rows,) within each segment."""
+    highest = logits.new_full((n_segments,), -math.inf)
+    highest = highest.scatter_reduce(0, segment, logits.detach(), "amax")
+    weights = torch.exp(logits - highest[segment])
+    return weights / segment_sum(weights, segment, n_segments)[segment]

@@ -36,11 +36,12 @@ def check_integer(value: Any, name: str, minimum: int, maximum: int | None = Non
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise WrongArgument(f"{name} must be an integer >= {minimum}, got {value!r}")
-    if value < minimum:
+    number = int(value)
+    if number < minimum:
         raise ValueError(f"{name} must be an integer >= {minimum}, got {value!r}")
-    if maximum is not None and value > maximum:
+    if maximum is not None and number > maximum:
         raise ValueError(f"{name} must be at most {maximum}, got {value!r}")
-    return int(value)
+    return number
 
 
 def is_integer(value: Any, minimum: int) -> bool:
@@ -88,11 +89,12 @@ def check_number(
         expected = "a finite number"
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise WrongArgument(f"{name} must be {expected}, got {value!r}")
-    if not (math.isfinite(value) and value > above and value >= minimum):
+    number = float(value)
+    if not (math.isfinite(number) and number > above and number >= minimum):
         raise ValueError(f"{name} must be {expected}, got {value!r}")
-    if value > maximum:
+    if number > maximum:
         raise ValueError(f"{name} must be at most {maximum:g}, got {value!r}")
-    return float(value)
+    return number
 
 
 def check_choice(value: Any, name: str, choices: tuple[Any, ...]) -> Any:

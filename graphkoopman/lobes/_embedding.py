@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 
@@ -27,4 +26,4 @@ class SpeciesEmbedding(nn.Embedding):
 
     def __init__(self, species: Sequence[Any], n_features: int) -> None:
         super().__init__(len(species), n_features)
-        self.labels = tuple(np.asarray(species).tolist())
+        self.labels = tuple(species)

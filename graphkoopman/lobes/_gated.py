@@ -45,7 +45,7 @@ class GatedEncoder(PartSettings):
     >>> from graphkoopman.lobes import GatedEncoder
     >>> encoder = GatedEncoder(n_conv=2)
     >>> sum(weight.numel() for weight in encoder.build([1, 8]).parameters())
-    2994
+    2514
     """
 
     def __init__(

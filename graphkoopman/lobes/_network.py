@@ -1,10 +1,12 @@
 """`GDyNetLobe`, the network χ, put together from its parts, and its weights moved to another."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from graphkoopman.graphs import GraphBatch
@@ -85,7 +87,7 @@ class GDyNetLobe(nn.Module):
 
 
 def build_lobe(
-    species: Sequence[Any],
+    species: ArrayLike,
     n_states: int,
     *,
     encoder: Any = None,
@@ -98,8 +100,8 @@ def build_lobe(
 
     Parameters
     ----------
-    species : sequence of n_species labels
-        Kinds of atoms, rising.
+    species : array-like of shape (n_species,)
+        Kinds of atoms, rising: atomic numbers or labels.
     n_states : int
     encoder : Encoder, Module or None
         None is `GatedEncoder`; a module is copied.
@@ -122,7 +124,8 @@ def build_lobe(
     ValueError
         If a setting cannot work, or the modules do not give what they should.
     """
-    encode = _built(GatedEncoder() if encoder is None else encoder, species)
+    labels = np.asarray(species).tolist()
+    encode = _built(GatedEncoder() if encoder is None else encoder, labels)
     n_features, n_pooled = (None, None) if widths is None else widths
     if n_features is None:
         n_features = _width("encoder", encode, lambda batch: encode(batch), example)

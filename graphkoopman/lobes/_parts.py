@@ -82,10 +82,10 @@ class Pooling(Protocol):
 class PartSettings(BaseEstimator):
     """Base of our own parts: equal where class and settings are."""
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other: Any) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self.get_params() == other.get_params()
+        return bool(self.get_params() == other.get_params())
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -169,7 +169,7 @@ def describe_part(kind: str, part: Any) -> dict[str, Any] | None:
     if part is None:
         return None
     for name, cls in _classes(kind).items():
-        if type(part) is cls:
+        if cls is type(part):
             settings = part.get_params(deep=False)
             return {"class": name, "settings": {k: _plain(v) for k, v in settings.items()}}
     raise ValueError(

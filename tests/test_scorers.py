@@ -140,7 +140,7 @@ def test_scoring_one_grid_at_several_lags_warns(graphs):
 def test_scorers_copy_without_what_they_have_met(fitted, graphs):
     scorer = KoopmanScorer("vamp2")
     scorer(fitted, graphs[4:])
-    other = fitted.__class__(**fitted.get_params()).set_params(lagtime=5)
+    other = clone(fitted).set_params(lagtime=5)
     other.__dict__ |= {k: v for k, v in vars(fitted).items() if k.endswith("_")}
     for copied in (pickle.loads(pickle.dumps(scorer)), copy.deepcopy(scorer)):
         assert repr(copied) == repr(scorer)

@@ -168,10 +168,10 @@ def describe_part(kind: str, part: Any) -> dict[str, Any] | None:
     """
     if part is None:
         return None
-    for name, cls in _classes(kind).items():
-        if cls is type(part):
-            settings = part.get_params(deep=False)
-            return {"class": name, "settings": {k: _plain(v) for k, v in settings.items()}}
+    names = {cls: name for name, cls in _classes(kind).items()}
+    if type(part) in names:
+        name, settings = names[type(part)], part.get_params(deep=False)
+        return {"class": name, "settings": {k: _plain(v) for k, v in settings.items()}}
     raise ValueError(
         f"{kind} must be of a class that files can name, got {_place(type(part))}; decorate a "
         f"settings class with graphkoopman.lobes.register({kind!r}), one of "

@@ -8,9 +8,12 @@ frames, conductivities in S/cm.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graphkoopman.transport._arrhenius import Arrhenius, arrhenius
     from graphkoopman.transport._conduction import Conduction, conduction_contributions
     from graphkoopman.transport._diffusion import TransitionDiffusion, transition_diffusion
     from graphkoopman.transport._displacements import TransitionMSD, transition_displacements
+    from graphkoopman.transport._einstein import EinsteinConductivity, einstein_conductivity
+    from graphkoopman.transport._finite_size import yeh_hummer
     from graphkoopman.transport._onsager import OnsagerContributions, onsager_contributions
     from graphkoopman.transport._residence import ResidenceTimes, residence_times
     from graphkoopman.transport._warnings import (
@@ -25,7 +28,9 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
+    "Arrhenius",
     "Conduction",
+    "EinsteinConductivity",
     "NegativeConductivityWarning",
     "OnsagerContributions",
     "ResidenceTimes",
@@ -34,9 +39,12 @@ __all__ = [
     "TransitionMSD",
     "UnobservedTransitionWarning",
     "UnvisitedStateWarning",
+    "arrhenius",
     "conduction_contributions",
+    "einstein_conductivity",
     "onsager_contributions",
     "residence_times",
     "transition_diffusion",
     "transition_displacements",
+    "yeh_hummer",
 ]

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.transport._displacements import TransitionMSD, summarise_msd, warn_unobserved
 from graphkoopman.transport._drift import Drift
+from graphkoopman.transport._finite_size import yeh_hummer
 from graphkoopman.transport._intervals import Unit, Units, jackknife, transition_units
-from graphkoopman.transport._runs import check_count, check_lags, prepare_runs
+from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
 from graphkoopman.transport._sums import pair_sums
 
 Array = NDArray[np.float64]
@@ -34,7 +35,10 @@ class TransitionDiffusion:
     intercept : ndarray of shape (n_states, n_states)
         Å²; the fitted line is ``intercept + 6 diffusion t``. Zero for the secant.
     total : float
-        Diffusion coefficient of all targets by the same method, Å²/ps.
+        Diffusion coefficient of all targets by the same method, Å²/ps; in an infinite cell where
+        a viscosity was given.
+    finite_size : float
+        What of ``total`` was added for the finite cell, Å²/ps; zero without a viscosity.
     total_interval : ndarray of shape (2,)
         95 % interval, Å²/ps.
     window : tuple of int
@@ -57,6 +61,7 @@ class TransitionDiffusion:
     diffusion_interval: Array
     intercept: Array
     total: float
+    finite_size: float
     total_interval: Array
     window: tuple[int, int]
     msd: TransitionMSD
@@ -88,6 +93,8 @@ def transition_diffusion(
     drift: Drift = None,
     stride: int = 1,
     unit: Unit = "auto",
+    viscosity: float | None = None,
+    temperature: float | None = None,
 ) -> TransitionDiffusion:
     r"""Diffusion coefficient of targets that go from state i to state j within the lag time.
 
@@ -109,6 +116,9 @@ def transition_diffusion(
         to one and a half lag times, at most 11 lags, within the longest trajectory.
     drift, stride, unit
         See `transition_displacements`.
+    viscosity, temperature : float or None
+        Shear viscosity in mPa s and temperature in K of a liquid in a cubic cell: ``total`` is
+        then corrected for the size of the cell, see `yeh_hummer`; transitions are not.
 
     Returns
     -------
@@ -151,12 +161,13 @@ def transition_diffusion(
     lags = window_lags(tau, method, window, longest_frames(probs))
     name = "lagtime" if window is None else "window"
     runs = prepare_runs(trajs, probs, targets, int(lags[-1]), drift, name)
+    finite_size = _finite_size(runs, temperature, viscosity)
     pairs = pair_sums(runs, lags, check_count(stride, "stride"))
     units = transition_units(pairs, unit)
     curve = summarise_msd(runs, pairs, units)
     warn_unobserved(curve.weight, lags)
     return TransitionDiffusion(
-        **_estimates(curve, units, int(np.searchsorted(lags, tau)), method),
+        **_estimates(curve, units, int(np.searchsorted(lags, tau)), method, finite_size),
         window=(int(lags[0]), int(lags[-1])),
         msd=curve,
         lagtime=tau,
@@ -167,7 +178,22 @@ def transition_diffusion(
     )
 
 
-def _estimates(curve: TransitionMSD, units: Units, at_tau: int, method: Method) -> dict[str, Any]:
+def _finite_size(runs: list[Run], temperature: float | None, viscosity: float | None) -> float:
+    """Correction for the mean cell of all runs in Å²/ps, zero where it is not asked for."""
+    if viscosity is None and temperature is None:
+        return 0.0
+    cells = [cells for run in runs if (cells := run.trajectory.cells) is not None]
+    if viscosity is None or temperature is None or len(cells) < len(runs):
+        raise ValueError(
+            "a correction for the size of the cell needs viscosity, temperature and trajectories "
+            f"with cells, got viscosity={viscosity!r} and temperature={temperature!r}"
+        )
+    return yeh_hummer(np.concatenate(cells), temperature, viscosity)
+
+
+def _estimates(
+    curve: TransitionMSD, units: Units, at_tau: int, method: Method, finite_size: float
+) -> dict[str, Any]:
     """Lines through the curves, each with its interval."""
     rate = rate_coefficients(curve.times)
     without = units.sums.leave_one_out()
@@ -184,8 +210,10 @@ def _estimates(curve: TransitionMSD, units: Units, at_tau: int, method: Method) 
             positive=positive,
         ),
         "intercept": np.zeros_like(line) if positive else curve.msd.mean(axis=0) - line,
-        "total": float(total),
-        "total_interval": jackknife(
+        "total": float(total + finite_size),
+        "finite_size": finite_size,
+        "total_interval": finite_size
+        + jackknife(
             total,
             without.total_msd() @ rate,
             units.sums.n_pairs[:, at_tau],

@@ -7,7 +7,7 @@ import operator
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,7 @@ from graphkoopman.transport._warnings import ShortTrajectoryWarning
 Array = NDArray[np.float64]
 
 BLOCK_ELEMENTS = 2**23
+R = TypeVar("R", bound=TargetRun)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def prepare_runs(
         )
     return [
         Run(run.trajectory, run.targets, run.probs, drift_path(run.trajectory, run.targets, drift))
-        for run in _longer_than(runs, longest_lag, name)
+        for run in longer_than(runs, longest_lag, name)
     ]
 
 
@@ -122,7 +123,8 @@ def _contiguous(array: Array, axes: Iterable[int]) -> Array:
     return np.ascontiguousarray(array.transpose(tuple(axes)))
 
 
-def _longer_than(runs: list[TargetRun], lag: int, name: str) -> list[TargetRun]:
+def longer_than(runs: list[R], lag: int, name: str) -> list[R]:
+    """Runs with more frames than a lag; warns of the others."""
     lengths = [run.n_frames for run in runs]
     kept = [run for run in runs if run.n_frames > lag]
     if not kept:

@@ -37,8 +37,6 @@ class TransitionDiffusion:
     total : float
         Diffusion coefficient of all targets by the same method, Å²/ps; in an infinite cell where
         a viscosity was given.
-    finite_size : float
-        What of ``total`` was added for the finite cell, Å²/ps; zero without a viscosity.
     total_interval : ndarray of shape (2,)
         95 % interval, Å²/ps.
     window : tuple of int
@@ -55,13 +53,14 @@ class TransitionDiffusion:
         What was left out in turn by the jackknife.
     n_units : int
         Number of such units.
+    finite_size : float
+        What of ``total`` was added for the finite cell, Å²/ps; zero without a viscosity.
     """
 
     diffusion: Array
     diffusion_interval: Array
     intercept: Array
     total: float
-    finite_size: float
     total_interval: Array
     window: tuple[int, int]
     msd: TransitionMSD
@@ -70,6 +69,7 @@ class TransitionDiffusion:
     method: str
     unit: str
     n_units: int
+    finite_size: float = 0.0
 
     @property
     def diffusion_cm2_per_s(self) -> Array:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from graphkoopman.koopman import Moments
+from graphkoopman.koopman import LaggedMoments
 
 TWO_STATE = np.array([[0.98, 0.02], [0.06, 0.94]])
 THREE_STATE = np.array([[0.97, 0.02, 0.01], [0.04, 0.95, 0.01], [0.02, 0.01, 0.97]])
@@ -53,7 +53,7 @@ def exact_moments(transition, lagtime, start=None):
     start = stationary(transition) if start is None else np.asarray(start)
     step = np.linalg.matrix_power(transition, lagtime)
     c00 = np.diag(start)
-    return Moments(c00, c00 @ step, np.diag(start @ step), start, 10**9, lagtime)
+    return LaggedMoments(c00, c00 @ step, np.diag(start @ step), start, 10**9, lagtime)
 
 
 def seen_through_noise(transition, lagtime, noise):

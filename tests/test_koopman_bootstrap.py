@@ -9,7 +9,6 @@ from deeptime.base import BayesianModel
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from koopman_chains import THREE_STATE, TWO_STATE, observe, simulate
-from scipy.signal import lfilter
 
 from graphkoopman.koopman import (
     FewUnitsWarning,
@@ -19,8 +18,8 @@ from graphkoopman.koopman import (
     lagged_moments,
 )
 from graphkoopman.koopman._bootstrap import dirichlet_concentration
-from graphkoopman.koopman._correlation import are_targets_independent, correlation_time
-from graphkoopman.koopman._units import UNITS, UnitMoments, _leakage, unit_moments
+from graphkoopman.koopman._units import UnitMoments, unit_moments
+from graphkoopman.uncertainty import UNITS, Scatter
 
 
 @pytest.fixture(scope="module")
@@ -43,18 +42,24 @@ def test_units_add_up_to_the_pooled_moments(n_frames, lagtime, unit):
     rng = np.random.default_rng(0)
     arrays = [rng.dirichlet(np.ones(3), size=(n, 4)) for n in n_frames]
     pooled = lagged_moments(arrays, lagtime)
-    units = unit_moments(arrays, lagtime, unit, pooled)
+    (units,) = unit_moments(arrays, [lagtime], unit, with_double=True)
     total = units.weighted(np.ones(units.n_units))
     assert total.n_pairs == pooled.n_pairs
     assert units.n_rows.sum() == 4 * sum(n_frames)
     for name in ("c00", "c0t", "ctt", "mean"):
         np.testing.assert_allclose(getattr(total, name), getattr(pooled, name), rtol=1e-11)
+    if total.double is None:
+        assert max(n_frames) <= 2 * lagtime
+    else:
+        longer = [a for a in arrays if len(a) > 2 * lagtime]
+        twice = lagged_moments(longer, 2 * lagtime)
+        assert total.double.n_pairs == twice.n_pairs
+        np.testing.assert_allclose(total.double.c0t, twice.c0t, rtol=1e-11)
 
 
 def test_number_of_units():
     probs = observe(simulate(TWO_STATE, 400, 5, seed=0), 2)
     arrays = [probs, probs[:200], probs[:300]]
-    pooled = lagged_moments(arrays, 2)
     for unit, n_units in (
         ("trajectories", 3),
         ("targets", 5),
@@ -62,35 +67,21 @@ def test_number_of_units():
         ("chunks", 4),
         (9, 9),
     ):
-        assert unit_moments(arrays, 2, unit, pooled).n_units == n_units
-    chunks = unit_moments(arrays, 2, 9, pooled)
+        assert unit_moments(arrays, [2], unit)[0].n_units == n_units
+    (chunks,) = unit_moments(arrays, [2], 9)
     assert np.ptp(chunks.n_pairs) <= 5 * 1  # one frame of five targets
     with pytest.raises(ValueError, match=r"same targets in every trajectory, got \[5, 4\]"):
-        unit_moments([probs, probs[:, :4]], 2, "targets", lagged_moments([probs, probs[:, :4]], 2))
+        unit_moments([probs, probs[:, :4]], [2], "targets")
 
 
-def test_correlation_time_is_the_slowest_timescale(independent):
-    pooled = lagged_moments(independent, 1)
-    assert correlation_time([independent], pooled) == pytest.approx(24.5, rel=0.3)
-    # Blurred over frames, the states are not Markovian and K sees too fast a decay; not so here.
-    weights = np.random.default_rng(0).uniform(0.3, 1.0, size=independent.shape[:2])[..., None]
-    blurred = weights * independent + (1 - weights) / 3
-    pooled = lagged_moments(blurred, 1)
-    at_lag = estimate_koopman(blurred, 1).timescales()[0]
-    assert correlation_time([blurred], pooled) > 1.5 * at_lag
+def test_targets_count_as_independent_only_if_asked_for(independent, shared):
+    for probs in (independent, shared):
+        assert estimate(probs, n_bootstrap=5).unit == "blocks"
+    with pytest.warns(FewUnitsWarning, match=r"6.0 independent units \(targets\)"):
+        assert estimate(independent, "targets", n_bootstrap=5).n_units == 6
 
 
-def test_auto_finds_a_common_mode(independent, shared):
-    for probs, expected in ((independent, True), (shared, False)):
-        pooled = lagged_moments(probs, 2)
-        time = correlation_time([probs], pooled)
-        assert are_targets_independent([probs], pooled, time) is expected
-    assert estimate_koopman(independent, 2, n_bootstrap=5).unit == "blocks+targets"
-    assert estimate_koopman(shared, 2, n_bootstrap=5).unit == "blocks"
-    assert estimate_koopman(shared[:, :1], 2, n_bootstrap=5).unit == "blocks"
-
-
-def test_common_mode_widens_the_intervals(shared):
+def test_common_mode_needs_no_assumption(shared):
     """Six targets that follow one chain say no more than one of them."""
     widths = {
         unit: np.diff(np.log(estimate(shared, unit).timescales_interval()[0]))[0]
@@ -107,7 +98,7 @@ def estimate(probs, unit="auto", n_bootstrap=100, **options):
 
 
 def test_intervals_hold_the_estimate_and_shrink_with_data(independent):
-    model, less = estimate(independent, timestep=0.1), estimate(independent[:750])
+    model, less = estimate(independent, timestep=0.1), estimate(independent[:1500])
     intervals = {
         "timescales": (model.timescales_interval(), model.prior.timescales()),
         "ps": (model.timescales_ps_interval(), model.prior.timescales_ps()),
@@ -181,38 +172,43 @@ def test_few_units_warn_and_widen(independent):
     half = np.diff(np.log(model.timescales_interval()), axis=1)[:, 0] / 2
     samples = np.log([sample.timescales() for sample in model.samples])
     spread = np.diff(np.quantile(samples, [0.1587, 0.8413], axis=0), axis=0)[0] / 2
-    factor = 3.182 * np.sqrt((4 * model.concentration + 1) / 3 / (1 - model.leakage))
+    factor = 3.182 * np.sqrt((4 * model.concentration + 1) / 3 / model.dynamics.share)
     np.testing.assert_allclose(half, factor * spread, rtol=0.05)
 
 
-def fake_units(n_units, leakage=0.0):
+def fake_units(n_units, share=1.0):
     sums, totals, ones = np.zeros((n_units, 3, 2, 2)), np.zeros((n_units, 2)), np.ones(n_units)
-    return UnitMoments(sums, totals, ones, ones, 1, "blocks", leakage)
+    scatter = Scatter(share, n_units - 1.0)
+    return UnitMoments(sums, totals, ones, ones, 1, "blocks", scatter, scatter, 1.0, n_units)
 
 
-@pytest.mark.parametrize("leakage", [0.0, 0.1])
-def test_concentration_gives_samples_the_spread_of_a_t_interval(leakage):
+@pytest.mark.parametrize("share", [1.0, 0.9])
+def test_concentration_gives_samples_the_spread_of_a_t_interval(share):
     # Variance of a mean over Dirichlet weights is S^2 / (n a + 1).
     for n_units, quantile in ((15, 2.1448), (30, 2.0452), (1000, 1.9623)):
-        concentration = dirichlet_concentration(fake_units(n_units, leakage))
+        concentration = dirichlet_concentration(fake_units(n_units, share))
         found = np.sqrt((n_units - 1) / (n_units * concentration + 1)) * 1.95996
-        assert found == pytest.approx(quantile / np.sqrt(1 - leakage), rel=1e-3)
+        assert found == pytest.approx(quantile / np.sqrt(share), rel=1e-3)
     assert dirichlet_concentration(fake_units(3)) == 0.5
 
 
-def test_leakage_between_blocks_of_a_correlated_process():
-    """The variance of the mean over blocks of length L falls short by t / L."""
-    rng = np.random.default_rng(0)
-    time, length, n_blocks = 20.0, 100, 4000
-    decay = np.exp(-1 / time)
-    noise = rng.normal(size=length * n_blocks)
-    series = lfilter([1.0], [1.0, -decay], noise)
-    measured = length * series.reshape(n_blocks, length).mean(axis=1).var()
-    limit = 1 / (1 - decay) ** 2  # spectral density at zero frequency
-    # The formula leaves out exp(-L / t) and the discreteness of frames; 4000 blocks give 2 %.
-    expected = _leakage(np.array([length * n_blocks]), n_blocks, time)
-    assert 1 - measured / limit == pytest.approx(expected, abs=0.06)
-    assert _leakage(np.array([100, 100]), 2, 20.0) == 0.0
+def test_short_data_say_how_short_they_are():
+    probs = observe(simulate(np.array([[0.99, 0.01], [0.01, 0.99]]), 250, 20, seed=0), 2)
+    with pytest.warns(FewUnitsWarning, match=r"the data last \d\.\d correlation times"):
+        model = estimate(probs)
+    # five correlation times: three degrees of freedom instead of those of twenty targets
+    assert model.means.degrees < 4.5
+    assert model.dynamics.degrees <= 5.0
+
+
+def test_a_run_shorter_than_its_process_tells_nothing_about_it():
+    """Frozen targets and one that moves once: no sample of the scatter in time."""
+    states = np.tile(np.arange(10) % 2, (100, 1))
+    states[60:, 0] = 1
+    with pytest.warns(FewUnitsWarning, match="correlation times"):
+        model = estimate(np.eye(2)[states])
+    low, high = model.timescales_interval()[0]
+    assert (low, high) == (0.0, np.inf)
 
 
 def test_undefined_timescales_are_reported():

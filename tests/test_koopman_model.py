@@ -13,6 +13,7 @@ from koopman_chains import CYCLE, THREE_STATE, TWO_STATE, observe, simulate, sta
 from graphkoopman.koopman import (
     InvalidTimescaleWarning,
     KoopmanModel,
+    OscillatingTimescaleWarning,
     StationaryDistributionWarning,
     estimate_koopman,
 )
@@ -83,13 +84,32 @@ def test_matrix_cannot_be_changed_behind_the_spectrum():
         model.koopman_matrix[0, 0] = 0.0
 
 
-def test_complex_and_negative_eigenvalues_have_no_timescale():
-    model = KoopmanModel(CYCLE, lagtime=1)
-    with pytest.warns(InvalidTimescaleWarning, match=r"eigenvalues 0.4\+0.3464j, 0.4-0.3464j"):
-        assert np.isnan(model.timescales()).all()
+def test_complex_pairs_decay_with_their_envelope():
+    model = KoopmanModel(CYCLE, lagtime=3, timestep=0.5)
+    with pytest.warns(OscillatingTimescaleWarning, match=r"0.4\+0.3464j, .* constraint=\"revers"):
+        times = model.timescales()
+    # a damped rotation: the distance from equilibrium falls by |λ|^3 with every lag of three, so
+    # by exp(-1) in the time given, whatever the phase
+    start = np.array([1.0, 0.0, 0.0]) - 1 / 3
+    power = np.linalg.matrix_power(CYCLE, 4)
+    np.testing.assert_allclose(
+        np.linalg.norm(start @ power), np.linalg.norm(start) * np.exp(-12 / times[0]), rtol=1e-9
+    )
+    np.testing.assert_array_equal(times[0], times[1])
+    with pytest.warns(OscillatingTimescaleWarning):
+        np.testing.assert_allclose(model.timescales_ps(1), 0.5 * times[:1])
+
+
+def test_what_does_not_decay_has_no_timescale():
     flip = KoopmanModel([[0.2, 0.8], [0.8, 0.2]], lagtime=1)
     with pytest.warns(InvalidTimescaleWarning, match="eigenvalues -0.6 at lagtime 1"):
         assert np.isnan(flip.timescales()).all()
+    # a rotation that grows: rows sum to one, |λ| = 1.06
+    growing = np.full((3, 3), 1 / 3) + 2.0 * (CYCLE - 1 / 3)
+    grows = KoopmanModel(growing, lagtime=1)
+    assert np.abs(grows.eigenvalues[1]) > 1
+    with pytest.warns(InvalidTimescaleWarning, match="NaN is returned"):
+        assert np.isnan(grows.timescales()).all()
 
 
 def test_eigenvalue_above_one_does_not_displace_the_constant():

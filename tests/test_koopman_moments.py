@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphkoopman.koopman import SkippedTrajectoryWarning, _moments, lagged_moments
+from graphkoopman import probabilities
+from graphkoopman.koopman import SkippedTrajectoryWarning, lagged_moments
 
 
 def direct(arrays, lagtime):
@@ -27,12 +28,12 @@ def test_moments_equal_the_direct_formula_in_blocks_of_any_size(
 ):
     rng = np.random.default_rng(0)
     arrays = [rng.dirichlet(np.ones(3), size=(n, n_targets)) for n in n_frames]
-    original = _moments._BLOCK_BYTES
-    _moments._BLOCK_BYTES = block_bytes
+    original = probabilities.BLOCK_BYTES
+    probabilities.BLOCK_BYTES = block_bytes
     try:
         moments = lagged_moments(arrays, lagtime)
     finally:
-        _moments._BLOCK_BYTES = original
+        probabilities.BLOCK_BYTES = original
     found = moments.c00, moments.c0t, moments.ctt
     for matrix, expected in zip(found, direct(arrays, lagtime), strict=True):
         np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-15)

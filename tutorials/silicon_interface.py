@@ -161,8 +161,8 @@ unseen, labels, learned = learn(run, solid, SEEDS)
 # -----------------------
 # A process exchanges the states at which its eigenvector is highest and lowest. Times above the
 # length of the second half, the dotted line, rest on the many atoms, each of which is a short run
-# of its own. Where atoms count as independent units the intervals are narrow, and yet atoms at one
-# face freeze together: the spread over networks is to be read beside them.
+# of its own. Atoms at one face freeze together, so intervals come from blocks of time and are wide;
+# the spread over networks is to be read beside them.
 
 
 def kinetics(name, run, learned, labels):

@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline
 
 from graphkoopman.estimator._build import device_of, plain_lobe, plain_settings
 from graphkoopman.estimator._checks import check_device, check_settings
-from graphkoopman.koopman import KoopmanModel, Moments, StateMap
+from graphkoopman.koopman import KoopmanModel, LaggedMoments, StateMap
 from graphkoopman.lobes import describe_part, part_of
 from graphkoopman.storage import FileKind, read_arrays, write_arrays
 
@@ -119,7 +119,7 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     estimator.clipped_mass_ = estimator.state_map_.clipped_mass
     sums: dict[str, Any] = {name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}
     counts = header["moments"]
-    moments = Moments(**sums, n_pairs=int(counts["n_pairs"]), lagtime=int(counts["lagtime"]))
+    moments = LaggedMoments(**sums, n_pairs=int(counts["n_pairs"]), lagtime=int(counts["lagtime"]))
     estimator.model_ = KoopmanModel(
         arrays["model.koopman_matrix"],
         lagtime=moments.lagtime,

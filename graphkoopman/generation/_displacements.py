@@ -10,9 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from graphkoopman.generation._warnings import ClosureWarning
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_model
-from graphkoopman.transport._intervals import Unit, Units, jackknife
+from graphkoopman.transport._intervals import Units, jackknife
 from graphkoopman.transport._runs import check_count, prepare_runs
 from graphkoopman.transport._steps import StepSums, step_sums
+from graphkoopman.uncertainty import Scatter
 
 Array = NDArray[np.float64]
 Memory = int | Literal["auto"]
@@ -105,7 +106,7 @@ def predict_displacements(
     memory: Memory = "auto",
     drift: Drift = None,
     stride: int = 1,
-    unit: Unit = "auto",
+    unit: str = "auto",
 ) -> PredictedMSD:
     r"""Mean squared displacement after many lag times, from runs of a few.
 
@@ -239,14 +240,14 @@ class _Closure:
     populations : ndarray of shape (n_units + 1, n_states)
     weights : ndarray of shape (n_units,)
         Pairs of frames in each unit.
-    leakage : float
+    scatter : Scatter
     """
 
     correlation: Array
     matrix: Array
     populations: Array
     weights: Array
-    leakage: float
+    scatter: Scatter
 
     @classmethod
     def of(cls, sums: StepSums, units: Units, matrix: Array, populations: Array) -> "_Closure":
@@ -260,7 +261,7 @@ class _Closure:
             matrix=matrices,
             populations=_stationary_near(matrices, populations),
             weights=sums.n_pairs[:, 0],
-            leakage=units.leakage,
+            scatter=units.scatter,
         )
 
     def mean_correlation(self) -> Array:
@@ -271,7 +272,7 @@ class _Closure:
         """Interval of values[0] from values[1:], (..., 2)."""
         weights = self.weights.reshape(-1, *(1,) * (values.ndim - 1))
         weights = np.broadcast_to(weights, values[1:].shape)
-        return jackknife(values[0], values[1:], weights, self.leakage, positive=positive)
+        return jackknife(values[0], values[1:], weights, self.scatter, positive=positive)
 
 
 def _stationary_near(matrices: Array, populations: Array) -> Array:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from graphkoopman.koopman._consumers import as_target_trajectories
     from graphkoopman.koopman._estimate import estimate_koopman
     from graphkoopman.koopman._model import KoopmanModel
-    from graphkoopman.koopman._moments import Moments, lagged_moments
+    from graphkoopman.koopman._moments import LaggedMoments, lagged_moments
     from graphkoopman.koopman._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
     from graphkoopman.koopman._states import (
         StateMap,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from graphkoopman.koopman._warnings import (
         FewUnitsWarning,
         InvalidTimescaleWarning,
+        OscillatingTimescaleWarning,
         RankDeficientWarning,
         SkippedTrajectoryWarning,
         StationaryDistributionWarning,
@@ -42,7 +43,8 @@ __all__ = [
     "GlobalKoopman",
     "InvalidTimescaleWarning",
     "KoopmanModel",
-    "Moments",
+    "LaggedMoments",
+    "OscillatingTimescaleWarning",
     "RankDeficientWarning",
     "SiteGraph",
     "SkippedTrajectoryWarning",

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from graphkoopman.koopman._moments import check_probs
-from graphkoopman.probabilities import as_probabilities
+from graphkoopman.probabilities import as_probabilities, probability_arrays
 
 __all__ = ["align_states", "state_correlation"]
 
@@ -80,7 +79,7 @@ def state_correlation(reference: Any, other: Any) -> Array:
     array([[-1.,  1.],
            [ 1., -1.]])
     """
-    first, second = check_probs(reference), check_probs(other)
+    first, second = probability_arrays(reference), probability_arrays(other)
     shapes = [array.shape for array in first], [array.shape for array in second]
     if shapes[0] != shapes[1]:
         raise ValueError(

@@ -9,18 +9,20 @@ from deeptime.base import BayesianModel
 from deeptime.util.validation import ChapmanKolmogorovTest
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from scipy.special import expit
 
 from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
 from graphkoopman.koopman._model import KoopmanModel, implied_timescales_of, timescales_in_ps
 from graphkoopman.koopman._units import UnitMoments
 from graphkoopman.koopman._warnings import FewUnitsWarning, InvalidTimescaleWarning
-from graphkoopman.uncertainty import t_quantile
+from graphkoopman.uncertainty import Scatter
 
 __all__ = ["BootstrapKoopmanModel", "dirichlet_concentration", "draw_weights"]
 
 Array = NDArray[np.float64]
 
 _FEW_UNITS = 10
+_FEW_TIMES = 10
 _SMALLEST_CONCENTRATION = 0.5
 # One standard deviation of a normal distribution, as quantiles: they survive invalid samples.
 _ONE_SIGMA = stats.norm.cdf([-1.0, 1.0])
@@ -42,18 +44,19 @@ class BootstrapKoopmanModel(BayesianModel):
     n_units : int
         Number of units resampled.
     n_effective : float
-        Number of units of equal size that carry the same information.
+        Number of independent units of equal size that carry the same information.
     concentration : float
         Parameter of the Dirichlet distribution.
     unit : str
         What a unit is.
-    leakage : float
-        Share of the variance that correlation between neighbouring units hides.
+    means, dynamics : Scatter or None
+        What the scatter of the units says of populations, and of K and all that follows from it.
+        None for units that are independent.
 
     Notes
     -----
     The ``*_interval`` methods give t-type intervals: the estimate, plus and minus the spread of the
-    samples times the quantile of Student's t for the number of units, on the scale where the
+    samples times the quantile of Student's t for the degrees of freedom, on the scale where the
     estimate is closest to normal (logarithm for timescales, logit for populations). The spread of
     the samples themselves, which deeptime's plots draw as percentiles, matches such an interval
     from ten units on; with fewer it is too narrow, and a `FewUnitsWarning` says so.
@@ -72,7 +75,8 @@ class BootstrapKoopmanModel(BayesianModel):
         n_effective: float,
         concentration: float,
         unit: str,
-        leakage: float = 0.0,
+        means: Scatter | None = None,
+        dynamics: Scatter | None = None,
     ) -> None:
         super().__init__()
         self._prior = prior
@@ -81,7 +85,8 @@ class BootstrapKoopmanModel(BayesianModel):
         self.n_effective = n_effective
         self.concentration = concentration
         self.unit = unit
-        self.leakage = leakage
+        self.means = Scatter(1.0, n_effective - 1.0) if means is None else means
+        self.dynamics = Scatter(1.0, n_effective - 1.0) if dynamics is None else dynamics
 
     def __repr__(self) -> str:
         return (
@@ -190,6 +195,41 @@ class BootstrapKoopmanModel(BayesianModel):
         """As `timescales_interval`, in ps; needs `timestep`."""
         return timescales_in_ps(self.timescales_interval(k, confidence), self.timestep)
 
+    @property
+    def residuals(self) -> Array:
+        """See `KoopmanModel.residuals`; those of the estimate, (n_states - 1,)."""
+        return self._prior.residuals
+
+    def timescale_bounds(self, k: int | None = None, confidence: float | None = 0.95) -> Array:
+        """Bounds between which a true relaxation time lies, if the dynamics are reversible.
+
+        Parameters
+        ----------
+        k : int, optional
+            Number of processes, slowest first. All n_states - 1 by default.
+        confidence : float or None
+            Coverage of each end: the lower end of the lower bound's interval and the upper end of
+            the upper bound's. None gives the bounds of the estimate, without errors of sampling.
+
+        Returns
+        -------
+        ndarray of shape (min(k, n_states - 1), 2)
+            Frames; see `KoopmanModel.timescale_bounds`.
+        """
+        bounds = self._prior.timescale_bounds(k)
+        if confidence is None:
+            return bounds
+        samples = np.array([sample.timescale_bounds(k) for sample in self._samples])
+        with np.errstate(divide="ignore"):
+            interval = np.exp(self.t_interval(np.log(bounds), np.log(samples), confidence))
+        low, high = interval[:, 0, 0], interval[:, 1, 1]
+        # an end that is 0 or infinite already has no further to go
+        return np.stack([np.nan_to_num(low), np.where(np.isnan(high), np.inf, high)], axis=-1)
+
+    def timescale_bounds_ps(self, k: int | None = None, confidence: float | None = 0.95) -> Array:
+        """As `timescale_bounds`, in ps; needs `timestep`."""
+        return timescales_in_ps(self.timescale_bounds(k, confidence), self.timestep)
+
     def populations_interval(self, confidence: float = 0.95) -> Array:
         """Confidence intervals of the empirical populations.
 
@@ -198,11 +238,15 @@ class BootstrapKoopmanModel(BayesianModel):
         ndarray of shape (n_states, 2)
             Low and high, within [0, 1].
         """
-        return self._proportion_interval(lambda model: model.empirical_populations, confidence)
+        return self._proportion_interval(
+            lambda model: model.empirical_populations, confidence, self.means
+        )
 
     def stationary_distribution_interval(self, confidence: float = 0.95) -> Array:
         """Confidence intervals of the stationary distribution, (n_states, 2)."""
-        return self._proportion_interval(lambda model: model._spectrum.stationary, confidence)
+        return self._proportion_interval(
+            lambda model: model._spectrum.stationary, confidence, self.dynamics
+        )
 
     def koopman_matrix_interval(self, confidence: float = 0.95) -> Array:
         """Confidence intervals of the entries of K, (n_states, n_states, 2).
@@ -236,11 +280,17 @@ class BootstrapKoopmanModel(BayesianModel):
             n_effective=self.n_effective,
             concentration=self.concentration,
             unit=self.unit,
-            leakage=self.leakage,
+            means=self.means,
+            dynamics=self.dynamics,
         )
 
     def t_interval(
-        self, estimate: ArrayLike, samples: ArrayLike, confidence: float = 0.95
+        self,
+        estimate: ArrayLike,
+        samples: ArrayLike,
+        confidence: float = 0.95,
+        *,
+        scatter: Scatter | None = None,
     ) -> Array:
         """Interval of any quantity computed from the estimate and from each of the samples.
 
@@ -252,6 +302,8 @@ class BootstrapKoopmanModel(BayesianModel):
             The same quantity of each of `samples`.
         confidence : float
             Coverage aimed at.
+        scatter : Scatter or None
+            What the units say of the quantity: `means` or `dynamics`, the latter by default.
 
         Returns
         -------
@@ -263,12 +315,10 @@ class BootstrapKoopmanModel(BayesianModel):
         estimate = np.asarray(estimate)
         low, high = np.quantile(np.asarray(samples), _ONE_SIGMA, axis=0, method="nearest")
         # A linear statistic has variance S^2 / (n a + 1) over Dirichlet(a) weights of n units, and
-        # s^2 / n = S^2 / (n - 1) over data sets, less what leaks between neighbouring units.
-        n_units = self.n_units
-        to_standard_error = np.sqrt(
-            (n_units * self.concentration + 1.0) / ((n_units - 1.0) * (1.0 - self.leakage))
-        )
-        factor = t_quantile(self.n_effective, confidence) * to_standard_error
+        # s^2 / n = S^2 / (n - 1) over data sets, and more where units are correlated.
+        n_units, scatter = self.n_units, self.dynamics if scatter is None else scatter
+        to_naive_error = np.sqrt((n_units * self.concentration + 1.0) / (n_units - 1.0))
+        factor = scatter.quantile(confidence) * to_naive_error
         with np.errstate(invalid="ignore"):
             half = 0.5 * (high - low)
             # Where samples leave the range on one side, the other side keeps its own spread.
@@ -278,33 +328,42 @@ class BootstrapKoopmanModel(BayesianModel):
             return np.stack([estimate - factor * below, estimate + factor * above], axis=-1)
 
     def _proportion_interval(
-        self, populations: Callable[[KoopmanModel], Array], confidence: float
+        self, populations: Callable[[KoopmanModel], Array], confidence: float, scatter: Scatter
     ) -> Array:
         estimate = _logit(populations(self._prior))
         samples = np.array([_logit(populations(sample)) for sample in self._samples])
-        interval = self.t_interval(estimate, samples, confidence)
-        return 1.0 / (1.0 + np.exp(-interval))
+        interval = self.t_interval(estimate, samples, confidence, scatter=scatter)
+        return expit(interval)
 
 
 def dirichlet_concentration(units: UnitMoments) -> float:
-    """Concentration at which 95 % of the samples span a 95 % t interval.
+    """Concentration at which 95 % of the samples of K span a 95 % t interval.
 
     It is bounded from below, because with very few units the weights would fall on one of them.
     """
-    ratio = t_quantile(units.n_effective) / stats.norm.ppf(0.975)
-    total = (units.n_units - 1.0) * (1.0 - units.leakage) / ratio**2 - 1.0
+    ratio = units.dynamics.quantile() / stats.norm.ppf(0.975)
+    total = (units.n_units - 1.0) / ratio**2 - 1.0
     return float(max(total / units.n_units, _SMALLEST_CONCENTRATION))
 
 
 def draw_weights(
     units: UnitMoments, n_samples: int, concentration: float, random_state: np.random.RandomState
 ) -> Array:
-    """Weights of the units with mean one, (n_samples, n_units); warns if units are few."""
-    if round(units.n_effective) < _FEW_UNITS:
+    """Weights of the units with mean one, (n_samples, n_units); warns if they say little."""
+    n_effective = 1.0 + units.means.degrees
+    if round(n_effective) < _FEW_UNITS:
+        n_times = units.n_frames / max(units.correlation_time, 1e-9)
+        short = (
+            f"; the data last {n_times:.2g} correlation times ({units.correlation_time:.3g} "
+            f"frames), and below {_FEW_TIMES} little can be known"
+            if n_times < _FEW_TIMES
+            else ""
+        )
         warnings.warn(
-            f"only {units.n_effective:.1f} independent units ({units.unit}) to resample; "
-            f"percentiles of the samples, which deeptime's plots draw, are too narrow below "
-            f"{_FEW_UNITS}. Read the *_interval methods, which use Student's t, or give more data",
+            f"only {n_effective:.1f} independent units ({units.unit}) to "
+            f"resample{short}. Percentiles of the samples, which deeptime's plots draw, are too "
+            f"narrow below {_FEW_UNITS}: read the *_interval methods, which use Student's t, or "
+            "give more data",
             FewUnitsWarning,
             stacklevel=3,
         )
@@ -314,8 +373,9 @@ def draw_weights(
 
 def _log_timescales(eigenvalues: NDArray[Any], lagtime: int) -> Array:
     """Logarithm of eq. (11), ordered even where it is undefined: -inf at 0 and inf at 1."""
-    # A complex pair decays with its modulus; its sign tells it from a decaying real mode.
-    signed = np.where(np.real(eigenvalues) > 0, np.abs(eigenvalues), 0.0)
+    # A complex pair decays with its modulus; a negative real number does not decay at all.
+    decays = (np.real(eigenvalues) > 0) | (np.imag(eigenvalues) != 0)
+    signed = np.where(decays, np.abs(eigenvalues), 0.0)
     with np.errstate(divide="ignore"):
         rate = -np.log(np.clip(signed, 0.0, 1.0)) / lagtime
         return -np.log(rate)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
-from graphkoopman.koopman._moments import check_lagtime, check_probs, longer_than
+from graphkoopman.koopman._moments import check_lagtime, longer_than
 from graphkoopman.koopman._solve import solve_koopman
-from graphkoopman.koopman._units import UnitMoments, unit_moments_at
+from graphkoopman.koopman._units import UnitMoments, unit_moments
+from graphkoopman.probabilities import probability_arrays
+from graphkoopman.uncertainty import t_quantile
 
 __all__ = ["ChapmanKolmogorovError", "ck_error"]
 
@@ -35,7 +36,8 @@ class ChapmanKolmogorovError:
     times : tuple of int
         Times at which it was tested, frames.
     n_effective : float
-        Number of independent units of equal size behind the standard error.
+        Number of independent units that the standard error is worth, one more than its degrees of
+        freedom.
     unit : str
         What a unit is.
     """
@@ -50,8 +52,7 @@ class ChapmanKolmogorovError:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Error minus and plus Student's t times the standard error."""
-        quantile = stats.t.ppf(0.5 * (1.0 + confidence), self.n_effective - 1.0)
-        half = float(quantile) * self.standard_error
+        half = float(t_quantile(self.n_effective, confidence)) * self.standard_error
         return self.error - half, self.error + half
 
 
@@ -121,8 +122,8 @@ def ck_error(
         )
     multiples = _multiples(int(horizon) // lagtime)
     times = [lagtime * n for n in multiples]
-    arrays = longer_than(check_probs(probs), times[-1])
-    base, *others = unit_moments_at(arrays, [lagtime, *times], unit)
+    arrays = longer_than(probability_arrays(probs), times[-1])
+    base, *others = unit_moments(arrays, [lagtime, *times], unit)
     matrix, change = _matrix_and_influence(base)
     error, influence, largest = 0.0, np.zeros(base.n_units), 0.0
     for n, units in zip(multiples, others, strict=True):
@@ -139,11 +140,11 @@ def ck_error(
     variance = np.square(influence / scale).sum() * n_units / (n_units - 1.0)
     return ChapmanKolmogorovError(
         error=float(error) / scale,
-        standard_error=float(np.sqrt(variance / (1.0 - base.leakage))),
+        standard_error=float(np.sqrt(variance / base.dynamics.share)),
         largest=largest,
         lagtime=lagtime,
         times=tuple(times),
-        n_effective=base.n_effective,
+        n_effective=1.0 + base.dynamics.degrees,
         unit=base.unit,
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.koopman._moments import as_probabilities, check_probs
+from graphkoopman.probabilities import as_probabilities, probability_arrays
 
 __all__ = ["as_target_trajectories"]
 
@@ -45,5 +45,5 @@ def as_target_trajectories(probs: Any) -> list[NDArray[np.float64]]:
     >>> VAMP(lagtime=1).fit_fetch(trajectories).lagtime
     1
     """
-    per_target = (np.moveaxis(as_probabilities(chi), 1, 0) for chi in check_probs(probs))
+    per_target = (np.moveaxis(as_probabilities(chi), 1, 0) for chi in probability_arrays(probs))
     return [target for chi in per_target for target in np.ascontiguousarray(chi)]

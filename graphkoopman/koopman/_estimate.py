@@ -1,7 +1,8 @@
 """Koopman models from state probabilities: `estimate_koopman`."""
 
 from collections.abc import Sequence
-from typing import Literal, overload
+from dataclasses import replace
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,14 +15,14 @@ from graphkoopman.koopman._bootstrap import (
 from graphkoopman.koopman._constraints import reversible, stochastic
 from graphkoopman.koopman._model import KoopmanModel
 from graphkoopman.koopman._moments import (
-    Moments,
+    LaggedMoments,
     check_lagtime,
-    check_probs,
     lagged_moments,
     longer_than,
 )
 from graphkoopman.koopman._solve import solve_koopman
 from graphkoopman.koopman._units import unit_moments
+from graphkoopman.probabilities import probability_arrays
 from graphkoopman.randomness import RandomState, as_random_state
 
 __all__ = ["Constraint", "estimate_koopman"]
@@ -88,10 +89,9 @@ def estimate_koopman(
         Number of resampled models; 0 for none. 200 give intervals good to about 5 %.
     unit : str or int
         What is resampled as an independent unit: "trajectories", "blocks" of time (all targets
-        together), "targets" (over all times), "trajectories+targets" or "blocks+targets" (each
-        target of each of them), or "chunks", the paper's four equal pieces; a number gives so many
-        pieces. "auto" resamples time blocks, of each target by itself if the targets are found to
-        fluctuate independently.
+        together), "targets" (over all times and runs), "trajectories+targets" or "blocks+targets"
+        (each target of each of them), or "chunks", the paper's four equal pieces; a number gives
+        so many pieces. "auto" is "blocks": nothing is taken for granted about targets.
     random_state : int, RandomState, Generator or None
         Seed of the resampling.
 
@@ -110,7 +110,8 @@ def estimate_koopman(
     RankDeficientWarning
         If a state is never visited, or states are linearly dependent.
     FewUnitsWarning
-        If there are fewer than ten units to resample.
+        If the units leave fewer than nine degrees of freedom, as in less than about fifty
+        correlation times; below ten of these it says so.
 
     Notes
     -----
@@ -118,9 +119,11 @@ def estimate_koopman(
     lag times than the states do. The estimate then converges to that of the noisy states, and to
     the true relaxation only as the lag time grows.
 
-    Targets that move together (a common mode) are not independent: with ``unit="targets"`` their
-    intervals are far too narrow. "auto" tests for it, but cannot see it in data shorter than a few
-    correlation times.
+    Targets that move together, such as atoms at one face, are not independent: with targets in the
+    unit their intervals are far too narrow, and no test can tell in data of a few correlation
+    times. Blocks of all targets need no such assumption. In short data they are correlated with
+    one another, which `graphkoopman.uncertainty.block_scatter` puts right; what is left are few
+    degrees of freedom, and a wide interval.
 
     References
     ----------
@@ -142,34 +145,43 @@ def estimate_koopman(
     if n_bootstrap < 0 or n_bootstrap == 1:
         raise ValueError(f"n_bootstrap must be 0 (none) or at least 2, got {n_bootstrap}")
     lagtime = check_lagtime(lagtime)
-    arrays = longer_than(check_probs(probs), lagtime)
-    moments = lagged_moments(arrays, lagtime)
+    arrays = longer_than(probability_arrays(probs), lagtime)
+    moments = _with_double(lagged_moments(arrays, lagtime), arrays)
     prior = _model(moments, timestep, constraint, warn=True)
     if n_bootstrap == 0:
         return prior
-    units = unit_moments(arrays, lagtime, unit, moments)
+    (units,) = unit_moments(arrays, [lagtime], unit, with_double=True)
     concentration = dirichlet_concentration(units)
     weights = draw_weights(units, n_bootstrap, concentration, as_random_state(random_state))
     return BootstrapKoopmanModel(
         prior,
         [_model(units.weighted(w), timestep, constraint, warn=False) for w in weights],
         n_units=units.n_units,
-        n_effective=units.n_effective,
+        n_effective=1.0 + units.means.degrees,
         concentration=concentration,
         unit=units.unit,
-        leakage=units.leakage,
+        means=units.means,
+        dynamics=units.dynamics,
     )
 
 
+def _with_double(moments: LaggedMoments, arrays: list[NDArray[Any]]) -> LaggedMoments:
+    """Add the moments at twice the lag, for certificates, where a run is so long."""
+    longer = [array for array in arrays if len(array) > 2 * moments.lagtime]
+    if not longer:
+        return moments
+    return replace(moments, double=lagged_moments(longer, 2 * moments.lagtime))
+
+
 def _model(
-    moments: Moments, timestep: float | None, constraint: Constraint | None, *, warn: bool
+    moments: LaggedMoments, timestep: float | None, constraint: Constraint | None, *, warn: bool
 ) -> KoopmanModel:
     matrix = constrained_matrix(moments, constraint, warn=warn)
     return KoopmanModel(matrix, lagtime=moments.lagtime, timestep=timestep, moments=moments)
 
 
 def constrained_matrix(
-    moments: Moments, constraint: Constraint | None, *, warn: bool
+    moments: LaggedMoments, constraint: Constraint | None, *, warn: bool
 ) -> NDArray[np.float64]:
     """Koopman matrix of the moments under a constraint, (n_states, n_states)."""
     free = solve_koopman(moments, warn=warn)

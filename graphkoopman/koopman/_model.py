@@ -12,10 +12,15 @@ from deeptime.markov.msm import MarkovStateModel
 from deeptime.util.validation import ChapmanKolmogorovTest
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.koopman._certificates import Certificates, process_residuals
 from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
-from graphkoopman.koopman._moments import Moments, check_lagtime
+from graphkoopman.koopman._moments import LaggedMoments, check_lagtime
 from graphkoopman.koopman._spectrum import Spectrum, decompose
-from graphkoopman.koopman._warnings import InvalidTimescaleWarning, StationaryDistributionWarning
+from graphkoopman.koopman._warnings import (
+    InvalidTimescaleWarning,
+    OscillatingTimescaleWarning,
+    StationaryDistributionWarning,
+)
 
 __all__ = ["KoopmanModel", "implied_timescales_of", "timescales_in_ps"]
 
@@ -43,7 +48,7 @@ class KoopmanModel(TransferOperatorModel):
         Lag time :math:`\tau` in frames.
     timestep : float, optional
         Time between frames in ps; needed by `timescales_ps` only.
-    moments : Moments, optional
+    moments : LaggedMoments, optional
         Moments behind the estimate; needed by `score` and `empirical_populations`.
 
     Raises
@@ -75,7 +80,7 @@ class KoopmanModel(TransferOperatorModel):
         *,
         lagtime: int,
         timestep: float | None = None,
-        moments: Moments | None = None,
+        moments: LaggedMoments | None = None,
     ) -> None:
         super().__init__(_check_matrix(koopman_matrix))
         self._lagtime = check_lagtime(lagtime)
@@ -111,7 +116,7 @@ class KoopmanModel(TransferOperatorModel):
         return self._timestep
 
     @property
-    def moments(self) -> Moments | None:
+    def moments(self) -> LaggedMoments | None:
         """Moments behind the estimate, or None for a model given as a matrix."""
         return self._moments
 
@@ -193,23 +198,38 @@ class KoopmanModel(TransferOperatorModel):
         Returns
         -------
         ndarray of shape (min(k, n_states - 1),), float64
-            In frames. NaN where the eigenvalue is not a real number in (0, 1).
+            In frames. For a complex pair of eigenvalues, the time in which the envelope of its
+            oscillation decays, twice. NaN where nothing decays: an eigenvalue that is real and not
+            positive, or of modulus one or more.
 
         Warns
         -----
         InvalidTimescaleWarning
             Names the eigenvalues without a timescale.
+        OscillatingTimescaleWarning
+            Names complex pairs.
         """
         eigenvalues = self.eigenvalues[1:][:k]
         timescales = implied_timescales_of(eigenvalues, self.lagtime)
         invalid = np.isnan(timescales)
         if invalid.any():
-            names = ", ".join(f"{value:.4g}" for value in eigenvalues[invalid])
             warnings.warn(
-                f"no relaxation timescale for eigenvalues {names} at lagtime {self.lagtime} frames "
-                "(a timescale needs a real eigenvalue between 0 and 1); NaN is returned. "
-                "Use another lagtime, fewer states or more data",
+                f"no relaxation timescale for eigenvalues {_names(eigenvalues[invalid])} at "
+                f"lagtime {self.lagtime} frames (nothing decays unless an eigenvalue is complex or "
+                "positive, with a modulus below 1); NaN is returned. Use another lagtime, fewer "
+                "states or more data",
                 InvalidTimescaleWarning,
+                stacklevel=2,
+            )
+        complex_pairs = ~invalid & (np.imag(eigenvalues) != 0)
+        if complex_pairs.any():
+            warnings.warn(
+                f"eigenvalues {_names(eigenvalues[complex_pairs])} at lagtime {self.lagtime} "
+                "frames are complex: their timescale is that of the envelope of an oscillation. "
+                "Two processes of nearly the same time look like this in little data; for dynamics "
+                'in equilibrium use constraint="reversible" (reversible=True of an estimator), or '
+                "give more data",
+                OscillatingTimescaleWarning,
                 stacklevel=2,
             )
         return timescales
@@ -217,6 +237,72 @@ class KoopmanModel(TransferOperatorModel):
     def timescales_ps(self, k: int | None = None) -> Array:
         """Relaxation timescales in ps; as `timescales`, and needs `timestep`."""
         return timescales_in_ps(self.timescales(k), self.timestep)
+
+    @property
+    def residuals(self) -> Array:
+        r"""How far a true eigenvalue can be from each process's autocorrelation.
+
+        .. math::
+            \epsilon_i = \sqrt{\rho_i(2\tau) - \rho_i(\tau)^2}
+
+        with :math:`\rho_i` the autocorrelation of process i in the data of this model. If the
+        dynamics are in detailed balance, an eigenvalue of the true transfer operator lies within
+        :math:`\epsilon_i` of :math:`\rho_i(\tau)`, whatever is wrong with the states.
+
+        Returns
+        -------
+        ndarray of shape (n_states - 1,)
+            Slowest process first.
+
+        Raises
+        ------
+        ValueError
+            If no run is longer than two lag times, or the model was built from a matrix.
+
+        Notes
+        -----
+        The bound holds for expectation values; `BootstrapKoopmanModel.timescale_bounds` adds the
+        error of a finite sample. Take data that the network has not seen, on which the states
+        cannot look better than they are. A bound says that there is *an* eigenvalue, not which:
+        two processes may point at the same one.
+
+        References
+        ----------
+        .. [1] Parlett, The Symmetric Eigenvalue Problem (SIAM, 1998), theorem 4.5.1.
+        .. [2] Nüske, Keller, Pérez-Hernández, Mey and Noé, J. Chem. Theory Comput. 10, 1739
+           (2014): the autocorrelation as a Rayleigh quotient of the transfer operator.
+        """
+        return self._certificates.residuals.copy()
+
+    def timescale_bounds(self, k: int | None = None) -> Array:
+        r"""Bounds between which a true relaxation time lies, if the dynamics are reversible.
+
+        Parameters
+        ----------
+        k : int, optional
+            Number of processes, slowest first. All n_states - 1 by default.
+
+        Returns
+        -------
+        ndarray of shape (min(k, n_states - 1), 2)
+            Times of :math:`\rho_i(\tau) \mp \epsilon_i` in frames, see `residuals`; zero and
+            infinite ends where these leave (0, 1).
+        """
+        return self._certificates.timescale_bounds(self.lagtime)[:k]
+
+    def timescale_bounds_ps(self, k: int | None = None) -> Array:
+        """As `timescale_bounds`, in ps; needs `timestep`."""
+        return timescales_in_ps(self.timescale_bounds(k), self.timestep)
+
+    @cached_property
+    def _certificates(self) -> Certificates:
+        moments = self._need_moments("residuals")
+        if moments.double is None:
+            raise ValueError(
+                "residuals need pairs of frames two lag times apart: a run must be longer than "
+                f"{2 * self.lagtime} frames; lower lagtime or give longer runs"
+            )
+        return process_residuals(self._spectrum, moments, moments.double)
 
     def propagate(self, p0: ArrayLike, n: int = 1) -> Array:
         r"""Distribution over states after n lag times, :math:`(K^T)^n p_0`.
@@ -353,7 +439,7 @@ class KoopmanModel(TransferOperatorModel):
             moments=None if self._moments is None else self._moments.permute(index),
         )
 
-    def _need_moments(self, name: str) -> Moments:
+    def _need_moments(self, name: str) -> LaggedMoments:
         if self._moments is None:
             raise ValueError(
                 f"{name} needs the moments of the data, but this model was built from a matrix; "
@@ -367,11 +453,19 @@ class KoopmanModel(TransferOperatorModel):
 
 
 def implied_timescales_of(eigenvalues: NDArray[Any], lagtime: int) -> Array:
-    """Eq. (11), with NaN for every eigenvalue that is not a real number in (0, 1)."""
-    real = np.real(eigenvalues)
-    valid = (np.imag(eigenvalues) == 0) & (real > _ROUNDING) & (real < 1.0 - _ROUNDING)
-    safe = np.where(valid, real, 0.5)
+    """Eq. (11), with NaN for every eigenvalue that does not decay towards zero from above.
+
+    The modulus of a complex pair is how its envelope decays.
+    """
+    size = np.abs(eigenvalues)
+    decays = (np.imag(eigenvalues) != 0) | (np.real(eigenvalues) > 0)
+    valid = decays & (size > _ROUNDING) & (size < 1.0 - _ROUNDING)
+    safe = np.where(valid, size, 0.5)
     return np.where(valid, -lagtime / np.log(safe), np.nan)
+
+
+def _names(eigenvalues: NDArray[Any]) -> str:
+    return ", ".join(f"{value:.4g}" for value in eigenvalues)
 
 
 def timescales_in_ps(timescales: Array, timestep: float | None) -> Array:

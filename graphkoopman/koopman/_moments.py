@@ -1,4 +1,4 @@
-"""Lagged second moments of state probabilities: `Moments`, `lagged_moments`.
+"""Lagged second moments of state probabilities: `LaggedMoments`, `lagged_moments`.
 
 Every estimate of this layer is a function of these moments. They are uncentred, pooled over
 trajectories and targets, and accumulated in float64 whatever the dtype of the probabilities.
@@ -14,17 +14,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.koopman._warnings import SkippedTrajectoryWarning
-from graphkoopman.probabilities import as_probabilities
+from graphkoopman.probabilities import as_probabilities, lagged_sums, probability_arrays
 
-__all__ = ["Moments", "check_lagtime", "check_probs", "lagged_moments"]
+__all__ = ["LaggedMoments", "check_lagtime", "lagged_moments"]
 
 Array = NDArray[np.float64]
 
-_BLOCK_BYTES = 2**24
-
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class LaggedMoments:
     r"""Uncentred moments of state probabilities at one lag time.
 
     Averages run over all pairs of frames :math:`(t, t+\tau)` of all targets and trajectories.
@@ -40,6 +38,8 @@ class Moments:
         Number of pairs, summed over targets and trajectories.
     lagtime : int
         Lag time in frames.
+    double : LaggedMoments or None
+        Moments of the same data at twice the lag, where they are known.
     """
 
     c00: Array
@@ -48,6 +48,7 @@ class Moments:
     mean: Array
     n_pairs: int
     lagtime: int
+    double: "LaggedMoments | None" = None
 
     @property
     def n_states(self) -> int:
@@ -65,17 +66,18 @@ class Moments:
         """Mean probability over the second frames of the pairs, (n_states,)."""
         return self.ctt.sum(axis=1)
 
-    def permute(self, order: ArrayLike) -> "Moments":
+    def permute(self, order: ArrayLike) -> "LaggedMoments":
         """Moments of the same data with state ``order[i]`` moved to position i."""
         index = np.asarray(order)
         square = np.ix_(index, index)
-        return Moments(
+        return LaggedMoments(
             c00=self.c00[square],
             c0t=self.c0t[square],
             ctt=self.ctt[square],
             mean=self.mean[index],
             n_pairs=self.n_pairs,
             lagtime=self.lagtime,
+            double=None if self.double is None else self.double.permute(index),
         )
 
 
@@ -93,43 +95,7 @@ def check_lagtime(lagtime: Any) -> int:
     return frames
 
 
-def check_probs(probs: ArrayLike | Sequence[ArrayLike]) -> list[NDArray[Any]]:
-    """Return state probabilities as a list of three-dimensional arrays, without copying.
-
-    Parameters
-    ----------
-    probs : array or list of arrays
-        Each of shape (n_frames, n_targets, n_states), or (n_frames, n_states) for one target.
-
-    Returns
-    -------
-    list of ndarray of shape (n_frames, n_targets, n_states)
-
-    Raises
-    ------
-    ValueError
-        If the list is empty, shapes do not agree, a value is not finite, or rows do not sum to one.
-    """
-    is_single = hasattr(probs, "ndim")
-    arrays = [np.asarray(p) for p in ([probs] if is_single else probs)]  # type: ignore[union-attr]
-    if not arrays:
-        raise ValueError("probs must hold at least one trajectory, got an empty list")
-    for i, array in enumerate(arrays):
-        if array.ndim not in (2, 3) or 0 in array.shape:
-            raise ValueError(
-                "probs must be arrays of shape (n_frames, n_targets, n_states) or "
-                f"(n_frames, n_states) with no empty axis, got shape {array.shape} at index {i}"
-            )
-    arrays = [p[:, None, :] if p.ndim == 2 else p for p in arrays]
-    n_states = {p.shape[2] for p in arrays}
-    if len(n_states) > 1:
-        raise ValueError(
-            f"probs must have the same number of states in every trajectory, got {sorted(n_states)}"
-        )
-    return arrays
-
-
-def lagged_moments(probs: ArrayLike | Sequence[ArrayLike], lagtime: int) -> Moments:
+def lagged_moments(probs: ArrayLike | Sequence[ArrayLike], lagtime: int) -> LaggedMoments:
     r"""Uncentred moments of state probabilities, pooled over trajectories and targets.
 
     .. math::
@@ -147,7 +113,7 @@ def lagged_moments(probs: ArrayLike | Sequence[ArrayLike], lagtime: int) -> Mome
 
     Returns
     -------
-    Moments
+    LaggedMoments
 
     Raises
     ------
@@ -175,17 +141,17 @@ def lagged_moments(probs: ArrayLike | Sequence[ArrayLike], lagtime: int) -> Mome
            [0.25, 0.25]])
     """
     lagtime = check_lagtime(lagtime)
-    arrays = longer_than(check_probs(probs), lagtime)
+    arrays = longer_than(probability_arrays(probs), lagtime)
     n_states = arrays[0].shape[2]
     sums, total, n_rows, n_pairs = np.zeros((3, n_states, n_states)), np.zeros(n_states), 0, 0
     for array in arrays:
-        piece, first = accumulate(array, lagtime)
+        piece, first = lagged_sums(array, lagtime)
         sums += piece
         total += first + as_probabilities(array[-lagtime:]).sum(axis=(0, 1))
         n_rows += array.shape[0] * array.shape[1]
         n_pairs += (array.shape[0] - lagtime) * array.shape[1]
     c00, c0t, ctt = sums / n_pairs
-    return Moments(c00, c0t, ctt, total / n_rows, n_pairs, lagtime)
+    return LaggedMoments(c00, c0t, ctt, total / n_rows, n_pairs, lagtime)
 
 
 def longer_than(arrays: list[NDArray[Any]], lagtime: int) -> list[NDArray[Any]]:
@@ -205,42 +171,3 @@ def longer_than(arrays: list[NDArray[Any]], lagtime: int) -> list[NDArray[Any]]:
             stacklevel=3,
         )
     return kept
-
-
-def accumulate(
-    array: NDArray[Any], lagtime: int, *, per_target: bool = False
-) -> tuple[Array, Array]:
-    """Sums over the pairs of one piece of a trajectory, block by block.
-
-    Parameters
-    ----------
-    array : ndarray of shape (n_frames, n_targets, n_states)
-    lagtime : int
-    per_target : bool
-        Whether to keep targets apart, as a first axis of both results.
-
-    Returns
-    -------
-    sums : ndarray of shape ([n_targets,] 3, n_states, n_states)
-        Summed outer products: first with first, first with second, second with second frames.
-    totals : ndarray of shape ([n_targets,] n_states)
-        Summed probabilities of the first frames.
-    """
-    n_targets, n_states = array.shape[1:]
-    sums = np.zeros((n_targets if per_target else 1, 3, n_states, n_states))
-    totals = np.zeros((len(sums), n_states))
-    n_pairs = len(array) - lagtime
-    n_block = max(1, _BLOCK_BYTES // (8 * n_targets * n_states), lagtime)
-    for start in range(0, n_pairs, n_block):
-        stop = min(start + n_block, n_pairs)
-        chi = as_probabilities(array[start : stop + lagtime])
-        # (n_targets or 1, n_rows, n_states)
-        chi_0, chi_t = chi[:-lagtime], chi[lagtime:]
-        if per_target:
-            chi_0, chi_t = chi_0.transpose(1, 0, 2), chi_t.transpose(1, 0, 2)
-        else:
-            chi_0, chi_t = chi_0.reshape(1, -1, n_states), chi_t.reshape(1, -1, n_states)
-        for k, (first, second) in enumerate([(chi_0, chi_0), (chi_0, chi_t), (chi_t, chi_t)]):
-            sums[:, k] += first.transpose(0, 2, 1) @ second
-        totals += chi_0.sum(axis=1)
-    return (sums, totals) if per_target else (sums[0], totals[0])

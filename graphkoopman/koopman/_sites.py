@@ -16,6 +16,7 @@ from scipy.linalg import expm, logm
 from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
 from graphkoopman.koopman._model import KoopmanModel, timescales_in_ps
 from graphkoopman.koopman._warnings import UnsupportedRateWarning
+from graphkoopman.neighbors import within
 
 __all__ = ["GlobalKoopman", "SiteGraph", "fcc_site_graph", "global_koopman"]
 
@@ -58,7 +59,7 @@ class SiteGraph:
     def from_positions(
         cls, positions: ArrayLike, cell: ArrayLike, types: ArrayLike, cutoff: float
     ) -> "SiteGraph":
-        """Join all sites closer than a cutoff, through periodic boundaries.
+        """Join all sites nearer than a cutoff, through periodic boundaries.
 
         Parameters
         ----------
@@ -75,17 +76,10 @@ class SiteGraph:
         -------
         SiteGraph
         """
-        positions, cell = np.asarray(positions, float), np.asarray(cell, float)
-        fractional = np.linalg.solve(cell.T, positions.T).T
-        fractional -= np.floor(fractional)
-        # Wrapped sites differ by less than a cell, hence the extra image.
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-        images = [range(-n, n + 1) for n in np.ceil(cutoff / heights).astype(int) + 1]
+        positions = np.asarray(positions, dtype=float)
+        center, neighbor, _ = within(positions, cell, cutoff)
         bonds = np.zeros((len(positions), len(positions)), dtype=int)
-        for shift in product(*images):
-            delta = (fractional[None, :] + np.array(shift) - fractional[:, None]) @ cell
-            distance = np.linalg.norm(delta, axis=-1)
-            bonds += (distance <= cutoff) & (distance > 1e-6)
+        np.add.at(bonds, (center, neighbor), 1)
         return cls(np.asarray(types), bonds)
 
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.koopman._moments import Moments
+from graphkoopman.koopman._moments import LaggedMoments
 from graphkoopman.koopman._warnings import RankDeficientWarning
 
 __all__ = ["solve_koopman", "undetermined_states"]
@@ -18,7 +18,7 @@ _UNVISITED = 1e-14
 _RELATIVE_CUTOFF = 1e-12
 
 
-def solve_koopman(moments: Moments, *, warn: bool = True) -> Array:
+def solve_koopman(moments: LaggedMoments, *, warn: bool = True) -> Array:
     r"""Koopman matrix of eq. (2) by least squares, without ridge.
 
     .. math::
@@ -26,7 +26,7 @@ def solve_koopman(moments: Moments, *, warn: bool = True) -> Array:
 
     Parameters
     ----------
-    moments : Moments
+    moments : LaggedMoments
         Uncentred moments of the states.
     warn : bool
         Whether to report directions that the data leave undetermined.

@@ -1,39 +1,33 @@
-"""Independent units of the data, for resampling: `UnitMoments`, `unit_moments`, `unit_moments_at`.
+"""Moments of each independent unit of the data, for resampling: `UnitMoments`, `unit_moments`.
 
 A unit is a set of (frame, target) pairs that is treated as one independent draw. Every pair belongs
 to exactly one unit, that of its first frame, so the units' moments add up to the pooled ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.koopman._correlation import are_targets_independent, correlation_time
-from graphkoopman.koopman._moments import Moments, accumulate, lagged_moments
-from graphkoopman.probabilities import as_probabilities
-from graphkoopman.uncertainty import block_counts, effective_units
+from graphkoopman.koopman._moments import LaggedMoments
+from graphkoopman.probabilities import as_probabilities, lagged_sums
+from graphkoopman.uncertainty import (
+    Block,
+    Scatter,
+    block_scatter,
+    check_unit,
+    correlation_time,
+    cut_blocks,
+    effective_units,
+    unit_labels,
+)
 
-__all__ = ["UNITS", "UnitMoments", "unit_moments", "unit_moments_at"]
+__all__ = ["UnitMoments", "unit_moments"]
 
 Array = NDArray[np.float64]
-
-UNITS = (
-    "auto",
-    "trajectories",
-    "blocks",
-    "targets",
-    "trajectories+targets",
-    "blocks+targets",
-    "chunks",
-)
-# The paper's error bars come from four pieces of the test set.
-_N_CHUNKS = 4
-_ENOUGH_UNITS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +46,17 @@ class UnitMoments:
         Lag time in frames.
     unit : str
         What a unit is; the choice made where "auto" was asked for.
-    leakage : float
-        Share of the variance that correlation between neighbouring units hides.
+    means : Scatter
+        What the scatter of the units says of means over time, such as populations.
+    dynamics : Scatter
+        The same of the Koopman matrix. Its error is a sum over time of what nobody could foretell
+        a lag time before, so units are correlated over the lag only.
+    correlation_time : float
+        Frames.
+    n_frames : int
+        Frames of all runs.
+    double : UnitMoments or None
+        The same units at twice the lag; None where no run is so long.
     """
 
     sums: Array
@@ -62,7 +65,11 @@ class UnitMoments:
     n_pairs: Array
     lagtime: int
     unit: str
-    leakage: float
+    means: Scatter
+    dynamics: Scatter
+    correlation_time: float
+    n_frames: int
+    double: "UnitMoments | None" = None
 
     @property
     def n_units(self) -> int:
@@ -74,58 +81,43 @@ class UnitMoments:
         """Number of units of equal size that would carry the same information (Kish)."""
         return float(effective_units(self.n_pairs))
 
-    def weighted(self, weights: Array) -> Moments:
+    def weighted(self, weights: Array) -> LaggedMoments:
         """Pooled moments with each unit counted `weights` times, (n_units,)."""
         n_pairs = weights @ self.n_pairs
         c00, c0t, ctt = np.tensordot(weights, self.sums, axes=1) / n_pairs
         mean = weights @ self.totals / (weights @ self.n_rows)
-        return Moments(c00, c0t, ctt, mean, round(float(n_pairs)), self.lagtime)
+        double = None if self.double is None else self.double.weighted(weights)
+        return LaggedMoments(c00, c0t, ctt, mean, round(float(n_pairs)), self.lagtime, double)
 
 
 @dataclass(frozen=True, eq=False)
-class _Piece:
-    """Frames of one trajectory whose pairs start in [start, stop), and the unit they belong to."""
+class _Division:
+    """Blocks of time and the unit of each of their targets."""
 
-    trajectory: int
-    start: int
-    stop: int
-    label: int
+    name: str
+    blocks: list[Block]
+    labels: list[NDArray[np.int64]]
+    means: Scatter
+    dynamics: Scatter
+    time: float
+
+    @property
+    def per_target(self) -> bool:
+        return "targets" in self.name
+
+    @property
+    def n_units(self) -> int:
+        return 1 + max(int(labels.max()) for labels in self.labels)
 
 
 def unit_moments(
-    arrays: list[NDArray[Any]], lagtime: int, unit: str | int, pooled: Moments
-) -> UnitMoments:
-    """Moments of each independent unit.
-
-    Parameters
-    ----------
-    arrays : list of ndarray of shape (n_frames, n_targets, n_states)
-        All longer than `lagtime`.
-    lagtime : int
-        Lag time in frames.
-    unit : str or int
-        One of `UNITS`, or a number of equal chunks of the whole data.
-    pooled : Moments
-        Pooled moments, from which the correlation time follows.
-
-    Returns
-    -------
-    UnitMoments
-
-    Raises
-    ------
-    ValueError
-        If the unit is unknown, or gives fewer than two units.
-    """
-    lengths = np.array([len(array) - lagtime for array in arrays])
-    name, pieces, leakage = _pieces(arrays, lengths, unit, pooled)
-    return _gather(arrays, lagtime, name, pieces, leakage)
-
-
-def unit_moments_at(
-    arrays: list[NDArray[Any]], lagtimes: Sequence[int], unit: str | int
+    arrays: list[NDArray[Any]],
+    lagtimes: Sequence[int],
+    unit: str | int,
+    *,
+    with_double: bool = False,
 ) -> list[UnitMoments]:
-    """Moments of the same units at several lags, over the same first frames of pairs.
+    """Moments of the same units at one or several lags, over the same first frames of pairs.
 
     Parameters
     ----------
@@ -134,148 +126,134 @@ def unit_moments_at(
     lagtimes : sequence of int
         Lag times in frames; the correlation time, and with it the units, follow from the first.
     unit : str or int
-        One of `UNITS`, or a number of equal chunks of the whole data.
+        See `graphkoopman.uncertainty.check_unit`.
+    with_double : bool
+        Whether to add the moments at twice each lag, of the pairs that there are.
 
     Returns
     -------
     list of UnitMoments
+
+    Raises
+    ------
+    ValueError
+        If the unit is unknown, or gives fewer than two units.
     """
-    longest = max(lagtimes)
-    lengths = np.array([len(array) - longest for array in arrays])
-    name, pieces, leakage = _pieces(arrays, lengths, unit, lagged_moments(arrays, lagtimes[0]))
-    return [
-        _gather(
-            [array[: n + lag] for array, n in zip(arrays, lengths, strict=True)],
-            lag,
-            name,
-            pieces,
-            leakage,
+    lengths = [len(array) - max(lagtimes) for array in arrays]
+    division = _divide(arrays, lengths, lagtimes, unit)
+    if division.n_units < 2:
+        raise ValueError(
+            "unit must split the data into at least two units, but "
+            f"unit={division.name!r} gives {division.n_units}; "
+            'use unit="blocks" or give more data'
         )
-        for lag in lagtimes
+    found = []
+    for lag in lagtimes:
+        parts = [array[: n + lag] for array, n in zip(arrays, lengths, strict=True)]
+        double = None
+        if with_double and max(len(array) for array in arrays) > 2 * lag:
+            double = _gather(arrays, 2 * lag, division)
+        found.append(_gather(parts, lag, division, double))
+    return found
+
+
+def _divide(
+    arrays: list[NDArray[Any]], lengths: list[int], lagtimes: Sequence[int], unit: str | int
+) -> _Division:
+    """Cut the runs in time, give every target of a block its unit, and say what these show."""
+    name, n_chunks = check_unit(unit)
+    time, lagtime = correlation_time(arrays, lagtimes[0]), max(lagtimes)
+    n_targets = [array.shape[1] for array in arrays]
+    chunk_of = None
+    if n_chunks is not None:
+        blocks, chunk_of = _cut_chunks(lengths, n_chunks)
+        labels = [
+            np.full(n_targets[block.trajectory], chunk)
+            for block, chunk in zip(blocks, chunk_of, strict=True)
+        ]
+    else:
+        whole = None if name.startswith("blocks") else len(arrays)
+        blocks = cut_blocks(lengths, time, lagtime=lagtime, n_blocks=whole)
+        labels = unit_labels(name, blocks, n_targets)
+    copies = 1
+    if "targets" in name:
+        copies = round(np.average(n_targets, weights=lengths))
+        if name == "targets":
+            chunk_of = [0] * len(blocks)
+    weights = [b.n_frames * n_targets[b.trajectory] for b in blocks]
+    # pairs of frames overlap over the lag: on average their memory is half of it
+    scatter = [
+        block_scatter(blocks, t, weights=weights, labels=chunk_of, n_copies=copies)
+        for t in (max(time, 0.5 * lagtime), 0.5 * lagtime)
     ]
+    means, dynamics = scatter
+    # events of one slow mode are no more than its correlation times, however many targets show it
+    n_times = copies * sum(lengths) / max(time, 1e-9)
+    dynamics = Scatter(dynamics.share, min(dynamics.degrees, n_times))
+    return _Division(name, blocks, labels, means, dynamics, time)
 
 
 def _gather(
-    arrays: list[NDArray[Any]], lagtime: int, name: str, pieces: list[_Piece], leakage: float
+    arrays: list[NDArray[Any]],
+    lagtime: int,
+    division: _Division,
+    double: UnitMoments | None = None,
 ) -> UnitMoments:
-    """Add up the pieces and targets of every unit."""
-    cells: dict[tuple[int, int], list[Any]] = {}
-    for key, values in _cell_sums(arrays, lagtime, pieces, "targets" in name):
-        known = cells.get(key)
-        cells[key] = (
-            values if known is None else [a + b for a, b in zip(known, values, strict=True)]
+    """Add up the blocks and targets of every unit."""
+    n_states, n_units = arrays[0].shape[2], division.n_units
+    sums, totals = np.zeros((n_units, 3, n_states, n_states)), np.zeros((n_units, n_states))
+    n_rows, n_pairs = np.zeros(n_units), np.zeros(n_units)
+    for block, labels in zip(division.blocks, division.labels, strict=True):
+        array = arrays[block.trajectory]
+        stop = min(block.stop, len(array) - lagtime)
+        pairs = stop - block.start
+        if pairs < 1:
+            continue
+        piece_sums, piece_totals = lagged_sums(
+            array[block.start : stop + lagtime], lagtime, per_target=division.per_target
         )
-    if len(cells) < 2:
-        raise ValueError(
-            "unit must split the data into at least two units, but "
-            f"unit={name!r} gives {len(cells)}; "
-            'use unit="blocks" or give more data'
-        )
-    sums, totals, n_rows, n_pairs = (
-        np.array(column, float) for column in zip(*cells.values(), strict=True)
-    )
-    return UnitMoments(sums, totals, n_rows, n_pairs, lagtime, name, leakage)
-
-
-def _pieces(
-    arrays: list[NDArray[Any]], lengths: NDArray[np.int_], unit: str | int, pooled: Moments
-) -> tuple[str, list[_Piece], float]:
-    """Cut the trajectories in time; returns the unit ("auto" resolved), pieces and leakage."""
-    is_number = isinstance(unit, Integral) and not isinstance(unit, bool)
-    name = "chunks" if is_number else str(unit)
-    if name not in UNITS:
-        raise ValueError(f"unit must be a number of chunks or one of {UNITS}, got {unit!r}")
-    if name in ("trajectories", "trajectories+targets"):
-        return name, [_Piece(i, 0, n, i) for i, n in enumerate(lengths)], 0.0
-    if name == "targets":
-        if len({array.shape[1] for array in arrays}) > 1:
-            raise ValueError(
-                'unit="targets" needs the same targets in every trajectory, got '
-                f'{[array.shape[1] for array in arrays]} targets; use unit="trajectories+targets"'
-            )
-        return name, [_Piece(i, 0, n, 0) for i, n in enumerate(lengths)], 0.0
-    time = correlation_time(arrays, pooled)
-    if name == "auto":
-        has_targets = any(array.shape[1] > 1 for array in arrays)
-        independent = has_targets and are_targets_independent(arrays, pooled, time)
-        name = "blocks+targets" if independent else "blocks"
-    if name == "chunks":
-        pieces = _cut_chunks(lengths, int(unit) if is_number else _N_CHUNKS)
-    else:
-        per_target = name == "blocks+targets"
-        n_targets = [array.shape[1] if per_target else 1 for array in arrays]
-        pieces = _cut_blocks(lengths, n_targets, time)
-    return name, pieces, _leakage(lengths, len(pieces), time)
-
-
-def _leakage(lengths: NDArray[np.int_], n_pieces: int, time: float) -> float:
-    r"""Share of the variance that blocks miss because neighbours are correlated.
-
-    With correlation :math:`e^{-s/t}`, the variance of the mean over a block of length L falls short
-    of its long-time limit by t/L; ends of trajectories cut no correlation.
-    """
-    n_cuts = n_pieces - len(lengths)
-    return float(min(time * n_cuts / lengths.sum(), 0.5))
-
-
-def _cut_blocks(lengths: NDArray[np.int_], n_targets: list[int], time: float) -> list[_Piece]:
-    r"""Contiguous blocks within each trajectory, long against the correlation time.
-
-    The block length is :math:`2.2\,t^{2/3}T^{1/3}`, with T the independent time in the data: the
-    correlation between blocks and the scatter of the variance over blocks then fall together as
-    the data grow. It shrinks to no less than 4t to reach ten units, and further only to reach four.
-    """
-    total = float(np.dot(lengths, n_targets))
-    block = 2.2 * time ** (2 / 3) * total ** (1 / 3)
-    if total / block < _ENOUGH_UNITS:
-        block = min(block, max(total / _ENOUGH_UNITS, 4.0 * time))
-    counts = block_counts(lengths.tolist(), block, copies=n_targets)
-    pieces: list[_Piece] = []
-    for i, (n, count) in enumerate(zip(lengths, counts, strict=True)):
-        edges = np.linspace(0, n, count + 1).astype(int)
-        pieces += [_Piece(i, a, b, len(pieces) + k) for k, (a, b) in enumerate(pairwise(edges))]
-    return pieces
-
-
-def _cut_chunks(lengths: NDArray[np.int_], n_chunks: int) -> list[_Piece]:
-    """Equal shares of the frames of all trajectories in their order."""
-    if not 2 <= n_chunks <= lengths.sum():
-        raise ValueError(
-            f"unit as a number of chunks must be in 2...{lengths.sum()} (pairs of frames), "
-            f"got {n_chunks}"
-        )
-    ends = np.cumsum(lengths)
-    cuts = np.linspace(0, ends[-1], n_chunks + 1).astype(int)
-    pieces = []
-    for i, (begin, end) in enumerate(zip(ends - lengths, ends, strict=True)):
-        edges = np.unique(np.clip(cuts, begin, end))
-        edges = np.unique([begin, *edges, end])
-        for a, b in pairwise(edges):
-            label = int(np.searchsorted(cuts, a, side="right")) - 1
-            pieces.append(_Piece(i, int(a - begin), int(b - begin), label))
-    return pieces
-
-
-def _cell_sums(
-    arrays: list[NDArray[Any]], lagtime: int, pieces: list[_Piece], per_target: bool
-) -> Iterator[tuple[tuple[int, int], list[Any]]]:
-    """Yield the unit's key and its (sums, totals, n_rows, n_pairs) for each piece and target."""
-    for piece in pieces:
-        array = arrays[piece.trajectory]
-        part = array[piece.start : piece.stop + lagtime]
-        sums, totals = (
-            accumulate(part, lagtime, per_target=True) if per_target else accumulate(part, lagtime)
-        )
-        n_pairs = piece.stop - piece.start
-        n_rows = n_pairs
-        if piece.stop == len(array) - lagtime:
+        rows = pairs
+        if stop == len(array) - lagtime:
             # The last frames start no pair; they count for the populations of the last unit.
             tail = as_probabilities(array[-lagtime:]).sum(axis=0)
-            totals = totals + (tail if per_target else tail.sum(axis=0))
-            n_rows += lagtime
-        if not per_target:
-            n_targets = array.shape[1]
-            yield (piece.label, 0), [sums, totals, n_rows * n_targets, n_pairs * n_targets]
-            continue
-        for k in range(array.shape[1]):
-            yield (piece.label, k), [sums[k], totals[k], n_rows, n_pairs]
+            piece_totals = piece_totals + (tail if division.per_target else tail.sum(axis=0))
+            rows += lagtime
+        if division.per_target:
+            np.add.at(sums, labels, piece_sums)
+            np.add.at(totals, labels, piece_totals)
+        else:
+            sums[labels[0]] += piece_sums
+            totals[labels[0]] += piece_totals
+        np.add.at(n_rows, labels, rows)
+        np.add.at(n_pairs, labels, pairs)
+    return UnitMoments(
+        sums,
+        totals,
+        n_rows,
+        n_pairs,
+        lagtime,
+        division.name,
+        division.means,
+        division.dynamics,
+        division.time,
+        sum(len(array) for array in arrays),
+        double,
+    )
+
+
+def _cut_chunks(lengths: list[int], n_chunks: int) -> tuple[list[Block], list[int]]:
+    """Equal shares of the frames of all trajectories in their order, and the share of each."""
+    total = sum(lengths)
+    if not 2 <= n_chunks <= total:
+        raise ValueError(
+            f"unit as a number of chunks must be in 2...{total} (pairs of frames), got {n_chunks}"
+        )
+    ends = np.cumsum(lengths)
+    cuts = np.linspace(0, total, n_chunks + 1).astype(int)
+    blocks, chunk_of = [], []
+    for i, (begin, end) in enumerate(zip(ends - lengths, ends, strict=True)):
+        edges = np.unique([begin, *np.clip(cuts, begin, end), end]).tolist()
+        for a, b in pairwise(edges):
+            blocks.append(Block(i, int(a - begin), int(b - begin), run=i))
+            chunk_of.append(int(np.searchsorted(cuts, a, side="right")) - 1)
+    return blocks, chunk_of

@@ -3,6 +3,7 @@
 __all__ = [
     "FewUnitsWarning",
     "InvalidTimescaleWarning",
+    "OscillatingTimescaleWarning",
     "RankDeficientWarning",
     "SkippedTrajectoryWarning",
     "StationaryDistributionWarning",
@@ -11,7 +12,11 @@ __all__ = [
 
 
 class InvalidTimescaleWarning(UserWarning):
-    """An eigenvalue is not in (0, 1), so eq. (11) gives no relaxation time for it."""
+    """Eq. (11) gives an eigenvalue no relaxation time, or not one of plain relaxation."""
+
+
+class OscillatingTimescaleWarning(InvalidTimescaleWarning):
+    """Eigenvalues are complex: their time is the decay of the envelope of an oscillation."""
 
 
 class RankDeficientWarning(UserWarning):

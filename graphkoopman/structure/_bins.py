@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._blocks import Block
+from graphkoopman.structure._blocks import Division
 from graphkoopman.structure._inputs import Run
 from graphkoopman.trajectories import follow_basis
 
@@ -22,7 +22,7 @@ ALIKE = 0.2  # relative difference of lengths and angles, squared, that a barost
 
 
 def binned_sums(
-    runs: Sequence[Run], blocks: Sequence[Block], shape: NDArray[np.int64], fold: NDArray[Any]
+    runs: Sequence[Run], blocks: Division, shape: NDArray[np.int64], fold: NDArray[Any]
 ) -> tuple[Array, Array]:
     """Sum probabilities and count targets in parallelepipeds of the cell.
 

@@ -1,103 +1,130 @@
-"""Time blocks and the intervals from them: `Block`, `cut_blocks`, `ratio_interval`.
+"""Time blocks and the intervals from them: `Division`, `divide`, `ratio_interval`.
 
 Every average of this layer is a ratio of two sums over frames and targets, such as counted
 neighbours over expected ones. Blocks hold all targets of their frames, so targets that move
 together do not make an interval too narrow.
 """
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.structure._inputs import Run
 from graphkoopman.trajectories import Trajectory
-from graphkoopman.uncertainty import effective_units, t_quantile
+from graphkoopman.uncertainty import (
+    Block,
+    Scatter,
+    block_scatter,
+    check_unit,
+    correlation_time,
+    cut_blocks,
+    effective_units,
+    t_quantile,
+)
 
-__all__ = ["DEFAULT_BLOCKS", "Block", "cut_blocks", "ratio_interval"]
+__all__ = ["UNITS", "Division", "divide", "ratio_interval"]
 
 Array = NDArray[np.float64]
 
-DEFAULT_BLOCKS = 20
-# Below this many degrees of freedom a single block holds nearly all the data: nothing is known
-# about the scatter.
-FEWEST_FREEDOM = 0.5
+# Sums over shells and bins are of all targets: they cannot be told apart afterwards.
+UNITS = ("auto", "trajectories", "blocks")
 
 
-@dataclass(frozen=True)
-class Block:
-    """Frames ``start`` to ``stop`` of one trajectory.
+@dataclass(frozen=True, eq=False)
+class Division:
+    """Blocks of time of all trajectories, and what their scatter shows.
 
     Attributes
     ----------
-    trajectory, start, stop : int
-    follows : bool
-        Whether the block begins where the one before it ends, in the same run.
+    blocks : list of Block
+    scatter : Scatter
+        For blocks weighted by their frames.
     """
 
-    trajectory: int
-    start: int
-    stop: int
-    follows: bool
+    blocks: list[Block]
+    scatter: Scatter
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __iter__(self) -> Iterator[Block]:
+        return iter(self.blocks)
 
 
-def cut_blocks(trajectories: Sequence[Trajectory], n_blocks: int) -> list[Block]:
-    """Cut trajectories into contiguous blocks of about equal length.
+def divide(runs: Sequence[Run], unit: str, n_blocks: int | None) -> Division:
+    """Cut trajectories into blocks of time.
 
     Parameters
     ----------
-    trajectories : sequence of Trajectory
-    n_blocks : int
-        Blocks in all; more if there are more trajectories, fewer if there are fewer frames.
+    runs : sequence of Run
+    unit : {"auto", "trajectories", "blocks"}
+        See `graphkoopman.uncertainty.check_unit`.
+    n_blocks : int or None
+        Number of blocks in all; None has the correlation time of the states choose.
 
     Returns
     -------
-    blocks : list of Block
-        In the order of the trajectories.
+    Division
     """
-    if isinstance(n_blocks, bool) or not isinstance(n_blocks, int | np.integer) or n_blocks < 2:
+    name, _ = check_unit(unit, UNITS)
+    if n_blocks is not None and (
+        isinstance(n_blocks, bool) or not isinstance(n_blocks, int | np.integer) or n_blocks < 2
+    ):
         raise ValueError(
-            f"n_blocks must be an integer >= 2, got {n_blocks!r}; an interval needs the scatter "
-            "between blocks"
+            f"n_blocks must be an integer >= 2 or None, got {n_blocks!r}; an interval needs the "
+            "scatter between blocks"
         )
-    lengths = [len(trajectory) for trajectory in trajectories]
-    counts = [1] * len(lengths)
-    for _ in range(min(n_blocks, sum(lengths)) - len(lengths)):
-        longest = max(range(len(lengths)), key=lambda i: lengths[i] / counts[i])
-        counts[longest] += 1
-    blocks: list[Block] = []
-    for i, (length, count) in enumerate(zip(lengths, counts, strict=True)):
-        edges = [length * k // count for k in range(count + 1)]
-        for start, stop in itertools.pairwise(edges):
-            follows = start > 0 or (i > 0 and _continues(trajectories[i], trajectories[i - 1]))
-            blocks.append(Block(i, start, stop, follows))
-    return blocks
+    if name == "trajectories":
+        n_blocks = len(runs)
+    time = correlation_time([run.probs for run in runs])
+    blocks = cut_blocks(
+        [run.n_frames for run in runs],
+        time,
+        n_blocks=n_blocks,
+        runs=_continued([run.trajectory for run in runs]),
+    )
+    weights = [block.n_frames * runs[block.trajectory].n_targets for block in blocks]
+    return Division(blocks, block_scatter(blocks, time, weights=weights))
 
 
-def _continues(piece: Trajectory, before: Trajectory) -> bool:
-    same_run = piece.parent is not None and piece.parent == before.parent
-    return same_run and piece.start == before.start + len(before)
+def _continued(trajectories: Sequence[Trajectory]) -> list[tuple[int, int]]:
+    """Run of each trajectory, by number, and its first frame there: pieces of one are one run."""
+    parents: dict[object, int] = {}
+    found = []
+    for i, item in enumerate(trajectories):
+        run = parents.setdefault(("own", i) if item.parent is None else item.parent, len(parents))
+        found.append((run, item.start))
+    return found
 
 
 def ratio_interval(
-    numerator: Array, denominator: Array, blocks: Sequence[Block], *, lowest: float = 0.0
+    numerator: Array, denominator: Array, division: Division, *, lowest: float = 0.0
 ) -> tuple[Array, Array]:
     r"""Ratio of sums over blocks with its 95 % interval.
 
     With :math:`R = \sum_b x_b / \sum_b y_b`, residuals :math:`e_b = (x_b - R y_b) /
     \sqrt{1 - h_b}` and leverages :math:`h_b = y_b / \sum_b y_b`, the squared standard error is
-    :math:`\left[\sum_b e_b^2 + 2 \max(0, \sum_b e_b e_{b+1})\right] / (\sum_b y_b)^2`. The second
-    sum, over blocks that follow one another, adds the correlation that reaches into the next
-    block; the interval is Student's t with :math:`(\sum_b y_b)^2 / \sum_b y_b^2 - 1` degrees of
-    freedom.
+    the larger of two,
+
+    .. math::
+        \frac{\sum_b e_b^2}{s\,(\sum_b y_b)^2}\quad\text{and}\quad
+        \frac{\sum_b e_b^2 + 2 \max(0, \sum_b e_b e_{b+1})}{(\sum_b y_b)^2},
+
+    with the share s of the variance that blocks of the states' correlation time show, and the
+    correlation that is seen between blocks that follow one another. The interval is Student's t
+    with :math:`(\sum_b y_b)^2 / \sum_b y_b^2 - 1` degrees of freedom, or those of the blocks if
+    these are fewer.
 
     Parameters
     ----------
     numerator : ndarray of shape (n_blocks, ...)
     denominator : ndarray of shape (n_blocks, ...)
         Not negative; broadcasts against the numerator.
-    blocks : sequence of n_blocks Block
+    division : Division
+        Into ``n_blocks`` blocks.
     lowest : float
         Bound that the quantity cannot be below.
 
@@ -115,11 +142,14 @@ def ratio_interval(
         residual = (numerator - ratio * denominator) / np.sqrt(1.0 - leverage) / total
     # a block that holds all the data has no scatter of its own, whatever rounding leaves of it
     residual = np.where(leverage < 1.0, residual, 0.0)
-    follows = np.array([block.follows for block in blocks[1:]], dtype=bool)
+    blocks, scatter = division.blocks, division.scatter
+    follows = np.array([b.follows(a) for a, b in pairwise(blocks)], dtype=bool)
     variance = np.sum(residual**2, axis=0)
     neighbours = np.sum(residual[1:][follows] * residual[:-1][follows], axis=0)
-    error = np.sqrt(variance + 2.0 * np.maximum(neighbours, 0.0))
-    quantile = t_quantile(effective_units(denominator), fewest=FEWEST_FREEDOM)
+    error = np.sqrt(
+        np.maximum(variance / scatter.share, variance + 2.0 * np.maximum(neighbours, 0.0))
+    )
+    quantile = t_quantile(np.minimum(effective_units(denominator), 1.0 + scatter.degrees))
     with np.errstate(invalid="ignore"):
         half = np.where(np.isfinite(quantile), quantile * error, np.inf)
     half = np.where(np.isnan(ratio), np.nan, half)

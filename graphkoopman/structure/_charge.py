@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
+from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_range, check_runs, warn_empty_states
 from graphkoopman.structure._shells import block_populations, block_shell_sums
 
@@ -79,7 +79,8 @@ def charge_integral(
     *,
     r_max: float,
     n_bins: int,
-    n_blocks: int = DEFAULT_BLOCKS,
+    n_blocks: int | None = None,
+    unit: str = "auto",
 ) -> ChargeIntegral:
     r"""Charge within a radius of targets in each state.
 
@@ -100,8 +101,11 @@ def charge_integral(
         Å; at most half the smallest height of the cell over all frames, if there is one.
     n_bins : int
         Radii between 0 and ``r_max``.
-    n_blocks : int
-        Time blocks for the intervals, over all trajectories.
+    n_blocks : int or None
+        Time blocks for the intervals, over all trajectories; None has the correlation time of the
+        states choose.
+    unit : {"auto", "trajectories", "blocks"}
+        What counts as independent: blocks of time, or whole trajectories; all targets together.
 
     Returns
     -------
@@ -143,7 +147,7 @@ def charge_integral(
     runs = check_runs(trajs, probs, targets)
     per_atom = atom_charges(runs, charges)
     r_max, n_bins = check_range(runs, r_max, n_bins)
-    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    blocks = divide(runs, unit, n_blocks)
     columns = [np.zeros(run.trajectory.n_atoms, dtype=np.int64) for run in runs]
     shells = block_shell_sums(runs, blocks, columns, per_atom, (1, n_bins), r_max)[:, :, 0]
     own = _own_charges(runs, blocks, per_atom)
@@ -183,7 +187,7 @@ def atom_charges(runs: Sequence[Run], charges: Any) -> list[Array]:
     return checked
 
 
-def _own_charges(runs: Sequence[Run], blocks: Sequence[Block], charges: Sequence[Array]) -> Array:
+def _own_charges(runs: Sequence[Run], blocks: Division, charges: Sequence[Array]) -> Array:
     """Sums of probabilities times the charge of the target, (n_blocks, n_states)."""
     sums = np.empty((len(blocks), runs[0].n_states))
     for k, block in enumerate(blocks):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, export_text
 
-from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
+from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._charge import atom_charges
 from graphkoopman.structure._inputs import Run, check_count, check_runs, warn_empty_states
 from graphkoopman.structure._order_parameters import (
@@ -177,7 +177,7 @@ def describe_states(
     charges: Any = None,
     axis: int | str | None = "auto",
     observables: Mapping[str, Any] | None = None,
-    n_blocks: int = DEFAULT_BLOCKS,
+    n_blocks: int | None = None,
     max_samples: int = 20_000,
 ) -> StateDescription:
     r"""Describe each state by plain order parameters, found from the data.
@@ -204,8 +204,9 @@ def describe_states(
         least 1.5 times as high along it as along the others.
     observables : mapping of str to array or list of arrays, or None
         Order parameters of your own by name, (n_frames, n_targets) per trajectory.
-    n_blocks : int
-        Time blocks for intervals and cross-validation, over all trajectories.
+    n_blocks : int or None
+        Time blocks for intervals and cross-validation, over all trajectories; None has the
+        correlation time of the states choose.
     max_samples : int
         Targets times frames that are looked at, evenly spread (about).
 
@@ -255,7 +256,7 @@ def describe_states(
     vector = _axis(runs, axis)
     given = _observables(runs, observables)
     per_atom = None if charges is None else atom_charges(runs, charges)
-    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    blocks = divide(runs, "auto", n_blocks)
     shells = shells_of(runs, blocks, species)
     samples = order_parameters(
         runs, blocks, shells, charges=per_atom, axis=vector, given=given, max_samples=max_samples

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.probabilities import ROW_SUM_TOLERANCE, TargetRun, pair_runs
+from graphkoopman.probabilities import TargetRun, check_rows, pair_runs
 from graphkoopman.trajectories import height_limit, whole_centers
 
 __all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs"]
@@ -83,27 +83,13 @@ def check_runs(
         runs.append(
             Run(run.trajectory, run.targets, run.probs.astype(float) if whole else run.probs)
         )
-        _check_rows(i, runs[-1].probs)
+        check_rows(runs[-1].probs, f"probs[{i}]")
         if periodic_for is not None and run.trajectory.cell is None:
             raise ValueError(
                 f"trajs must be periodic for {periodic_for}, got trajectory {i} without a cell; "
                 "give it one, such as the box that the system was simulated in"
             )
     return runs
-
-
-def _check_rows(i: int, probs: NDArray[np.floating]) -> None:
-    """Raise unless rows are finite, not negative and sum to one."""
-    sums = probs.sum(axis=2, dtype=np.float64)
-    # NaN and infinity fail the comparison too
-    bad = ~(np.abs(sums - 1.0) <= ROW_SUM_TOLERANCE) | (probs.min(axis=2) < -ROW_SUM_TOLERANCE)
-    if bad.any():
-        frame, target = np.argwhere(bad)[0]
-        raise ValueError(
-            f"probs[{i}] must be probabilities that are not negative and sum to one over the "
-            f"states, got {probs[frame, target].tolist()} at frame {frame}, target {target}; "
-            "pass the output of transform, not features or labels"
-        )
 
 
 def check_range(runs: list[Run], r_max: float, n_bins: int) -> tuple[float, int]:

@@ -16,7 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from graphkoopman.structure._blocks import Block
+from graphkoopman.structure._blocks import Division
 from graphkoopman.structure._inputs import Run
 from graphkoopman.structure._pairs import add_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
@@ -127,7 +127,7 @@ class Samples:
     parameters: tuple[OrderParameter, ...]
 
 
-def shells_of(runs: Sequence[Run], blocks: Sequence[Block], species: Any) -> Shells | None:
+def shells_of(runs: Sequence[Run], blocks: Division, species: Any) -> Shells | None:
     """First shell of each species around all targets; None where targets are all there is."""
     species = _by_residue(runs) if species is None else species
     try:
@@ -150,7 +150,7 @@ def shells_of(runs: Sequence[Run], blocks: Sequence[Block], species: Any) -> She
 
 def _shell_counts(
     runs: Sequence[Run],
-    blocks: Sequence[Block],
+    blocks: Division,
     columns: Sequence[NDArray[np.int64]],
     shape: tuple[int, int],
 ) -> Array:
@@ -246,7 +246,7 @@ def first_minimum(r: Array, density: Array) -> tuple[float, float]:
 
 def order_parameters(
     runs: Sequence[Run],
-    blocks: Sequence[Block],
+    blocks: Division,
     shells: Shells | None,
     *,
     charges: Sequence[Array] | None,

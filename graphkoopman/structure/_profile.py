@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.structure._bins import binned_sums, reference_cells
-from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
+from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
 
 __all__ = ["StateProfile", "state_profile"]
@@ -61,7 +61,8 @@ def state_profile(
     *,
     axis: int | str,
     n_bins: int,
-    n_blocks: int = DEFAULT_BLOCKS,
+    n_blocks: int | None = None,
+    unit: str = "auto",
 ) -> StateProfile:
     r"""Density and probability of each state along a cell vector.
 
@@ -77,8 +78,11 @@ def state_profile(
         Cell vector: 0, 1, 2 or "a", "b", "c". In an orthogonal box these are x, y, z.
     n_bins : int
         Slabs along it.
-    n_blocks : int
-        Time blocks for the intervals, over all trajectories.
+    n_blocks : int or None
+        Time blocks for the intervals, over all trajectories; None has the correlation time of the
+        states choose.
+    unit : {"auto", "trajectories", "blocks"}
+        What counts as independent: blocks of time, or whole trajectories; all targets together.
 
     Returns
     -------
@@ -114,7 +118,7 @@ def state_profile(
     runs = check_runs(trajs, probs, targets, periodic_for="a profile along a cell vector")
     vector = _check_axis(axis)
     n_bins = check_count("n_bins", n_bins)
-    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    blocks = divide(runs, unit, n_blocks)
     shape = np.ones(3, dtype=int)
     shape[vector] = n_bins
     sums, counts = binned_sums(runs, blocks, shape, np.ones(3))

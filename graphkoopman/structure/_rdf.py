@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._blocks import DEFAULT_BLOCKS, Block, cut_blocks, ratio_interval
+from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._inputs import (
     Run,
     check_range,
@@ -72,7 +72,8 @@ def state_rdf(
     r_max: float,
     n_bins: int,
     species: str | int | Sequence[str | int] | Mapping[str, Any] | None = None,
-    n_blocks: int = DEFAULT_BLOCKS,
+    n_blocks: int | None = None,
+    unit: str = "auto",
 ) -> StateRDF:
     r"""Radial distribution functions and running coordination numbers of each state.
 
@@ -104,8 +105,11 @@ def state_rdf(
         Elements by symbol or atomic number, all by default; or groups as a mapping of a name to
         any selection that `resolve_targets` takes, such as ``{"ether O": "resname PEO and name
         O"}``.
-    n_blocks : int
-        Time blocks for the intervals, over all trajectories.
+    n_blocks : int or None
+        Time blocks for the intervals, over all trajectories; None has the correlation time of the
+        states choose.
+    unit : {"auto", "trajectories", "blocks"}
+        What counts as independent: blocks of time, or whole trajectories; all targets together.
 
     Returns
     -------
@@ -130,11 +134,11 @@ def state_rdf(
     such as a slab, g need not tend to one: the density it is relative to is that of the whole
     cell.
 
-    The intervals are Student's t from time blocks, with the correlation between neighbouring
-    blocks added. Coverage stays above 0.9 as long as a block lasts two correlation times of the
-    slowest process that shows in g; lower ``n_blocks``, or give more trajectories, otherwise. A
-    bin that no neighbour ever entered has an interval of width zero. A single frame, or a state
-    seen in one block only, has an interval without an upper end.
+    The intervals are Student's t from time blocks, whose correlation over the slowest process of
+    the states is allowed for; coverage stays right down to about five of its correlation times,
+    with few degrees of freedom. What is slower than the states themselves is not. A bin that no
+    neighbour ever entered has an interval of width zero. A single frame, or a state seen in one
+    block only, has an interval without an upper end.
 
     References
     ----------
@@ -156,7 +160,7 @@ def state_rdf(
     runs = check_runs(trajs, probs, targets, periodic_for="a radial distribution function")
     r_max, n_bins = check_range(runs, r_max, n_bins)
     names, columns = resolve_species(runs, species)
-    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    blocks = divide(runs, unit, n_blocks)
     ones = [np.ones(run.trajectory.n_atoms) for run in runs]
     counts = block_shell_sums(runs, blocks, columns, ones, (len(names), n_bins), r_max)
     expected = _expected_densities(runs, blocks, columns, len(names))
@@ -188,7 +192,7 @@ def state_rdf(
 
 def _expected_densities(
     runs: Sequence[Run],
-    blocks: Sequence[Block],
+    blocks: Division,
     columns: Sequence[NDArray[np.int64]],
     n_species: int,
 ) -> Array:

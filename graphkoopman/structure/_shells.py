@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._blocks import Block
+from graphkoopman.structure._blocks import Division
 from graphkoopman.structure._inputs import Run
 from graphkoopman.structure._pairs import add_shell_sums
 
@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 def block_shell_sums(
     runs: Sequence[Run],
-    blocks: Sequence[Block],
+    blocks: Division,
     columns: Sequence[NDArray[np.int64]],
     weights: Sequence[Array],
     shape: tuple[int, int],
@@ -63,7 +63,7 @@ def _frames(run: Run, start: int, stop: int) -> list[Array]:
     return [np.array(array, dtype=np.float64, order="C") for array in arrays]
 
 
-def block_populations(runs: Sequence[Run], blocks: Sequence[Block]) -> tuple[Array, Array]:
+def block_populations(runs: Sequence[Run], blocks: Division) -> tuple[Array, Array]:
     """Summed probabilities (n_blocks, n_states) and the numbers of frames times targets."""
     sums = np.empty((len(blocks), runs[0].n_states))
     rows = np.empty(len(blocks))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.structure._bins import binned_sums, reference_cells
-from graphkoopman.structure._blocks import DEFAULT_BLOCKS, cut_blocks, ratio_interval
+from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
 
 __all__ = ["SpatialMap", "spatial_map"]
@@ -54,7 +54,8 @@ def spatial_map(
     *,
     n_bins: int | Sequence[int] = 20,
     fold: int | Sequence[int] = 1,
-    n_blocks: int = DEFAULT_BLOCKS,
+    n_blocks: int | None = None,
+    unit: str = "auto",
 ) -> SpatialMap:
     """Mean probability of each state as a function of the place in the cell.
 
@@ -66,8 +67,11 @@ def spatial_map(
         Voxels along each cell vector, or along each vector of the folded unit.
     fold : int or sequence of three ints
         Unit cells that a supercell repeats along each vector; all are mapped onto one.
-    n_blocks : int
-        Time blocks for the intervals, over all trajectories.
+    n_blocks : int or None
+        Time blocks for the intervals, over all trajectories; None has the correlation time of the
+        states choose.
+    unit : {"auto", "trajectories", "blocks"}
+        What counts as independent: blocks of time, or whole trajectories; all targets together.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def spatial_map(
     runs = check_runs(trajs, probs, targets, periodic_for="a map of the cell")
     shape = np.array(_three("n_bins", n_bins))
     repeats = np.array(_three("fold", fold))
-    blocks = cut_blocks([run.trajectory for run in runs], n_blocks)
+    blocks = divide(runs, unit, n_blocks)
     sums, counts = binned_sums(runs, blocks, shape, repeats)
     probability, interval = ratio_interval(sums, counts[:, None], blocks)
     return SpatialMap(

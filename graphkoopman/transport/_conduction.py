@@ -19,9 +19,7 @@ from graphkoopman.transport._displacements import warn_unobserved
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_charges, check_model, check_runs, check_temperature
 from graphkoopman.transport._intervals import (
-    Unit,
     Units,
-    block_leakage,
     jackknife,
     transition_units,
 )
@@ -140,7 +138,7 @@ def conduction_contributions(
     window: tuple[int, int] | None = None,
     drift: Drift = None,
     stride: int = 1,
-    unit: Unit = "auto",
+    unit: str = "auto",
 ) -> Conduction:
     r"""Contribution of every transition to the conductivity of the targets.
 
@@ -290,7 +288,7 @@ def _contributions(units: Units, terms: _Terms) -> dict[str, Any]:
         weights = per_transition if is_matrix else units.sums.n_pairs[:, terms.at_tau]
         positive = terms.positive and name != "percent"
         results[f"{name}_interval"] = jackknife(
-            estimate, replicates[name], weights, units.leakage, positive=positive
+            estimate, replicates[name], weights, units.scatter, positive=positive
         )
         results[name] = estimate if is_matrix else float(estimate)
     return results
@@ -335,6 +333,6 @@ def _einstein(pairs: PairSums, terms: _Terms) -> tuple[float, Array, int]:
         replicates = terms.prefactor * (without.charge / without.volume) @ terms.rate
     weights = blocks.volume[:, terms.at_tau]
     interval = jackknife(
-        estimate, replicates, weights, block_leakage(pairs), positive=terms.positive
+        estimate, replicates, weights, pairs.blocks.scatter(), positive=terms.positive
     )
     return float(estimate), interval, len(weights)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from graphkoopman.transport._carriers import Carrier, charge_path
 from graphkoopman.transport._runs import Run, target_blocks
-from graphkoopman.transport._sums import Charges, _origins, _Sums, count_blocks, mean_volume
+from graphkoopman.transport._sums import Charges, TimeBlocks, _origins, _Sums, mean_volume
 
 Array = NDArray[np.float64]
 
@@ -44,20 +44,16 @@ class CurrentSums(_Sums):
 
 @dataclass(frozen=True, eq=False)
 class CurrentBlocks:
-    """Sums of every block of time, and how long the blocks are.
+    """Sums of every block of time, and the blocks.
 
     Attributes
     ----------
     sums : CurrentSums
-    length : float
-        Mean number of time origins in a block.
-    cuts : float
-        Ends of blocks that are not ends of runs, per block.
+    blocks : TimeBlocks
     """
 
     sums: CurrentSums
-    length: float
-    cuts: float
+    blocks: TimeBlocks
 
 
 def current_sums(
@@ -77,17 +73,16 @@ def current_sums(
         Of the targets.
     carriers : list of n_runs lists of Carrier
     """
-    n_origins = [run.n_frames - lag for run in runs]
-    n_blocks = count_blocks(n_origins, lag)
+    cut = TimeBlocks.of(runs, lag)
     parts = [
         part
-        for run, blocks, others in zip(runs, n_blocks, carriers, strict=True)
+        for run, blocks, others in zip(runs, cut.counts, carriers, strict=True)
         for part in _run_sums(
             run, lag, _origins(run.n_frames - lag, blocks, stride), charges, others
         )
     ]
     sums = CurrentSums(*(np.stack(column) for column in zip(*parts, strict=True)))
-    return CurrentBlocks(sums, sum(n_origins) / len(parts), 1.0 - len(runs) / len(parts))
+    return CurrentBlocks(sums, cut)
 
 
 def _run_sums(

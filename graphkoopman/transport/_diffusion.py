@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from graphkoopman.transport._displacements import TransitionMSD, summarise_msd, warn_unobserved
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._finite_size import yeh_hummer
-from graphkoopman.transport._intervals import Unit, Units, jackknife, transition_units
+from graphkoopman.transport._intervals import Units, jackknife, transition_units
 from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
 from graphkoopman.transport._sums import pair_sums
 
@@ -206,7 +206,7 @@ def _estimates(
             diffusion,
             diffusion_of(without.msd(), rate),
             units.sums.weight[:, at_tau],
-            units.leakage,
+            units.scatter,
             positive=positive,
         ),
         "intercept": np.zeros_like(line) if positive else curve.msd.mean(axis=0) - line,
@@ -217,7 +217,7 @@ def _estimates(
             total,
             without.total_msd() @ rate,
             units.sums.n_pairs[:, at_tau],
-            units.leakage,
+            units.scatter,
             positive=positive,
         ),
     }

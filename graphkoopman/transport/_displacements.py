@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.transport._drift import Drift
-from graphkoopman.transport._intervals import Unit, Units, jackknife, transition_units
+from graphkoopman.transport._intervals import Units, jackknife, transition_units
 from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
 from graphkoopman.transport._sums import PairSums, pair_sums
 from graphkoopman.transport._warnings import UnobservedTransitionWarning
@@ -67,7 +67,7 @@ def transition_displacements(
     *,
     drift: Drift = None,
     stride: int = 1,
-    unit: Unit = "auto",
+    unit: str = "auto",
 ) -> TransitionMSD:
     r"""Squared displacement expected of a target that goes from state i to state j.
 
@@ -92,11 +92,11 @@ def transition_displacements(
         atoms, those listed, or nothing.
     stride : int
         Frames between time origins.
-    unit : {"auto", "targets", "blocks", "blocks+targets"}
-        What counts as an independent unit for the intervals: each target of each trajectory,
-        blocks of time with all targets together, or each target in each block. "auto" takes the
-        targets (in blocks, where there are fewer than ten), and blocks of all targets where these
-        scatter significantly more than independent targets would.
+    unit : str
+        What counts as an independent unit for the intervals: "trajectories", "blocks" of time,
+        all targets together in both; "targets" (over all times and trajectories);
+        "trajectories+targets" or "blocks+targets" (each target of each of them). "auto" is
+        "blocks": nothing is taken for granted about targets.
 
     Returns
     -------
@@ -120,8 +120,9 @@ def transition_displacements(
     Drift matters when a simulation lets the centre of mass wander, or when a light framework
     recoils. With "framework" and "system" the targets of small cells lose part of their own motion.
 
-    Blocks of time are at least two lags long where the data allow it. Where a lag is not short
-    against the run, few blocks are left and the intervals are wide, as they should be.
+    Blocks of time are at least two lags and several correlation times of the states long where
+    the data allow it. Where these are not short against the run, few degrees of freedom are left
+    and the intervals are wide, as they should be.
 
     References
     ----------
@@ -154,11 +155,11 @@ def summarise_msd(runs: list[Run], pairs: PairSums, units: Units) -> TransitionM
     return TransitionMSD(
         lags=pairs.lags,
         msd=msd,
-        msd_interval=jackknife(msd, without.msd(), units.sums.weight, units.leakage, positive=True),
+        msd_interval=jackknife(msd, without.msd(), units.sums.weight, units.scatter, positive=True),
         weight=pooled.weight,
         total=total,
         total_interval=jackknife(
-            total, without.total_msd(), units.sums.n_pairs, units.leakage, positive=True
+            total, without.total_msd(), units.sums.n_pairs, units.scatter, positive=True
         ),
         timestep=runs[0].trajectory.timestep,
         unit=units.name,

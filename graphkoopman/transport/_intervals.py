@@ -6,21 +6,30 @@ keep the correlation of their parts.
 """
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from graphkoopman.transport._sums import PairSums, TransitionSums
-from graphkoopman.uncertainty import effective_units, t_quantile
+from graphkoopman.uncertainty import (
+    Scatter,
+    check_unit,
+    effective_units,
+    t_quantile,
+    unit_labels,
+)
 
 Array = NDArray[np.float64]
-Unit: TypeAlias = Literal["auto", "targets", "blocks", "blocks+targets"]
 
-SIGNIFICANCE = 0.05
-ENOUGH_UNITS = 10
-MAX_LEAKAGE = 0.5
+# Sums are kept by block and target, not by frame.
+UNITS = (
+    "auto",
+    "trajectories",
+    "blocks",
+    "targets",
+    "trajectories+targets",
+    "blocks+targets",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +42,13 @@ class Units:
         Leading axis (n_units,).
     name : str
         What a unit is.
-    leakage : float
-        Share of the variance that correlation across ends of blocks hides.
+    scatter : Scatter
+        What the scatter of the units shows.
     """
 
     sums: TransitionSums
     name: str
-    leakage: float
+    scatter: Scatter
 
     @property
     def n_units(self) -> int:
@@ -47,65 +56,33 @@ class Units:
         return len(self.sums.n_pairs)
 
 
-def transition_units(pairs: PairSums, unit: Unit) -> Units:
-    """Choose what is independent.
+def transition_units(pairs: PairSums, unit: str) -> Units:
+    """Group the sums into what is independent.
 
     Parameters
     ----------
     pairs : PairSums
-    unit : {"auto", "targets", "blocks", "blocks+targets"}
-        "targets": each target of each run, over all times. "blocks": blocks of time, all targets
-        together. "blocks+targets": each target in each block. "auto": targets, or each target in
-        each block where there are fewer than ten; all targets together where blocks of time
-        scatter more than independent targets explain (an F-test at 5 %).
+    unit : str
+        See `graphkoopman.uncertainty.check_unit`; all but chunks.
     """
-    if unit not in get_args(Unit):
-        raise ValueError(f"unit must be one of {get_args(Unit)}, got {unit!r}")
-    if unit != "auto":
-        return _units(pairs, unit)
-    fine = _units(pairs, "targets")
-    if fine.n_units < ENOUGH_UNITS:
-        fine = _units(pairs, "blocks+targets")
-    together = _units(pairs, "blocks")
-    degrees = together.n_units - 1, fine.n_units - 1
-    if min(degrees) < 1:
-        return fine
-    excess = _variance(together) > stats.f.isf(SIGNIFICANCE, *degrees) * _variance(fine)
-    return together if excess else fine
-
-
-def _units(pairs: PairSums, name: Unit) -> Units:
-    labels = {
-        "targets": pairs.target_of,
-        "blocks": pairs.block_of,
-        "blocks+targets": np.arange(len(pairs.block_of)),
-    }[name]
-    leakage = 0.0 if name == "targets" else block_leakage(pairs)
-    return Units(pairs.cells.grouped(labels), name, leakage)
-
-
-def block_leakage(pairs: PairSums) -> float:
-    r"""Share of the variance of a block's mean that overlap with its neighbours hides.
-
-    Squared displacements of a random walk over a lag :math:`\tau` that start s apart correlate as
-    :math:`(1-s/\tau)^2`, so the mean over a block of length L lacks :math:`\tau/4L` of its variance
-    in the limit of long blocks.
-    """
-    lost = pairs.lags[-1] / (4.0 * pairs.block_length) * pairs.cuts_per_block
-    return float(min(lost, MAX_LEAKAGE))
-
-
-def _variance(units: Units) -> float:
-    """Jackknife variance of the mean squared displacement of all targets at the longest lag."""
-    replicates = units.sums.leave_one_out().total_msd()[:, -1]
-    return float(_spread(replicates, units.leakage) ** 2)
+    name, _ = check_unit(unit, UNITS)
+    labels = np.concatenate(unit_labels(name, pairs.blocks, pairs.n_groups))
+    copies = round(float(np.mean(pairs.n_groups))) if "targets" in name else 1
+    labels_of_time = None
+    if name == "targets":
+        labels_of_time = [0] * len(pairs.blocks)
+    elif name.startswith("trajectories"):
+        labels_of_time = [block.trajectory for block in pairs.blocks]
+    weights = [b.n_frames * pairs.n_groups[b.trajectory] for b in pairs.blocks]
+    scatter = pairs.blocks.scatter(weights, labels_of_time, copies)
+    return Units(pairs.cells.grouped(labels), name, scatter)
 
 
 def jackknife(
     estimate: Array,
     replicates: Array,
     weights: Array,
-    leakage: float,
+    scatter: Scatter,
     *,
     positive: bool = False,
 ) -> Array:
@@ -118,8 +95,8 @@ def jackknife(
         Estimates without one unit each.
     weights : ndarray of shape (n_units, ...)
         How much data of each unit an estimate rests on; the effective number of units follows.
-    leakage : float
-        Share of the variance that correlation between units hides.
+    scatter : Scatter
+        What the scatter of the units shows.
     positive : bool
         Whether the interval is symmetric in the logarithm.
 
@@ -129,7 +106,8 @@ def jackknife(
         Low and high; without limits where a single unit holds all the data of an estimate.
     """
     with np.errstate(invalid="ignore"):
-        half = t_quantile(effective_units(weights)) * _spread(replicates, leakage)
+        n_units = np.minimum(effective_units(weights), 1.0 + scatter.degrees)
+        half = t_quantile(n_units) * _spread(replicates, scatter.share)
     half = np.where(np.isnan(half), np.inf, half)
     if not positive:
         return _stack(estimate - half, estimate + half, -np.inf)
@@ -141,11 +119,11 @@ def jackknife(
     return _stack(np.where(zero, 0.0, low), np.where(zero, 0.0, high), 0.0)
 
 
-def _spread(replicates: Array, leakage: float) -> Array:
+def _spread(replicates: Array, share: float) -> Array:
     n_units = len(replicates)
     if n_units < 2:
         return np.full(replicates.shape[1:], np.inf)
-    variance = (n_units - 1) * replicates.var(axis=0) / (1.0 - leakage)
+    variance = (n_units - 1) * replicates.var(axis=0) / share
     return np.sqrt(variance)
 
 

@@ -11,7 +11,7 @@ from graphkoopman.transport._conduction import NERNST_EINSTEIN
 from graphkoopman.transport._current_sums import CurrentBlocks, CurrentSums, current_sums
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_charges, check_model, check_runs, check_temperature
-from graphkoopman.transport._intervals import MAX_LEAKAGE, jackknife
+from graphkoopman.transport._intervals import jackknife
 from graphkoopman.transport._runs import check_count, prepare_runs
 
 Array = NDArray[np.float64]
@@ -237,7 +237,7 @@ def onsager_contributions(
     scale = NERNST_EINSTEIN / check_temperature(temperature) / (6.0 * tau * timestep)
     blocks = current_sums(runs, tau, check_count(stride, "stride"), charges, carriers)
     return OnsagerContributions(
-        **_with_intervals(blocks, len(matrix), scale, tau),
+        **_with_intervals(blocks, len(matrix), scale),
         carriers=("targets", *(carrier.name for carrier in carriers[0])),
         temperature=float(temperature),
         lagtime=tau,
@@ -247,12 +247,11 @@ def onsager_contributions(
     )
 
 
-def _with_intervals(blocks: CurrentBlocks, n_states: int, scale: float, tau: int) -> dict[str, Any]:
+def _with_intervals(blocks: CurrentBlocks, n_states: int, scale: float) -> dict[str, Any]:
     """Every estimate with its interval from blocks of time."""
     estimates = _estimates(blocks.sums.total(), n_states, scale)
     replicates = _estimates(blocks.sums.leave_one_out(), n_states, scale)
-    # squares of displacements that overlap correlate, see `block_leakage`
-    leakage = min(tau / (4.0 * blocks.length) * blocks.cuts, MAX_LEAKAGE)
+    scatter = blocks.blocks.scatter()
     positive = {"self_", "nernst_einstein", "total"}
     if estimates["onsager"].size == 1:  # squares, which no other carrier can make negative
         positive |= {"einstein", "inverse_total_haven"}
@@ -263,7 +262,7 @@ def _with_intervals(blocks: CurrentBlocks, n_states: int, scale: float, tau: int
             estimate,
             replicates[name],
             _weights(name, blocks.sums, estimate.shape, n_states),
-            leakage,
+            scatter,
             positive=name in positive,
         )
     for name in ("haven", "total_haven"):

@@ -11,9 +11,9 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.transport._intervals import Unit, Units, transition_units
+from graphkoopman.transport._intervals import Units, transition_units
 from graphkoopman.transport._runs import Run, target_blocks
-from graphkoopman.transport._sums import N_GROUPS, Charges, PairSums, _origins, _Sums, count_blocks
+from graphkoopman.transport._sums import N_GROUPS, Charges, PairSums, TimeBlocks, _origins, _Sums
 
 Array = NDArray[np.float64]
 
@@ -73,7 +73,7 @@ def step_sums(
     lag: int,
     memory: int,
     stride: int,
-    unit: Unit,
+    unit: str,
     charges: Charges | None = None,
 ) -> tuple[StepSums, Units]:
     """Sum over all first frames, and choose what is independent.
@@ -97,32 +97,22 @@ def step_sums(
     sums : StepSums
         Leading axis (n_units,).
     units : Units
-        Of the same sums; name and leakage of the choice.
+        Of the same sums; name and scatter of the choice.
     """
-    n_origins = [run.n_frames - (memory + 1) * lag for run in runs]
-    n_blocks = count_blocks(n_origins, (memory + 1) * lag)
+    blocks = TimeBlocks.of(runs, (memory + 1) * lag)
     n_groups = [min(run.n_targets, max(1, N_GROUPS // len(runs))) for run in runs]
     parts = [
-        _run_sums(run, lag, memory, stride, charges, blocks, groups)
-        for run, blocks, groups in zip(runs, n_blocks, n_groups, strict=True)
+        _run_sums(run, lag, memory, stride, charges, count, groups)
+        for run, count, groups in zip(runs, blocks.counts, n_groups, strict=True)
     ]
     columns = zip(*parts, strict=True)
     cells = StepSums(*(np.concatenate(column) for column in columns))
-    shapes = list(zip(n_blocks, n_groups, strict=True))
-    first_block, first_group = np.cumsum([0, *n_blocks]), np.cumsum([0, *n_groups])
     pairs = PairSums(
         cells=cast(Any, cells),
         collective=None,
         lags=np.array([(memory + 1) * lag]),
-        run_of=np.repeat(np.arange(len(runs)), [b * g for b, g in shapes]),
-        block_of=np.concatenate(
-            [first_block[i] + np.repeat(np.arange(b), g) for i, (b, g) in enumerate(shapes)]
-        ),
-        target_of=np.concatenate(
-            [first_group[i] + np.tile(np.arange(g), b) for i, (b, g) in enumerate(shapes)]
-        ),
-        block_length=sum(n_origins) / sum(n_blocks),
-        cuts_per_block=1.0 - len(runs) / sum(n_blocks),
+        blocks=blocks,
+        n_groups=n_groups,
     )
     units = transition_units(pairs, unit)
     return cast(Any, units.sums), units

@@ -4,19 +4,24 @@ They are kept apart in cells, one per run, block of time and group of targets, s
 cells can be left out of an estimate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.transport._runs import Run, target_blocks
-from graphkoopman.uncertainty import block_counts
+from graphkoopman.uncertainty import (
+    Block,
+    Scatter,
+    block_scatter,
+    correlation_time,
+    cut_blocks,
+)
 
 Array = NDArray[np.float64]
 
-N_BLOCKS = 20
 N_GROUPS = 200
 
 
@@ -99,6 +104,56 @@ class CollectiveSums(_Sums):
 
 
 @dataclass(frozen=True, eq=False)
+class TimeBlocks(Sequence[Block]):
+    """Blocks of time origins, and how far they are correlated.
+
+    Attributes
+    ----------
+    blocks : list of Block
+    time : float
+        Correlation time of the states, frames.
+    lag : int
+        Longest lag of the pairs, frames.
+    """
+
+    blocks: list[Block]
+    time: float
+    lag: int
+
+    @classmethod
+    def of(cls, runs: list[Run], lag: int) -> "TimeBlocks":
+        """Cut runs that are longer than the lag."""
+        time = correlation_time([run.probs for run in runs])
+        lengths = [run.n_frames - lag for run in runs]
+        return cls(cut_blocks(lengths, time, lagtime=lag), time, lag)
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.blocks[index]
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of blocks of each run."""
+        return np.bincount([block.trajectory for block in self.blocks]).tolist()
+
+    def scatter(
+        self,
+        weights: ArrayLike | None = None,
+        labels: ArrayLike | None = None,
+        n_copies: int = 1,
+    ) -> Scatter:
+        """What the scatter of blocks, or of units that they are labelled with, shows.
+
+        Squared displacements over a lag correlate as far as the lag reaches, on average over half
+        of it, and over the correlation time where states differ in their mobility.
+        """
+        time = max(self.time, 0.5 * self.lag)
+        return block_scatter(self.blocks, time, weights=weights, labels=labels, n_copies=n_copies)
+
+
+@dataclass(frozen=True, eq=False)
 class PairSums:
     """Everything that one pass over the data yields.
 
@@ -110,22 +165,17 @@ class PairSums:
         Leading axis (n_blocks,); where charges were given.
     lags : ndarray of shape (n_lags,)
         Frames.
-    run_of, block_of, target_of : ndarray of shape (n_cells,)
-        Run, block of time (counted over all runs) and group of targets (likewise) of a cell.
-    block_length : float
-        Mean number of time origins in a block, at the longest lag.
-    cuts_per_block : float
-        Ends of blocks that are not ends of runs, per block.
+    blocks : TimeBlocks
+        Of time origins at the longest lag; cells are ordered by block and then by group.
+    n_groups : list of n_runs ints
+        Groups of targets of each run.
     """
 
     cells: TransitionSums
     collective: CollectiveSums | None
     lags: NDArray[np.int64]
-    run_of: NDArray[np.int64]
-    block_of: NDArray[np.int64]
-    target_of: NDArray[np.int64]
-    block_length: float
-    cuts_per_block: float
+    blocks: TimeBlocks
+    n_groups: list[int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,39 +215,19 @@ def pair_sums(
     charges : Charges or None
         Needed for conductivities only.
     """
-    n_origins = [run.n_frames - int(lags[-1]) for run in runs]
-    n_blocks = count_blocks(n_origins, int(lags[-1]))
+    blocks = TimeBlocks.of(runs, int(lags[-1]))
     n_groups = [min(run.n_targets, max(1, N_GROUPS // len(runs))) for run in runs]
     parts = [
-        _run_sums(run, lags, stride, charges, blocks, groups)
-        for run, blocks, groups in zip(runs, n_blocks, n_groups, strict=True)
+        _run_sums(run, lags, stride, charges, count, groups)
+        for run, count, groups in zip(runs, blocks.counts, n_groups, strict=True)
     ]
-    cells = [(b, g) for b, g in zip(n_blocks, n_groups, strict=True)]
-    first_block = np.cumsum([0, *n_blocks])
-    first_group = np.cumsum([0, *n_groups])
     return PairSums(
         cells=_concatenate([part[0] for part in parts]),
         collective=None if charges is None else _concatenate([part[1] for part in parts]),
         lags=lags,
-        run_of=np.repeat(np.arange(len(runs)), [b * g for b, g in cells]),
-        block_of=np.concatenate(
-            [first_block[i] + np.repeat(np.arange(b), g) for i, (b, g) in enumerate(cells)]
-        ),
-        target_of=np.concatenate(
-            [first_group[i] + np.tile(np.arange(g), b) for i, (b, g) in enumerate(cells)]
-        ),
-        block_length=sum(n_origins) / sum(n_blocks),
-        cuts_per_block=1.0 - len(runs) / sum(n_blocks),
+        blocks=blocks,
+        n_groups=n_groups,
     )
-
-
-def count_blocks(n_origins: list[int], lag: int) -> list[int]:
-    """Blocks of time per run: about 20 in all, of two lags or more.
-
-    Four blocks are worth shortening them to one lag.
-    """
-    length = max(2.0 * lag, sum(n_origins) / N_BLOCKS)
-    return block_counts(n_origins, length, shortest=max(lag, 1.0))
 
 
 def _run_sums(
@@ -256,7 +286,7 @@ def mean_volume(run: Run) -> float:
 
 
 def _origins(n_origins: int, n_blocks: int, stride: int) -> list[slice]:
-    edges = np.linspace(0, n_origins, n_blocks + 1).astype(int).tolist()
+    edges = [n_origins * k // n_blocks for k in range(n_blocks + 1)]
     return [slice(edges[b], edges[b + 1], stride) for b in range(n_blocks)]
 
 

@@ -1,0 +1,81 @@
+"""How long the states of targets are correlated: `correlation_time`."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphkoopman.probabilities import lagged_sums
+
+__all__ = ["correlation_time"]
+
+Array = NDArray[np.float64]
+
+MOST_DOUBLINGS = 4
+# Directions with less than this share of the largest (scaled) variance are rounding.
+RELATIVE_RANK = 1e-12
+NO_VARIANCE = 1e-14
+# A process that does not decay within the data is not told from one slower than this many runs.
+LONGEST = 10.0
+
+
+def correlation_time(arrays: Sequence[NDArray[Any]], lagtime: int = 1) -> float:
+    r"""Slowest relaxation time of state probabilities, in frames.
+
+    :math:`-\tau/\ln|\lambda|` with the largest eigenvalue of :math:`C_{00}^{-1}C_{0t}` (centred)
+    at the given lag, estimated again at a lag of about itself as long as it grows: where the states
+    are not Markovian, a short lag time sees too fast a decay.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray of shape (n_frames, n_targets, n_states)
+    lagtime : int
+        Lag time in frames to start with.
+
+    Returns
+    -------
+    float
+        At most ten times the longest trajectory, and zero where nothing changes.
+    """
+    longest = max(len(array) for array in arrays)
+    kept = [array for array in arrays if len(array) > lagtime]
+    if not kept:
+        return 0.0
+    time = _slowest(kept, lagtime, longest)
+    for _ in range(MOST_DOUBLINGS):
+        at = round(time)
+        kept = [array for array in arrays if len(array) > 2 * at]
+        if not kept or at <= lagtime:
+            break
+        again = _slowest(kept, at, longest)
+        if again < 1.5 * time:
+            return max(time, again)
+        time = again
+    return time
+
+
+def _slowest(arrays: Sequence[NDArray[Any]], lagtime: int, longest: int) -> float:
+    n_states, n_pairs = arrays[0].shape[2], 0
+    sums = np.zeros((3, n_states, n_states))
+    for array in arrays:
+        sums += lagged_sums(array, lagtime)[0]
+        n_pairs += (len(array) - lagtime) * array.shape[1]
+    c00, c0t, ctt = sums / n_pairs
+    # The states sum to one, so a row of moments sums to a mean.
+    mean_0, mean_t = c00.sum(axis=1), ctt.sum(axis=1)
+    c00, c0t = c00 - np.outer(mean_0, mean_0), c0t - np.outer(mean_0, mean_t)
+    variance = np.diag(c00)
+    seen = variance > NO_VARIANCE
+    if not seen.any():
+        return 0.0
+    scale = np.where(seen, 1.0 / np.sqrt(np.where(seen, variance, 1.0)), 0.0)
+    values, vectors = np.linalg.eigh(scale[:, None] * c00 * scale)
+    rank = values > RELATIVE_RANK * values[-1]
+    whiten = scale[:, None] * vectors[:, rank] / np.sqrt(values[rank])
+    size = np.abs(np.linalg.eigvals(whiten.T @ c0t @ whiten)).max()
+    if size >= 1.0:
+        return LONGEST * longest
+    if size <= 0.0:
+        return 0.0
+    return float(min(-lagtime / np.log(size), LONGEST * longest))

@@ -152,7 +152,13 @@ def test_correlation_time_is_the_slowest_timescale():
 def test_correlation_time_of_what_does_not_move():
     assert correlation_time([np.ones((20, 3, 1))]) == 0.0
     frozen = np.eye(2)[np.tile([0, 1, 1], (20, 1))]
-    assert correlation_time([frozen]) == 200.0
+    assert correlation_time([frozen], with_static=True) == 200.0
+    # a fixed property of targets beside a process: sums over targets only know the process
+    moving = simulate(TWO_STATE, 2000, 3, seed=1)
+    states = np.concatenate([moving, np.full_like(moving, 2)], axis=1)
+    assert correlation_time([np.eye(3)[states]]) == pytest.approx(12.0, rel=0.3)
+    assert correlation_time([np.eye(3)[states]], with_static=True) == 20_000.0
+    assert correlation_time([frozen]) == 0.0
 
 
 def test_vocabulary():
@@ -185,7 +191,7 @@ def test_one_unit_means_the_same_in_every_package():
     states = [simulate(TWO_STATE, 600, 3, seed=seed) for seed in (0, 1)]
     probs = [np.eye(2)[s] for s in states]
     runs = [
-        Trajectory(rng.uniform(0, 5, (600, 3, 3)), 5 * np.eye(3), [3, 3, 3], timestep=1.0)
+        Trajectory(rng.uniform(0, 1, (600, 3, 3)), 5 * np.eye(3), [3, 3, 3], timestep=1.0)
         for _ in states
     ]
     counts = {}

@@ -162,7 +162,8 @@ def _divide(
 ) -> _Division:
     """Cut the runs in time, give every target of a block its unit, and say what these show."""
     name, n_chunks = check_unit(unit)
-    time, lagtime = correlation_time(arrays, lagtimes[0]), max(lagtimes)
+    time = correlation_time(arrays, lagtimes[0], with_static=True)
+    lagtime = max(lagtimes)
     n_targets = [array.shape[1] for array in arrays]
     chunk_of = None
     if n_chunks is not None:

@@ -35,6 +35,7 @@ Array = NDArray[np.float64]
 
 # Landis and Koch's names: agreement is slight below 0.2, substantial from 0.6 on.
 SLIGHT, SUBSTANTIAL = 0.2, 0.6
+DEFAULT_BLOCKS = 20  # rules need them for folds
 DEPTH = 3
 
 
@@ -177,7 +178,7 @@ def describe_states(
     charges: Any = None,
     axis: int | str | None = "auto",
     observables: Mapping[str, Any] | None = None,
-    n_blocks: int | None = None,
+    n_blocks: int = DEFAULT_BLOCKS,
     max_samples: int = 20_000,
 ) -> StateDescription:
     r"""Describe each state by plain order parameters, found from the data.
@@ -204,9 +205,8 @@ def describe_states(
         least 1.5 times as high along it as along the others.
     observables : mapping of str to array or list of arrays, or None
         Order parameters of your own by name, (n_frames, n_targets) per trajectory.
-    n_blocks : int or None
-        Time blocks for intervals and cross-validation, over all trajectories; None has the
-        correlation time of the states choose.
+    n_blocks : int
+        Time blocks for intervals and cross-validation, over all trajectories.
     max_samples : int
         Targets times frames that are looked at, evenly spread (about).
 

@@ -20,7 +20,9 @@ NO_VARIANCE = 1e-14
 LONGEST = 10.0
 
 
-def correlation_time(arrays: Sequence[NDArray[Any]], lagtime: int = 1) -> float:
+def correlation_time(
+    arrays: Sequence[NDArray[Any]], lagtime: int = 1, *, with_static: bool = False
+) -> float:
     r"""Slowest relaxation time of state probabilities, in frames.
 
     :math:`-\tau/\ln|\lambda|` with the largest eigenvalue of :math:`C_{00}^{-1}C_{0t}` (centred)
@@ -32,6 +34,10 @@ def correlation_time(arrays: Sequence[NDArray[Any]], lagtime: int = 1) -> float:
     arrays : sequence of ndarray of shape (n_frames, n_targets, n_states)
     lagtime : int
         Lag time in frames to start with.
+    with_static : bool
+        Whether to count what hardly changes: a process slower than ten times the longest
+        trajectory. Such are states that are a fixed property of targets; sums over all targets do
+        not fluctuate with them.
 
     Returns
     -------
@@ -42,20 +48,23 @@ def correlation_time(arrays: Sequence[NDArray[Any]], lagtime: int = 1) -> float:
     kept = [array for array in arrays if len(array) > lagtime]
     if not kept:
         return 0.0
-    time = _slowest(kept, lagtime, longest)
+    slowest = LONGEST * longest
+    time = _slowest(kept, lagtime, slowest, with_static)
     for _ in range(MOST_DOUBLINGS):
         at = round(time)
         kept = [array for array in arrays if len(array) > 2 * at]
         if not kept or at <= lagtime:
             break
-        again = _slowest(kept, at, longest)
+        again = _slowest(kept, at, slowest, with_static)
         if again < 1.5 * time:
             return max(time, again)
         time = again
     return time
 
 
-def _slowest(arrays: Sequence[NDArray[Any]], lagtime: int, longest: int) -> float:
+def _slowest(
+    arrays: Sequence[NDArray[Any]], lagtime: int, longest: float, with_static: bool
+) -> float:
     n_states, n_pairs = arrays[0].shape[2], 0
     sums = np.zeros((3, n_states, n_states))
     for array in arrays:
@@ -73,9 +82,11 @@ def _slowest(arrays: Sequence[NDArray[Any]], lagtime: int, longest: int) -> floa
     values, vectors = np.linalg.eigh(scale[:, None] * c00 * scale)
     rank = values > RELATIVE_RANK * values[-1]
     whiten = scale[:, None] * vectors[:, rank] / np.sqrt(values[rank])
-    size = np.abs(np.linalg.eigvals(whiten.T @ c0t @ whiten)).max()
-    if size >= 1.0:
-        return LONGEST * longest
-    if size <= 0.0:
-        return 0.0
-    return float(min(-lagtime / np.log(size), LONGEST * longest))
+    size = np.abs(np.linalg.eigvals(whiten.T @ c0t @ whiten))
+    with np.errstate(divide="ignore"):
+        times = -lagtime / np.log(np.clip(size, 0.0, 1.0))
+    # -log 1 is minus zero: a process that never decays
+    times = np.minimum(np.where(size >= 1.0, np.inf, times), longest)
+    if not with_static:
+        times = times[times < longest]
+    return float(times.max(initial=0.0))

@@ -92,7 +92,7 @@ def transition_diffusion(
     window: tuple[int, int] | None = None,
     drift: Drift = None,
     stride: int = 1,
-    unit: Unit = "auto",
+    unit: str = "auto",
     viscosity: float | None = None,
     temperature: float | None = None,
 ) -> TransitionDiffusion:

@@ -12,9 +12,9 @@ from graphkoopman.transport._conduction import NERNST_EINSTEIN
 from graphkoopman.transport._diffusion import Method, rate_coefficients, window_lags
 from graphkoopman.transport._drift import Drift, drift_path
 from graphkoopman.transport._inputs import check_temperature
-from graphkoopman.transport._intervals import MAX_LEAKAGE, jackknife
+from graphkoopman.transport._intervals import jackknife
 from graphkoopman.transport._runs import Run, check_count, check_lags, longer_than
-from graphkoopman.transport._sums import CollectiveSums, _collective_sums, count_blocks
+from graphkoopman.transport._sums import CollectiveSums, TimeBlocks, _collective_sums
 
 Array = NDArray[np.float64]
 
@@ -135,9 +135,10 @@ def einstein_conductivity(
     runs = longer_than([_run(item) for item in trajectories], int(lags[-1]), "lagtime")
     timestep = _check_runs(runs)
     step = check_count(stride, "stride")
-    parts, lengths = [], [run.n_frames - int(lags[-1]) for run in runs]
-    counts = count_blocks(lengths, int(lags[-1]))
-    for run, carriers, n_blocks in zip(runs, check_carriers(charges, runs), counts, strict=True):
+    parts, blocks = [], TimeBlocks.of(runs, int(lags[-1]))
+    for run, carriers, n_blocks in zip(
+        runs, check_carriers(charges, runs), blocks.counts, strict=True
+    ):
         atoms = np.concatenate([carrier.groups.atoms for carrier in carriers])
         moving = Targets(atoms=atoms, offsets=np.arange(len(atoms) + 1))
         moved = Run(
@@ -150,22 +151,21 @@ def einstein_conductivity(
         np.concatenate([part.charge for part in parts]),
         np.concatenate([part.volume for part in parts]),
     )
-    cuts = 1.0 - len(runs) / sum(counts)
-    leakage = min(lags[-1] * sum(counts) / (4.0 * sum(lengths)) * cuts, MAX_LEAKAGE)
+    scatter = blocks.scatter()
     moment, without = _per_volume(sums.total()), _per_volume(sums.leave_one_out())
     rate = scale * rate_coefficients(lags.astype(np.float64) * timestep)
     is_secant = method == "secant"
     weights = sums.volume[:, int(np.searchsorted(lags, tau))]
     return EinsteinConductivity(
         conductivity=float(moment @ rate),
-        interval=jackknife(moment @ rate, without @ rate, weights, leakage, positive=is_secant),
+        interval=jackknife(moment @ rate, without @ rate, weights, scatter, positive=is_secant),
         moment=moment,
-        moment_interval=jackknife(moment, without, sums.volume, leakage, positive=True),
+        moment_interval=jackknife(moment, without, sums.volume, scatter, positive=True),
         lags=lags,
         timestep=timestep,
         temperature=float(temperature),
         method=method,
-        n_blocks=sum(counts),
+        n_blocks=len(blocks),
     )
 
 

@@ -122,8 +122,8 @@ class TimeBlocks(Sequence[Block]):
 
     @classmethod
     def of(cls, runs: list[Run], lag: int) -> "TimeBlocks":
-        """Cut runs that are longer than the lag."""
-        time = correlation_time([run.probs for run in runs])
+        """Cut runs that are longer than the lag; those without targets have no states to forget."""
+        time = correlation_time([run.probs for run in runs]) if runs[0].n_targets else 0.0
         lengths = [run.n_frames - lag for run in runs]
         return cls(cut_blocks(lengths, time, lagtime=lag), time, lag)
 

@@ -246,7 +246,10 @@ def _fill(
     """
     sound = True
     n_frames, n_hops = counts.shape
-    place = np.empty(counts[:, n_hops - 1].max(), np.int32)
+    most = 0
+    for f in range(n_frames):
+        most = max(most, counts[f, n_hops - 1])
+    place = np.empty(most, np.int32)
     for f in range(n_frames):
         low = 0
         for hop in range(n_hops):
@@ -266,13 +269,15 @@ def _fill(
             degree = k if k > 0 else row_offsets[place[a] + 1] - begin
             # slices and unsigned indices leave nothing to check at an edge
             far, to_far = neighbors[edge : edge + degree], out_neighbors[begin : begin + degree]
+            along, to_along = distances[edge : edge + degree], out_distances[begin : begin + degree]
             for j in range(degree):
-                neighbor, distance = far[j], distances[edge + j]
+                to_along[j] = along[j]
+            for j in range(degree):
+                neighbor, distance = far[j], along[j]
                 # false for NaN
                 if neighbor < low and 0.0 <= distance < np.inf:
                     to_far[j] = place[np.uint32(neighbor)]
                 else:
                     sound = False
-            out_distances[begin : begin + degree] = distances[edge : edge + degree]
             edge += degree
     return sound

@@ -167,45 +167,59 @@ def _chunk_of_graphs(
         cells = np.ascontiguousarray(trajectory.cell[None])
     else:
         cells = np.ascontiguousarray(trajectory.cell[frames])
+    hop_counts = np.empty((n_frames, n_hops + 1), np.int32)
+    atoms = np.empty(n_frames * n_atoms, np.uint32)
+    degrees = np.empty(n_frames * n_atoms, np.int32)
     capacity = n_frames * n_atoms * (k or 64)
     while True:
-        fields = _receptive_fields(
+        neighbors = np.empty(capacity, np.uint32)
+        distances = np.empty(capacity, np.float32)
+        n_stored, n_rows, n_edges = _receptive_fields(
             positions,
             cells,
             trajectory.cell is not None,
             target_atoms.astype(np.int64),
             k,
             cutoff,
-            n_hops,
-            capacity,
+            np.full(n_atoms, -1),
+            hop_counts,
+            atoms,
+            degrees,
+            neighbors,
+            distances,
         )
-        if fields[5] <= capacity:
+        if n_edges <= capacity:
             break
-        capacity = fields[5]  # radius graphs: now the number of edges is known
+        capacity = n_edges  # radius graphs: now the number of edges is known
     # the smallest types per chunk keep the peak low; chunks are brought to one type at the end
-    hop_counts, atoms, neighbors, distances, degrees, _ = fields
     small = np.min_scalar_type(n_atoms - 1)
-    return hop_counts, atoms.astype(small), neighbors.astype(small), distances, degrees
+    return (
+        hop_counts,
+        atoms[:n_stored].astype(small),
+        neighbors[:n_edges].astype(small),
+        distances[:n_edges].copy(),
+        degrees[:n_rows].copy(),
+    )
 
 
 @njit(cache=True, nogil=True)
-def _receptive_fields(positions, cells, periodic, targets, k, cutoff, n_hops, capacity):
-    """Hop-ordered atoms and edges of a chunk of frames.
+def _receptive_fields(
+    positions, cells, periodic, targets, k, cutoff, local, hop_counts, atoms, degrees, neighbors,
+    distances,
+):  # fmt: skip
+    """Fill hop-ordered atoms and edges of a chunk of frames; return how many there are.
 
     A frame's atoms are a growing queue: the targets, then every neighbour not seen before in the
     order found. Atoms up to hop ``n_hops - 1`` are searched, atoms at hop ``n_hops`` only listed.
-    The last value returned is the number of edges, which may exceed the capacity.
+    ``local`` is -1 for all atoms of the system. The numbers returned are of atoms, of rows (atoms
+    that were searched) and of edges, which may exceed the room there is.
     """
     n_frames, n_atoms, _ = positions.shape
-    hop_counts = np.zeros((n_frames, n_hops + 1), np.int32)
-    atoms = np.empty(n_frames * n_atoms, np.uint32)
-    degrees = np.empty(n_frames * n_atoms, np.int32)
-    neighbors = np.empty(capacity, np.uint32)
-    distances = np.empty(capacity, np.float32)
+    n_hops = hop_counts.shape[1] - 1
+    capacity = len(neighbors)
     size = k if k > 0 else 64
     index = np.empty(size, np.int64)
     distance = np.empty(size, np.float64)
-    local = np.full(n_atoms, -1, np.int64)
     n_stored, n_rows, n_edges = 0, 0, 0
     for f in range(n_frames):
         cell = cells[min(f, len(cells) - 1)]
@@ -219,7 +233,7 @@ def _receptive_fields(positions, cells, periodic, targets, k, cutoff, n_hops, ca
         row = 0
         for hop in range(1, n_hops + 1):
             while row < hop_counts[f, hop - 1]:
-                atom = atoms[n_stored + row]
+                atom = np.int64(atoms[n_stored + row])
                 found = k
                 if k > 0:
                     nearest_of(atom, grid, index, distance)
@@ -246,15 +260,7 @@ def _receptive_fields(positions, cells, periodic, targets, k, cutoff, n_hops, ca
         for i in range(queue):
             local[atoms[n_stored + i]] = -1
         n_stored += queue
-    kept = min(n_edges, capacity)
-    return (
-        hop_counts,
-        atoms[:n_stored].copy(),
-        neighbors[:kept].copy(),
-        distances[:kept].copy(),
-        degrees[:n_rows].copy(),
-        n_edges,
-    )
+    return n_stored, n_rows, n_edges
 
 
 @njit(cache=True, nogil=True)

@@ -63,29 +63,31 @@ def build_grid(positions, cell, periodic, occupancy):
     """
     n_atoms = positions.shape[0]
     box, origin = _reduce(cell) if periodic else _bounding_box(positions)
-    normals, heights, volume = _faces(box)
+    normals, heights, volume, packing = _faces(box)
     fractions, wrapped = _wrap(positions, box, origin, normals, heights, periodic)
     most = MAX_BINS_PER_ATOM * n_atoms
     n_bins = min(most, max(1.0, n_atoms / occupancy))
     while True:
         shape = _bins_per_axis(heights, n_bins)
-        bins, starts = _count(fractions, shape)
-        company = _mean_company(starts, n_atoms)
+        bins, starts, company = _count(fractions, shape)
         if company < CROWDED * occupancy or n_bins >= most:
             break
         n_bins = min(most, n_bins * company / occupancy)
 
     atoms, slots = _sort(bins, starts)
+    places = np.empty((n_atoms, 3))
     coordinates = np.empty((n_atoms, 3))
-    for slot in range(n_atoms):
-        for axis in range(3):
+    diagonal = 0.0
+    for axis in range(3):
+        for slot in range(n_atoms):
+            places[slot, axis] = wrapped[atoms[slot], axis]
             coordinates[slot, axis] = fractions[atoms[slot], axis] * shape[axis]
+        diagonal += _dot(box[axis], box[axis])
     widths = (heights[0] / shape[0], heights[1] / shape[1], heights[2] / shape[2])
     density = max(n_atoms, company * shape[0] * shape[1] * shape[2]) / volume
-    packing = _packing(normals)
-    slack = RELATIVE_SLACK * math.sqrt((box * box).sum())
+    slack = RELATIVE_SLACK * math.sqrt(diagonal)
     return Grid(
-        wrapped[atoms], coordinates, atoms, slots, starts, shape, widths, box, periodic,
+        places, coordinates, atoms, slots, starts, shape, widths, box, periodic,
         density, packing, slack,
     )  # fmt: skip
 
@@ -113,25 +115,34 @@ def _reduce(cell):
                         shorter[x] = a[x] - p * b[x] - q * c[x]
                     # Only a clear gain counts, or vectors of equal length would swap for ever.
                     if _dot(shorter, shorter) < (1.0 - 1e-9) * _dot(a, a):
-                        a[:] = shorter
+                        for x in range(3):
+                            a[x] = shorter[x]
                         improved = True
-    return box, np.zeros(3)
+    return box, 0.0 * shorter
 
 
 @njit(cache=True, error_model="numpy")
 def _bounding_box(positions):
     """Return an orthogonal cell around the positions, and its corner."""
-    box = np.zeros((3, 3))
+    box = np.empty((3, 3))
     origin = np.empty(3)
     for x in range(3):
-        origin[x] = positions[:, x].min()
-        box[x, x] = max(positions[:, x].max() - origin[x], MIN_EXTENT)
+        lowest = highest = positions[0, x]
+        for i in range(len(positions)):
+            lowest, highest = min(lowest, positions[i, x]), max(highest, positions[i, x])
+        origin[x] = lowest
+        for y in range(3):
+            box[x, y] = 0.0
+        box[x, x] = max(highest - lowest, MIN_EXTENT)
     return box, origin
 
 
 @njit(cache=True, error_model="numpy")
 def _faces(box):
-    """Return unit normals of the faces (rows), distances between opposite faces, the volume."""
+    """Return unit normals of the faces (rows), distances between opposite faces, the volume.
+
+    Last comes the packing: 1 / (a bound on the largest eigenvalue of the normals' Gram matrix).
+    """
     normals = np.empty((3, 3))
     heights = np.empty(3)
     volume = 0.0
@@ -142,21 +153,17 @@ def _faces(box):
             normals[i, x] = b[y] * c[z] - b[z] * c[y]
         area = math.sqrt(_dot(normals[i], normals[i]))
         signed = _dot(normals[i], box[i])
-        normals[i] /= math.copysign(area, signed)
-        heights[i] = abs(signed) / area
         volume = abs(signed)
-    return normals, heights, volume
-
-
-@njit(cache=True, error_model="numpy")
-def _packing(normals):
-    """Return 1 / (an upper bound on the largest eigenvalue of the normals' Gram matrix)."""
+        heights[i] = volume / area
+        for x in range(3):
+            normals[i, x] /= math.copysign(area, signed)
     largest = 1.0
     for i in range(3):
+        # Gershgorin: no eigenvalue exceeds the largest sum of a row
         row = abs(_dot(normals[i], normals[0]))
         row += abs(_dot(normals[i], normals[1])) + abs(_dot(normals[i], normals[2]))
         largest = max(largest, row)
-    return 1.0 / largest
+    return normals, heights, volume, 1.0 / largest
 
 
 @njit(cache=True, error_model="numpy")
@@ -189,7 +196,9 @@ def _wrap(positions, box, origin, normals, heights, periodic):
 @njit(cache=True, error_model="numpy")
 def _bins_per_axis(heights, n_bins):
     """Return the bins along each axis: about n_bins of equal widths, one where the box is thin."""
-    low, mid, high = np.sort(heights)
+    low = min(heights[0], heights[1], heights[2])
+    high = max(heights[0], heights[1], heights[2])
+    mid = max(min(heights[0], heights[1]), min(max(heights[0], heights[1]), heights[2]))
     width = (low * mid * high / n_bins) ** (1.0 / 3.0)
     if width > low:
         width = math.sqrt(mid * high / n_bins)
@@ -204,10 +213,16 @@ def _bins_per_axis(heights, n_bins):
 
 @njit(cache=True, error_model="numpy")
 def _count(fractions, shape):
-    """Return the bin of every atom and where each bin starts in the sorted order."""
+    """Return the bin of every atom, where each bin starts in the sorted order, the mean company.
+
+    The company of an atom is the number of other atoms in its bin.
+    """
     n_atoms = len(fractions)
+    n_bins = shape[0] * shape[1] * shape[2]
     bins = np.empty(n_atoms, np.int64)
-    starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, np.int64)
+    starts = np.empty(n_bins + 1, np.int64)
+    for index in range(n_bins + 1):
+        starts[index] = 0
     for i in range(n_atoms):
         index = 0
         for axis in range(3):
@@ -216,25 +231,18 @@ def _count(fractions, shape):
             index = index * shape[axis] + place
         bins[i] = index
         starts[index + 1] += 1
-    for index in range(1, len(starts)):
-        starts[index] += starts[index - 1]
-    return bins, starts
-
-
-@njit(cache=True, error_model="numpy")
-def _mean_company(starts, n_atoms):
-    """Return the mean number of other atoms in the bin of an atom."""
     pairs = 0.0
-    for index in range(len(starts) - 1):
-        count = starts[index + 1] - starts[index]
+    for index in range(n_bins):
+        count = starts[index + 1]
         pairs += count * (count - 1.0)
-    return pairs / n_atoms
+        starts[index + 1] += starts[index]
+    return bins, starts, pairs / n_atoms
 
 
 @njit(cache=True, error_model="numpy")
 def _sort(bins, starts):
     """Return the atom of every slot and the slot of every atom (a stable counting sort)."""
-    free = starts[:-1].copy()
+    free = starts.copy()
     atoms = np.empty(len(bins), np.int64)
     slots = np.empty(len(bins), np.int64)
     for atom in range(len(bins)):

@@ -27,8 +27,11 @@ def occupancy_for_cutoff(n_atoms, cell, periodic, cutoff):
     """Return the atoms per bin that make `within_of` fast: bins of two thirds of a cutoff."""
     if not periodic:
         return 2.0
-    volume = abs(np.linalg.det(cell))
-    return max(1.0, n_atoms / volume * (cutoff / 1.5) ** 3)
+    volume = 0.0
+    for x in range(3):
+        y, z = (x + 1) % 3, (x + 2) % 3
+        volume += cell[0, x] * (cell[1, y] * cell[2, z] - cell[1, z] * cell[2, y])
+    return max(1.0, n_atoms / abs(volume) * (cutoff / 1.5) ** 3)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -54,12 +57,12 @@ def nearest_of(atom, grid, out_index, out_distance):
     slot = grid.slots[atom]
     wanted = k if grid.periodic else min(k, grid.atoms.size - 1)
     radius = (0.75 / math.pi * SURPLUS * k / grid.density) ** (1.0 / 3.0)
-    found = _search(slot, grid, radius, True, out_index, out_distance)
+    found = _search(slot, grid, radius, k, out_index, out_distance)
     while found < wanted:
         # From scratch: what was already visited is the smaller part of the wider sphere.
         growth = (SURPLUS * k / (found + 1.0)) ** (1.0 / 3.0)
         radius *= min(2.0, max(1.2, growth))
-        found = _search(slot, grid, radius, True, out_index, out_distance)
+        found = _search(slot, grid, radius, k, out_index, out_distance)
     for i in range(wanted):
         out_distance[i] = math.sqrt(out_distance[i])
     return wanted
@@ -87,7 +90,8 @@ def within_of(atom, grid, cutoff, out_index, out_distance):
         Neighbours found. If more than the capacity, the outputs are incomplete and unsorted: call
         again with arrays of at least this size.
     """
-    found = _search(grid.slots[atom], grid, cutoff, False, out_index, out_distance)
+    every = np.int64(0)  # typed, or the search would be compiled once more for a constant
+    found = _search(grid.slots[atom], grid, cutoff, every, out_index, out_distance)
     if found > out_index.size:
         return found
     _sort_by_distance(out_index, out_distance, found)
@@ -100,18 +104,20 @@ def within_of(atom, grid, cutoff, out_index, out_distance):
 
 
 @njit(cache=True, error_model="numpy")
-def _search(slot, grid, radius, nearest, out_index, out_distance):
+def _search(slot, grid, radius, k, out_index, out_distance):
     """Write the neighbours inside a sphere and their squared distances; return their number.
 
-    With ``nearest`` the outputs keep the best of them, sorted, and the sphere shrinks to the worst
-    of these once they are full. Otherwise the outputs keep the first of them, unsorted. The number
-    counts what did not fit as well.
+    With k > 0 the outputs hold the k nearest of them, sorted, and the sphere shrinks to the worst
+    of these once there are so many. With k = 0 the outputs keep the first that fit, unsorted. The
+    number counts what did not fit as well.
     """
     n0, n1, n2 = grid.shape
     w0, w1, w2 = grid.widths
     slack, packing, periodic = grid.slack, grid.packing, grid.periodic
     positions, atoms, starts, cell = grid.positions, grid.atoms, grid.starts, grid.cell
     u0, u1, u2 = grid.coordinates[slot, 0], grid.coordinates[slot, 1], grid.coordinates[slot, 2]
+    x, y, z = positions[slot, 0], positions[slot, 1], positions[slot, 2]
+    size = out_index.size
     limit = radius * radius
     found = 0
     first0, last0 = _bins_touched(u0, (radius + slack) / w0, n0, periodic)
@@ -132,44 +138,30 @@ def _search(slot, grid, radius, nearest, out_index, out_distance):
             while i2 <= last2:
                 image2 = i2 // n2
                 stop = min(last2 + 1, (image2 + 1) * n2)
-                found, limit = _visit(
-                    slot, starts[row + i2 - image2 * n2], starts[row + stop - image2 * n2],
-                    image0, image1, image2, positions, atoms, cell,
-                    limit, found, nearest, out_index, out_distance,
-                )  # fmt: skip
+                shift_x = image0 * cell[0, 0] + image1 * cell[1, 0] + image2 * cell[2, 0]
+                shift_y = image0 * cell[0, 1] + image1 * cell[1, 1] + image2 * cell[2, 1]
+                shift_z = image0 * cell[0, 2] + image1 * cell[1, 2] + image2 * cell[2, 2]
+                itself = slot if image0 == 0 and image1 == 0 and image2 == 0 else -1
+                begin = starts[row + i2 - image2 * n2]
+                for j in range(begin, starts[row + stop - image2 * n2]):
+                    # The difference comes first: i and j then see each other at the same
+                    # distance, bit by bit.
+                    dx = (positions[j, 0] - x) + shift_x
+                    dy = (positions[j, 1] - y) + shift_y
+                    dz = (positions[j, 2] - z) + shift_z
+                    squared = dx * dx + dy * dy + dz * dz
+                    if squared > limit or j == itself:
+                        continue
+                    if k > 0:
+                        _insert(squared, atoms[j], min(found, k), out_index, out_distance)
+                        if found + 1 >= k:
+                            limit = out_distance[k - 1]
+                    elif found < size:
+                        out_index[found] = atoms[j]
+                        out_distance[found] = squared
+                    found += 1
                 i2 = stop
     return found
-
-
-@njit(cache=True, error_model="numpy")
-def _visit(
-    slot, begin, end, image0, image1, image2, positions, atoms, cell,
-    limit, found, nearest, out_index, out_distance,
-):  # fmt: skip
-    """Offer the atoms of slots ``begin`` to ``end`` in one image; return found and limit."""
-    x, y, z = positions[slot, 0], positions[slot, 1], positions[slot, 2]
-    shift_x = image0 * cell[0, 0] + image1 * cell[1, 0] + image2 * cell[2, 0]
-    shift_y = image0 * cell[0, 1] + image1 * cell[1, 1] + image2 * cell[2, 1]
-    shift_z = image0 * cell[0, 2] + image1 * cell[1, 2] + image2 * cell[2, 2]
-    itself = slot if image0 == 0 and image1 == 0 and image2 == 0 else -1
-    size = out_index.size
-    for j in range(begin, end):
-        # The difference comes first: i and j then see each other at the same distance, bit by bit.
-        dx = (positions[j, 0] - x) + shift_x
-        dy = (positions[j, 1] - y) + shift_y
-        dz = (positions[j, 2] - z) + shift_z
-        squared = dx * dx + dy * dy + dz * dz
-        if squared > limit or j == itself:
-            continue
-        if nearest:
-            _insert(squared, atoms[j], min(found, size), out_index, out_distance)
-            if found + 1 >= size:
-                limit = out_distance[size - 1]
-        elif found < size:
-            out_index[found] = atoms[j]
-            out_distance[found] = squared
-        found += 1
-    return found, limit
 
 
 @njit(cache=True, error_model="numpy")

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
     from graphkoopman.trajectories._readers import read_trajectory
+    from graphkoopman.trajectories._seams import Seam, find_seams, join_runs
     from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
     from graphkoopman.trajectories._species import species_label, species_mass, species_number
     from graphkoopman.trajectories._steps import LongStepWarning
@@ -31,16 +32,19 @@ else:
 
 __all__ = [
     "LongStepWarning",
+    "Seam",
     "Targets",
     "Trajectory",
     "adjacent_runs",
     "as_trajectories",
     "block_split",
     "check_integer",
+    "find_seams",
     "follow_basis",
     "height_limit",
     "items_of",
     "join_adjacent",
+    "join_runs",
     "load_gdynet_npz",
     "minimum_image",
     "read_trajectory",

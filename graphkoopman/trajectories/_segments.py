@@ -143,12 +143,13 @@ def _concatenate(pieces: list[Trajectory]) -> Trajectory:
             raise ValueError(f"pieces of one parent ({first.parent}) must agree on being unwrapped")
     return first._with(
         positions=np.concatenate([piece.positions for piece in pieces]),
-        cell=_joined_cell(pieces),
-        long_steps=_joined_long_steps(pieces),
+        cell=joined_cell(pieces),
+        long_steps=joined_long_steps(pieces),
     )
 
 
-def _joined_long_steps(pieces: list[Trajectory]) -> LongSteps | None:
+def joined_long_steps(pieces: list[Trajectory]) -> LongSteps | None:
+    """What is known of steps in consecutive pieces; None unless it is known of all."""
     known = [piece.long_steps for piece in pieces if piece.long_steps is not None]
     if len(known) < len(pieces):
         return None
@@ -156,7 +157,8 @@ def _joined_long_steps(pieces: list[Trajectory]) -> LongSteps | None:
     return join_long_steps(known, starts)
 
 
-def _joined_cell(pieces: list[Trajectory]) -> NDArray[np.float64] | None:
+def joined_cell(pieces: list[Trajectory]) -> NDArray[np.float64] | None:
+    """Cell of consecutive pieces: one, where all are the same."""
     cells = [piece.cell for piece in pieces if piece.cell is not None]
     if not cells:
         return None

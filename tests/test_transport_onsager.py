@@ -267,6 +267,8 @@ def test_several_runs_are_pooled_and_unequal_charges_kept():
     np.testing.assert_allclose(one.einstein, expected, rtol=1e-10)
 
 
+# the two atoms of a molecule are anywhere in the cell here
+@pytest.mark.filterwarnings("ignore::graphkoopman.trajectories.LongStepWarning")
 def test_molecules_move_with_their_centre():
     rng = np.random.default_rng(6)
     paths = random_walks([0.05] * 10, 300, rng)

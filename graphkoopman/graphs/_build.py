@@ -16,7 +16,7 @@ from graphkoopman.neighbors import (
     occupancy_for_nearest,
     within_of,
 )
-from graphkoopman.trajectories import Targets, Trajectory
+from graphkoopman.trajectories import Targets, Trajectory, check_not_fractional
 
 CHUNK_BYTES = 32 * 2**20  # worst-case edges of one chunk of frames
 
@@ -135,6 +135,7 @@ def _check_angstrom(trajectory: Trajectory) -> None:
     # before any graph: a cutoff meant in Å would find a thousand times too many neighbours in nm
     if trajectory.cell is None and trajectory.n_atoms == 1:
         return
+    check_not_fractional(trajectory)
     cell = None if trajectory.cells is None else trajectory.cells[0]
     check_not_nanometre(k_nearest(trajectory.positions[0], cell, 1)[1])
 

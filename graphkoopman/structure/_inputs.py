@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.probabilities import TargetRun, check_rows, pair_runs
-from graphkoopman.trajectories import height_limit, whole_centers
+from graphkoopman.trajectories import check_not_fractional, height_limit, whole_centers
 
 __all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs"]
 
@@ -84,6 +84,7 @@ def check_runs(
             Run(run.trajectory, run.targets, run.probs.astype(float) if whole else run.probs)
         )
         check_rows(runs[-1].probs, f"probs[{i}]")
+        check_not_fractional(run.trajectory)
         if periodic_for is not None and run.trajectory.cell is None:
             raise ValueError(
                 f"trajs must be periodic for {periodic_for}, got trajectory {i} without a cell; "

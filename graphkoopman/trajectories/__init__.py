@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphkoopman.trajectories._basis import follow_basis
     from graphkoopman.trajectories._blocks import block_split
+    from graphkoopman.trajectories._fractions import check_not_fractional
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
     from graphkoopman.trajectories._readers import read_trajectory
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     )
     from graphkoopman.trajectories._unwrap import target_centers, unwrap, whole_centers
     from graphkoopman.trajectories._validation import check_integer
+    from graphkoopman.trajectories.objects._registry import (
+        UnknownTimestepWarning,
+        as_trajectory,
+        converter,
+    )
 else:
     from graphkoopman._lazy import attach
 
@@ -35,10 +41,14 @@ __all__ = [
     "Seam",
     "Targets",
     "Trajectory",
+    "UnknownTimestepWarning",
     "adjacent_runs",
     "as_trajectories",
+    "as_trajectory",
     "block_split",
     "check_integer",
+    "check_not_fractional",
+    "converter",
     "find_seams",
     "follow_basis",
     "height_limit",

@@ -263,7 +263,8 @@ def as_trajectories(X: Any) -> list[Trajectory]:
 
     Parameters
     ----------
-    X : Trajectory, mdtraj.Trajectory, or list or other container of these
+    X : Trajectory, mdtraj.Trajectory, any other object that `as_trajectory` takes, or list or \
+other container of these
 
     Returns
     -------
@@ -276,10 +277,13 @@ def as_trajectories(X: Any) -> list[Trajectory]:
     ValueError
         For an empty list, and for an mdtraj trajectory without a usable time.
     """
-    items = items_of(X, Trajectory | md.Trajectory)
+    from graphkoopman.trajectories.objects._registry import as_trajectory, one_trajectory
+
+    one = isinstance(X, Trajectory) or one_trajectory(X) is not None
+    items = [X] if one else items_of(X, Trajectory)
     if not items:
         raise ValueError("trajectories must hold at least one trajectory, got an empty list")
-    return [_as_trajectory(item) for item in items]
+    return [as_trajectory(item) for item in items]
 
 
 def items_of(X: Any, one: Any) -> list[Any]:
@@ -302,17 +306,6 @@ def items_of(X: Any, one: Any) -> list[Any]:
         return list(X)
     except TypeError:
         return [X]
-
-
-def _as_trajectory(item: Any) -> Trajectory:
-    if isinstance(item, Trajectory):
-        return item
-    if isinstance(item, md.Trajectory):
-        return Trajectory.from_mdtraj(item)
-    raise TypeError(
-        "trajectories must be a Trajectory, an mdtraj.Trajectory or a list of these, "
-        f"got {type(item).__name__}; load files with read_trajectory"
-    )
 
 
 def _check_topology(topology: Any, n_atoms: int) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from graphkoopman.trajectories import (
+    MissingCellWarning,
     Trajectory,
     load_gdynet_npz,
     read_trajectory,
@@ -115,10 +116,22 @@ def test_cells_that_change(run, top, tmp_path):
     np.testing.assert_allclose(read.cell, cells, atol=1e-5)
 
 
-def test_no_cell(run, top, tmp_path):
+@pytest.mark.parametrize("suffix", ["xtc", "trr", "dcd"])
+def test_cell_where_the_file_has_none(run, top, tmp_path, suffix):
     free = Trajectory(run.positions, None, SPECIES, timestep=0.5)
-    for suffix in ("xtc", "dcd"):
-        assert read_trajectory(save(free, tmp_path / f"run.{suffix}"), top, 0.5).cell is None
+    path = save(free, tmp_path / f"run.{suffix}")
+    from_top = read_trajectory(path, top, 0.5)
+    np.testing.assert_allclose(from_top.cell, read_trajectory(top, timestep=0.5).cell)
+    assert from_top.source.cell == "topology"
+    with pytest.warns(MissingCellWarning, match=r"not periodic; give the cell with cell= \(--cell"):
+        bare = read_trajectory(path, run.to_mdtraj().topology, 0.5)
+    assert bare.cell is None
+    assert bare.source.cell == "none"
+    free = read_trajectory(path, top, 0.5, cell="none")
+    assert free.cell is None
+    given = read_trajectory(path, run.to_mdtraj().topology, 0.5, cell=[11, 12, 13])
+    np.testing.assert_array_equal(given.cell, np.diag([11.0, 12.0, 13.0]))
+    assert given.source.cell == "cell="
 
 
 def test_missing_files_and_topologies(run, top, tmp_path):

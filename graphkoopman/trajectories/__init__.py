@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphkoopman.trajectories._basis import follow_basis
     from graphkoopman.trajectories._blocks import block_split
+    from graphkoopman.trajectories._cells import MissingCellWarning, OtherCellWarning
     from graphkoopman.trajectories._fractions import check_not_fractional
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
     from graphkoopman.trajectories._readers import read_trajectory
     from graphkoopman.trajectories._seams import Seam, find_seams, join_runs
     from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
+    from graphkoopman.trajectories._source import Source
     from graphkoopman.trajectories._species import species_label, species_mass, species_number
     from graphkoopman.trajectories._steps import LongStepWarning
     from graphkoopman.trajectories._target_split import split_targets
@@ -38,7 +40,10 @@ else:
 
 __all__ = [
     "LongStepWarning",
+    "MissingCellWarning",
+    "OtherCellWarning",
     "Seam",
+    "Source",
     "Targets",
     "Trajectory",
     "UnknownTimestepWarning",

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.storage import replacing
+from graphkoopman.trajectories._steps import StepTracker
 from graphkoopman.trajectories.readers import FrameBlock
 
 # Å; further out single precision loses more than 1e-4 Å
@@ -109,7 +110,12 @@ def position_store(
 
 
 def collect(
-    blocks: Iterable[FrameBlock], stride: int, source: str, store: MemoryStore | FileStore
+    blocks: Iterable[FrameBlock],
+    stride: int,
+    source: str,
+    store: MemoryStore | FileStore,
+    skip: int = 0,
+    tracker: StepTracker | None = None,
 ) -> Frames:
     """Join blocks, keeping every ``stride``-th frame.
 
@@ -121,20 +127,32 @@ def collect(
         For messages.
     store : MemoryStore or FileStore
         Takes the positions.
+    skip : int
+        Frames left out at the beginning.
+    tracker : StepTracker or None
+        Follows the atoms of a periodic run through all frames after these.
     """
     cells, times, steps = [], [], []
     n_read = 0
     for block in blocks:
-        kept = slice(-n_read % stride, None, stride)
+        begin = max(0, skip - n_read)
+        kept = slice(begin or (skip - n_read) % stride, None, stride)
         store.append(block.positions[kept])
+        if tracker is not None and block.cells is not None:
+            constant = np.array_equal(
+                block.cells, np.broadcast_to(block.cells[0], block.cells.shape)
+            )
+            tracker.feed(
+                block.positions[begin:], block.cells[0] if constant else block.cells[begin:]
+            )
         cells.append(None if block.cells is None else block.cells[kept])
         times.append(block.times)
         steps.append(block.steps)
         n_read += len(block.positions)
     if n_read == 0:
         raise ValueError(f"path must hold at least one frame, got none in {source}")
-    if len({cell is None for cell in cells}) > 1:
-        raise ValueError(f"frames must be periodic throughout or not at all, got both in {source}")
+    if n_read <= skip:
+        raise ValueError(f"skip must be < the {n_read} frames of {source}, got {skip}")
     return Frames(_concatenate(cells), _concatenate(times), _concatenate(steps), n_read)
 
 

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 
 from graphkoopman.trajectories import _gdynet  # noqa: F401  registers its reader
-from graphkoopman.trajectories._frames import collect, position_store
+from graphkoopman.trajectories._cells import CellSource
+from graphkoopman.trajectories._frames import Frames, collect, position_store
 from graphkoopman.trajectories._mdtraj import constant_or_per_frame
+from graphkoopman.trajectories._source import Source
+from graphkoopman.trajectories._steps import StepTracker
 from graphkoopman.trajectories._times import frame_spacing, timestep_from_times
 from graphkoopman.trajectories._trajectory import Trajectory
 from graphkoopman.trajectories._validation import check_integer, check_timestep
@@ -24,7 +27,9 @@ def read_trajectory(
     timestep: float | None = None,
     *,
     targets: Any = None,
+    cell: Any = None,
     stride: int = 1,
+    skip: int = 0,
     chunk: int = 1000,
     positions_file: str | os.PathLike[str] | None = None,
     elements: Mapping[str, str] | None = None,
@@ -51,8 +56,15 @@ def read_trajectory(
         ``time_ps``); must agree with the file's time elsewhere.
     targets : str, array-like, list of array-like, callable or None
         See `resolve_targets`.
+    cell : array-like of shape (3,), (6,) or (3, 3), or str, or None
+        Lengths in Å, with or without angles in degrees, or lattice vectors, in place of the
+        file's own; ``"none"`` is not periodic. None takes the file's cell or, where it has none,
+        that of ``top``.
     stride : int
-        Keep every ``stride``-th frame.
+        Keep every ``stride``-th frame. Atoms are followed through those left out, so that
+        displacements do not depend on it.
+    skip : int
+        Frames left out at the beginning.
     chunk : int
         Frames read at a time.
     positions_file : path-like or None
@@ -91,6 +103,10 @@ def read_trajectory(
     -----
     UserWarning
         Where elements are guesses, with the list name → element.
+    MissingCellWarning
+        Where neither file nor topology nor ``cell`` says whether the system is periodic.
+    OtherCellWarning
+        Where ``cell`` is not that of the file.
 
     Notes
     -----
@@ -98,6 +114,7 @@ def read_trajectory(
     """
     path = check_file(Path(path))
     stride = check_integer(stride, "stride", 1)
+    skip = check_integer(skip, "skip", 0)
     chunk = check_integer(chunk, "chunk", 1)
     timestep = None if timestep is None else check_timestep(timestep)
     if ignore_times and timestep is None:
@@ -116,8 +133,12 @@ def read_trajectory(
     with guarded(path):
         contents = found.read(path, structure, chunk)
     identity = identify(path, contents.n_atoms, contents.atoms, in_top, elements, exclude)
+    cells = CellSource(cell, None if structure is None else structure.cell)
+    blocks = _kept_frames(path, contents, identity, cells)
+    tracker = None if stride == 1 or contents.unwrapped else StepTracker(stride)
     with position_store(positions_file, contents.precision) as store:
-        frames = collect(_kept_frames(path, contents, identity), stride, str(path), store)
+        frames = collect(blocks, stride, str(path), store, skip, tracker)
+    cells.warn_if_missing(str(path), contents.periodic)
     spacing = timestep
     if spacing is None or not ignore_times:
         spacing = frame_spacing(frames.times, frames.steps, timestep, str(path))
@@ -128,6 +149,38 @@ def read_trajectory(
         timestep=spacing * stride,
         topology=identity.topology,
         targets=contents.targets if targets is None else targets,
+        unwrapped=contents.unwrapped,
+        long_steps=None if tracker is None or frames.cells is None else tracker.long_steps(),
+        source=_source(path, contents, identity, cells, frames, timestep, stride, skip),
+    )
+
+
+def _source(
+    path: Path,
+    contents: Contents,
+    identity: Identity,
+    cells: CellSource,
+    frames: Frames,
+    timestep: float | None,
+    stride: int,
+    skip: int,
+) -> Source:
+    times = frames.times
+    known = times is not None and len(times) > 1 and bool(np.any(np.diff(times)))
+    if timestep is None:
+        origin: Any = "times"
+    else:
+        origin = "timestep=" if known or frames.steps is None else "steps and timestep="
+    return Source(
+        name=str(path),
+        format=contents.format,
+        n_stored=frames.n_read,
+        n_after=(frames.n_read - skip - 1) % stride,
+        timestep=origin,
+        cell=cells.used,
+        times=(float(times[0]), float(times[-1])) if times is not None and known else None,
+        guesses=identity.guesses,
+        notes=tuple(contents.notes),
     )
 
 
@@ -173,13 +226,16 @@ class guarded:
 OWN_MESSAGES = ("top ", "timestep ", "path ", "frames ")
 
 
-def _kept_frames(path: Path, contents: Contents, identity: Identity) -> Iterator[FrameBlock]:
-    """Blocks of the atoms that stay, with errors of parsers made clear."""
+def _kept_frames(
+    path: Path, contents: Contents, identity: Identity, cells: CellSource
+) -> Iterator[FrameBlock]:
+    """Blocks of the atoms that stay and the cell that counts, with errors of parsers made clear."""
     with guarded(path) as guard:
         for block in contents.blocks:
             guard.n_read += len(block.positions)
-            if block.cells is not None and not np.any(block.cells):
-                block = block._replace(cells=None)
+            own = block.cells if block.cells is not None and np.any(block.cells) else None
+            used = cells.of(own, len(block.positions), contents.periodic)
+            block = block._replace(cells=used)
             if identity.kept is not None:
                 block = block._replace(positions=block.positions[:, identity.kept])
             yield block

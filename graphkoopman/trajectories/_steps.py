@@ -111,13 +111,15 @@ class StepTracker:
         known : LongSteps or None
             Of these frames, the first of them but for the very first being 0; None is not known.
         """
+        if len(positions) == 0 or not self.reliable:
+            return
         block = positions.astype(np.float64)
         if self._n_read == 0:
             self._last, self._kept = block[:1], block[:1]
             self._since = np.zeros(block.shape[1:])
             self._n_read, block = 1, block[1:]
             cells = cells if cells.ndim == 2 else cells[1:]
-        if len(block) == 0 or not self.reliable:
+        if len(block) == 0:
             return
         steps = np.diff(np.concatenate([self._last, block]), axis=0)
         shifts = image_shift(steps, cells)

@@ -17,6 +17,7 @@ from graphkoopman.trajectories._mdtraj import (
     species_of,
     standard_orientation,
 )
+from graphkoopman.trajectories._source import Source
 from graphkoopman.trajectories._steps import LongSteps, StepTracker
 from graphkoopman.trajectories._times import real_times, timestep_from_times
 from graphkoopman.trajectories._validation import (
@@ -63,6 +64,8 @@ class Trajectory:
     long_steps : LongSteps or None
         Set by strides: steps that the frames left out show to be no minimum images. None is a
         trajectory of which nothing in between is known.
+    source : Source or None
+        Set by `read_trajectory`: the file, and how timestep, cell and elements are known.
 
     Raises
     ------
@@ -89,6 +92,7 @@ class Trajectory:
     start: int = field(default=0, kw_only=True)
     unwrapped: bool = field(default=False, kw_only=True)
     long_steps: LongSteps | None = field(default=None, kw_only=True)
+    source: Source | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
         positions = check_positions(self.positions)

@@ -17,7 +17,7 @@ from graphkoopman.trajectories.readers._contents import (
 )
 from graphkoopman.trajectories.readers._elements import atoms_from_guesses, atoms_from_symbols
 from graphkoopman.trajectories.readers._registry import reader
-from graphkoopman.trajectories.readers._text import Lines, lines_of
+from graphkoopman.trajectories.readers._text import Lines, lines_of, open_binary
 
 # "i = 12, time = 6.000, E = …" of CP2K; a step and a time in a unit that is not stated
 CP2K = re.compile(r"\bi\s*=\s*(\d+)\s*,\s*time\s*=\s*([-+.\deE]+)")
@@ -48,8 +48,15 @@ def read_xyz(path: Path, structure: Structure | None, chunk: int) -> Contents:
         raise ImportError(f'reading {path} needs ASE: pip install "graphkoopman[ase]"') from error
     blocks = _blocks(path, chunk, key_val_str_to_dict)
     first, atoms = next(blocks)
-    periodic = None if first.cells is None else True
+    periodic = True if first.cells is not None else False if _says_free(path) else None
     return Contents("extxyz", len(atoms.names), _rest(first, blocks), atoms, periodic=periodic)
+
+
+def _says_free(path: Path) -> bool:
+    """Whether the first frame is marked as not periodic, rather than without a word."""
+    with open_binary(path) as file:
+        comment = [file.readline(), file.readline()][1]
+    return re.search(rb'pbc\s*=\s*"?\s*F\s+F\s+F\b', comment, re.IGNORECASE) is not None
 
 
 def _rest(first: FrameBlock, blocks: Iterator[tuple[FrameBlock, Atoms]]) -> Iterator[FrameBlock]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from graphkoopman.trajectories._fractions import check_not_fractional
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
+    from graphkoopman.trajectories._molecules import MoleculeTargets, molecules
     from graphkoopman.trajectories._readers import read_trajectory
     from graphkoopman.trajectories._seams import Seam, find_seams, join_runs
     from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
@@ -41,6 +42,7 @@ else:
 __all__ = [
     "LongStepWarning",
     "MissingCellWarning",
+    "MoleculeTargets",
     "OtherCellWarning",
     "Seam",
     "Source",
@@ -62,6 +64,7 @@ __all__ = [
     "join_runs",
     "load_gdynet_npz",
     "minimum_image",
+    "molecules",
     "read_trajectory",
     "reduce_cell",
     "resolve_targets",

@@ -152,7 +152,7 @@ def _check_disjoint(atoms: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
 
 
 def _select(selection: str, trajectory: Trajectory) -> NDArray[np.int64]:
-    atoms = _simple_selection(selection.strip(), trajectory)
+    atoms = _simple_selection(selection.strip(), trajectory.species, trajectory.topology)
     if atoms is None:
         atoms = _topology_selection(selection, trajectory.topology)
     if atoms.size == 0:
@@ -164,7 +164,19 @@ def _select(selection: str, trajectory: Trajectory) -> NDArray[np.int64]:
     return check_indices(atoms, trajectory.n_atoms)
 
 
-def _simple_selection(selection: str, trajectory: Trajectory) -> NDArray[np.int64] | None:
+def select_atoms(selection: str, topology: md.Topology) -> NDArray[np.int64]:
+    """Atoms of a topology that a selection names, as targets are selected; maybe none."""
+    elements = [atom.element for atom in topology.atoms]
+    species = np.array([0 if element is None else element.number for element in elements])
+    atoms = _simple_selection(selection.strip(), species, topology)
+    if atoms is None:
+        return _topology_selection(selection, topology)
+    return atoms[atoms < topology.n_atoms]
+
+
+def _simple_selection(
+    selection: str, species: NDArray[np.int64], topology: md.Topology | None
+) -> NDArray[np.int64] | None:
     """Selections that need no topology; None for all others."""
     if match := RANGE_SELECTION.fullmatch(selection):
         return np.arange(int(match[1]), int(match[2]) + 1)
@@ -173,17 +185,17 @@ def _simple_selection(selection: str, trajectory: Trajectory) -> NDArray[np.int6
     if (match := ELEMENT_SELECTION.fullmatch(selection)) is None:
         return None
     words = match[1].split()
-    present = {species_label(n).upper(): int(n) for n in np.unique(trajectory.species)}
+    present = {species_label(n).upper(): int(n) for n in np.unique(species) if n}
     known = {word: present.get(word.upper()) or _atomic_number(word) for word in words}
     numbers = [number for number in known.values() if number]
     if None in known.values():
-        if trajectory.topology is not None:
+        if topology is not None:
             return None  # "element C or N": a keyword, not a symbol
         unknown = next(word for word in words if not known[word])
         raise ValueError(
             f"targets must name elements by their symbols, got {unknown!r} in {selection!r}"
         )
-    return np.flatnonzero(np.isin(trajectory.species, numbers))
+    return np.flatnonzero(np.isin(species, numbers))
 
 
 def _atomic_number(symbol: str) -> int | None:

@@ -9,7 +9,7 @@ from graphkoopman.trajectories._trajectory import Trajectory
 from graphkoopman.trajectories._validation import check_timestep
 
 UNKNOWN_TIMESTEP = 1.0  # ps
-OWN_CONVERTERS = ("_mdtraj", "_ase", "_pymatgen")
+OWN_CONVERTERS = ("_mdtraj", "_ase", "_pymatgen", "_mdanalysis")
 
 
 class UnknownTimestepWarning(UserWarning):

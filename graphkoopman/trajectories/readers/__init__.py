@@ -16,6 +16,10 @@ from graphkoopman.trajectories.readers._registry import READERS, Reader, find_re
 
 # the readers register themselves; later ones come first where two know a name
 from graphkoopman.trajectories.readers import (  # isort: skip # noqa: F401
+    _ase_formats,
+    _lammps_data,
+    _history,
+    _mdanalysis_formats,
     _mdtraj_formats,
     _mdcrd,
     _netcdf,

@@ -44,7 +44,7 @@ class Identity(NamedTuple):
 
 
 def identify(
-    path: Path,
+    path: Path | str,
     n_atoms: int,
     in_file: Atoms | None,
     in_top: Atoms | None,
@@ -55,7 +55,7 @@ def identify(
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         Of the trajectory, for messages.
     n_atoms : int
         Of the trajectory.
@@ -105,7 +105,7 @@ def identify(
     return Identity(species, topology, kept, guesses)
 
 
-def other_atoms(path: Path, n_top: int, n_file: int | None) -> ValueError:
+def other_atoms(path: Path | str, n_top: int, n_file: int | None) -> ValueError:
     """The error of a topology of another number of atoms."""
     got = "another number" if n_file is None else n_file
     return ValueError(
@@ -180,7 +180,7 @@ def _species_of_user(key: str, label: Any) -> int:
 
 
 def _reconcile(
-    path: Path,
+    path: Path | str,
     in_file: Atoms,
     species: NDArray[np.int64],
     origins: NDArray[np.str_],
@@ -204,7 +204,10 @@ def _reconcile(
 
 
 def _check_types(
-    path: Path, in_file: Atoms | None, species: NDArray[np.int64], kept: NDArray[np.int64] | None
+    path: Path | str,
+    in_file: Atoms | None,
+    species: NDArray[np.int64],
+    kept: NDArray[np.int64] | None,
 ) -> None:
     """A type of LAMMPS is one element."""
     # one type for everything is what writers put that know no types
@@ -226,7 +229,7 @@ def _check_types(
 
 
 def _check_known(
-    path: Path,
+    path: Path | str,
     base: Atoms,
     in_file: Atoms | None,
     species: NDArray[np.int64],

@@ -128,9 +128,16 @@ def find_reader(path: Path, format: str | None = None) -> Reader:
 def _reader_of_format(format: str) -> Reader:
     if not isinstance(format, str):
         raise TypeError(f"format must be a str or None, got {type(format).__name__}")
+    from graphkoopman.trajectories.readers._ase_formats import ase_format
+    from graphkoopman.trajectories.readers._mdanalysis_formats import mdanalysis_format
+
     found = READERS.get(format) or READERS.get(format.lower())
+    found = found or ase_format(format) or mdanalysis_format(format)
     if found is None:
-        raise ValueError(f"format must be one of {', '.join(sorted(READERS))}, got {format!r}")
+        raise ValueError(
+            f"format must be one of {', '.join(sorted(READERS))}, or a format of ASE or MDAnalysis "
+            f"in their spelling where these are installed, got {format!r}"
+        )
     return found
 
 

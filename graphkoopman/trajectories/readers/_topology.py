@@ -17,7 +17,7 @@ from graphkoopman.trajectories.readers._elements import (
     atoms_from_masses,
     elements_of_residue,
 )
-from graphkoopman.trajectories.readers._registry import COMPRESSION, find_reader
+from graphkoopman.trajectories.readers._registry import COMPRESSION, find_reader, first_bytes
 from graphkoopman.trajectories.readers._text import open_binary
 
 NM_TO_ANGSTROM = 10.0
@@ -53,7 +53,7 @@ def load_structure(top: Any, name: str = "top") -> Structure:
         )
     path = check_file(Path(top), name)
     suffix = Path(COMPRESSION.sub("", path.name.lower())).suffix
-    if suffix not in MDTRAJ_TOPOLOGIES:
+    if suffix not in MDTRAJ_TOPOLOGIES or _is_crystal(path, suffix):
         return _structure_of_reader(path, name)
     try:
         return _mdtraj_structure(path, suffix)
@@ -61,6 +61,11 @@ def load_structure(top: Any, name: str = "top") -> Structure:
         raise
     except Exception as error:  # each parser of mdtraj fails in its own way
         raise ValueError(f"{name} must be a readable topology file, got {path}: {error}") from error
+
+
+def _is_crystal(path: Path, suffix: str) -> bool:
+    """Whether a cif is of a crystal, not of a macromolecule."""
+    return suffix == ".cif" and b"_cell_length_a" in first_bytes(path)
 
 
 def check_file(path: Path, name: str = "path") -> Path:
@@ -241,7 +246,7 @@ def _psf_masses(path: Path) -> list[float]:
 
 def _structure_of_reader(path: Path, name: str) -> Structure:
     """The first frame of a file that names its atoms."""
-    found = find_reader(path)
+    found = find_reader(path, "cif" if _is_crystal(path, path.suffix.lower()) else None)
     if not found.names_atoms:
         raise ValueError(
             f"{name} must be a readable topology file, got {path}: {found.format} does not name "

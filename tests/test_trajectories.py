@@ -123,7 +123,7 @@ FLAT = replaced(CELL, 2, CELL[0] + CELL[1])
         ("timestep", np.nan, ValueError, "timestep must be > 0"),
         ("timestep", "1 ps", TypeError, "timestep must be a number"),
         ("timestep", None, TypeError, "got NoneType"),
-        ("start", -1, ValueError, "start must be >= 0"),
+        ("start", -1, ValueError, "start must be an integer >= 0"),
         ("parent", 3, TypeError, "parent must be a str"),
         ("topology", md.Topology(), ValueError, "the 2 atoms of positions, got 0"),
         ("topology", "box.pdb", TypeError, "mdtraj.load_topology"),

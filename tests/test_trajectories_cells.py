@@ -156,7 +156,7 @@ def test_skip_must_leave_a_frame(tmp_path):
     assert len(read_trajectory(path, timestep=0.5, cell="none", skip=4)) == 1
     with pytest.raises(ValueError, match="skip must be < the 5 frames"):
         read_trajectory(path, timestep=0.5, cell="none", skip=5)
-    with pytest.raises(ValueError, match="skip must be >= 0, got -1"):
+    with pytest.raises(ValueError, match="skip must be an integer >= 0, got -1"):
         read_trajectory(path, timestep=0.5, cell="none", skip=-1)
 
 

@@ -198,8 +198,8 @@ def test_foreign_files(top, tmp_path, suffix, content):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"stride": 0}, "stride must be >= 1"),
-        ({"chunk": 0}, "chunk must be >= 1"),
+        ({"stride": 0}, "stride must be an integer >= 1"),
+        ({"chunk": 0}, "chunk must be an integer >= 1"),
         ({"timestep": -1.0}, "timestep must be > 0"),
     ],
 )

@@ -48,7 +48,7 @@ def test_segments_of_segments_keep_the_first_parent():
 def test_too_many_segments():
     with pytest.raises(ValueError, match=r"n must not exceed the number of frames \(20\), got 21"):
         segments(make(), 21)
-    with pytest.raises(ValueError, match="n must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="n must be an integer >= 1, got 0"):
         segments(make(), 0)
 
 
@@ -155,7 +155,7 @@ def test_block_split_without_room():
         block_split([100, 10], 0.3, lagtime=10)
     with pytest.raises(ValueError, match="fraction must be between 0 and 1, got 1"):
         block_split([100], 1, lagtime=10)
-    with pytest.raises(ValueError, match="lagtime must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="lagtime must be an integer >= 1, got 0"):
         block_split([100], 0.3, lagtime=0)
     with pytest.raises(ValueError, match=r"\(0 frames\)"):
         block_split([], 0.3, lagtime=1)

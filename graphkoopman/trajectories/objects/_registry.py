@@ -73,7 +73,7 @@ def converter(
     >>> import numpy as np
     >>> from graphkoopman import Trajectory
     >>> from graphkoopman.trajectories import as_trajectories
-    >>> from graphkoopman.trajectories.objects import converter
+    >>> from graphkoopman.trajectories import converter
     >>> class Walk:
     ...     path = np.zeros((5, 1, 3))
     >>> @converter("a Walk", Walk)

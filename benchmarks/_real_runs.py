@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory, read_trajectory
+from graphkoopman.lobes import GatedEncoder
 
 DATA = Path(os.environ.get("GRAPHKOOPMAN_DATA", Path(__file__).parents[2] / "shared" / "data"))
 LITHIUM = "element Li"
@@ -67,8 +68,10 @@ def learned(
     part: list[Trajectory], system: RealRuns, n_states: int = 2, seed: int = 0
 ) -> tuple[GDyNetEstimator, list[NDArray[np.float64]]]:
     """States of the targets, from these frames alone, and the network behind them."""
-    graphs = GraphFeaturizer(
-        LITHIUM, n_neighbors=system.n_neighbors, n_hops=GDyNetEstimator().n_conv
-    ).fit_transform(part)
-    estimator = GDyNetEstimator(n_states, system.lagtime, max_epochs=60, random_state=seed)
+    encoder = GatedEncoder(n_conv=2)
+    featurizer = GraphFeaturizer(LITHIUM, n_neighbors=system.n_neighbors, n_hops=encoder.n_hops)
+    graphs = featurizer.fit_transform(part)
+    estimator = GDyNetEstimator(
+        n_states, system.lagtime, encoder=encoder, max_epochs=60, random_state=seed
+    )
     return estimator, estimator.fit(graphs).transform(graphs)

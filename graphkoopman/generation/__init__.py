@@ -7,6 +7,7 @@ after the one before.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graphkoopman.generation._decoder import EnvironmentDecoder
     from graphkoopman.generation._displacements import PredictedMSD, predict_displacements
     from graphkoopman.generation._rewire import Rewired, rewire
     from graphkoopman.generation._states import sample_states
@@ -18,6 +19,7 @@ else:
 
 __all__ = [
     "ClosureWarning",
+    "EnvironmentDecoder",
     "PredictedMSD",
     "Rewired",
     "predict_displacements",

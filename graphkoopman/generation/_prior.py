@@ -1,0 +1,173 @@
+"""Where environments begin, and what is put right at their end: `Prior`, `RadialCorrection`,
+`Contacts`."""
+
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphkoopman.generation._environments import Environments
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+FEWEST_LIKE = 50  # environments of the data that a request may take its elements from
+LIKE = 0.1  # how far their probabilities may be from the request, in each state
+LEVELS = np.linspace(0.002, 0.998, 125)  # of quantiles of radii
+FEWEST_RADII = 50  # for a correction of their quantiles
+CLOSEST = 1e-3  # quantile of distances between two elements
+TOLERANCE = 0.05  # Å below it that count as a clash
+
+
+class Prior:
+    """Elements and distances of environments of the data, in random directions.
+
+    Parameters
+    ----------
+    data : Environments
+
+    Attributes
+    ----------
+    probs : ndarray of shape (n_environments, n_states)
+    kinds : ndarray of shape (n_environments, n_atoms), int64
+        Atoms of the target by their place in it, neighbours by their element, counted from zero.
+    n_kinds : int
+    groups : ndarray of shape (n_environments,), int64
+        Likeliest state.
+    radii : ndarray of shape (n_environments, n_atoms)
+        Å.
+    """
+
+    def __init__(self, data: Environments) -> None:
+        self.probs = data.probs
+        elements, found = np.unique(data.species[:, data.n_inner :], return_inverse=True)
+        inner = np.tile(np.arange(data.n_inner), (len(data), 1))
+        neighbors = found.reshape(len(data), -1) + data.n_inner
+        self.kinds = np.concatenate([inner, neighbors], axis=1).astype(np.int64)
+        self.n_kinds = data.n_inner + len(elements)
+        self.groups = data.probs.argmax(axis=1)
+        self.radii = np.linalg.norm(data.positions, axis=-1)
+        self._members = {
+            group: np.flatnonzero(self.groups == group) for group in set(self.groups.tolist())
+        }
+
+    def templates(self, asked: Array, rng: np.random.Generator) -> Index:
+        """Environments whose probabilities are as asked for, one per row, at random."""
+        rows, inverse = np.unique(asked.round(6), axis=0, return_inverse=True)
+        chosen = np.empty(len(asked), dtype=np.int64)
+        for i, row in enumerate(rows):
+            off = np.abs(self.probs - row).max(axis=1)
+            n_like = max(int(np.count_nonzero(off <= LIKE)), min(FEWEST_LIKE, len(off)))
+            like = np.argpartition(off, n_like - 1)[:n_like]
+            here = inverse.ravel() == i
+            chosen[here] = rng.choice(like, size=np.count_nonzero(here))
+        return chosen
+
+    def points(self, templates: Index, rng: np.random.Generator) -> Array:
+        """Points at distances that each rank has in the same state, (n, n_atoms, 3) in Å."""
+        n_atoms = self.radii.shape[1]
+        radii = np.empty((len(templates), n_atoms))
+        for group, members in self._members.items():
+            here = self.groups[templates] == group
+            # every rank from an environment of its own, so that radii are independent
+            lenders = rng.choice(members, size=(np.count_nonzero(here), n_atoms))
+            radii[here] = self.radii[lenders, np.arange(n_atoms)]
+        directions = rng.normal(size=(len(templates), n_atoms, 3))
+        return radii[..., None] * directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class RadialCorrection:
+    """Quantiles of distances to the target, drawn and of the data, by state and kind of atom.
+
+    Attributes
+    ----------
+    drawn, data : dict from (group, kind) to ndarray of shape (n_levels,)
+        Å.
+    """
+
+    drawn: dict[tuple[int, int], Array]
+    data: dict[tuple[int, int], Array]
+
+    @classmethod
+    def of(cls, prior: Prior, templates: Index, drawn: Array) -> Self:
+        """From environments drawn for templates, (n, n_atoms, 3)."""
+        radii, kinds = np.linalg.norm(drawn, axis=-1), prior.kinds[templates]
+        found: dict[tuple[int, int], Array] = {}
+        given: dict[tuple[int, int], Array] = {}
+        for group in set(prior.groups.tolist()):
+            ours, theirs = prior.groups[templates] == group, prior.groups == group
+            for kind in range(prior.n_kinds):
+                ours_of_kind = radii[ours][kinds[ours] == kind]
+                theirs_of_kind = prior.radii[theirs][prior.kinds[theirs] == kind]
+                if min(len(ours_of_kind), len(theirs_of_kind)) >= FEWEST_RADII:
+                    found[group, kind] = np.quantile(ours_of_kind, LEVELS)
+                    given[group, kind] = np.quantile(theirs_of_kind, LEVELS)
+        return cls(found, given)
+
+    def apply(self, drawn: Array, prior: Prior, templates: Index) -> Array:
+        """Environments whose distances are distributed as in the data; directions are kept."""
+        radii = np.linalg.norm(drawn, axis=-1)
+        kinds, groups = prior.kinds[templates], prior.groups[templates]
+        corrected = radii.copy()
+        for (group, kind), levels in self.drawn.items():
+            here = (kinds == kind) & (groups == group)[:, None]
+            shift = self.data[group, kind] - levels  # beyond the last quantile it stays the same
+            corrected[here] += np.interp(radii[here], levels, shift)
+        scale = corrected / np.maximum(radii, 1e-9)
+        return drawn * scale[..., None]
+
+
+@dataclass(frozen=True, eq=False)
+class Contacts:
+    """Shortest distance between two elements, as it is found in the data.
+
+    Attributes
+    ----------
+    first : int
+        Atomic number of the atom at the origin.
+    closest : dict from pairs of atomic numbers, the lower first, to float
+        Å.
+    """
+
+    first: int
+    closest: dict[tuple[int, int], float]
+
+    @classmethod
+    def of(cls, data: Environments) -> Self:
+        """From the environments of the data."""
+        first = int(data.own[0])
+        distances, pairs = _distances(data.positions, data.species, first)
+        elements = sorted({first, *np.unique(data.species).tolist()})
+        closest = {
+            pair: float(np.quantile(distances[chosen], CLOSEST))
+            for pair in combinations_with_replacement(elements, 2)
+            if (chosen := (pairs == _code(*pair))).any()
+        }
+        return cls(first, closest)
+
+    def is_free(self, positions: Array, species: Index) -> NDArray[np.bool_]:
+        """Whether environments are without a pair that is closer than in the data, (n,)."""
+        distances, pairs = _distances(positions, species, self.first)
+        clash = np.zeros(len(positions), dtype=bool)
+        for pair, closest in self.closest.items():
+            near = (pairs == _code(*pair)) & (distances < closest - TOLERANCE)
+            clash |= near.any(axis=1)
+        return ~clash
+
+
+def _code(one: int, other: int) -> int:
+    """One number for a pair of elements in any order."""
+    return 1000 * min(one, other) + max(one, other)
+
+
+def _distances(positions: Array, species: Index, first: int) -> tuple[Array, Index]:
+    """Distance and code of every pair of atoms, (n, n_pairs) each; the origin is an atom."""
+    points = np.concatenate([np.zeros((len(positions), 1, 3)), positions], axis=1)
+    numbers = np.concatenate([np.full((len(species), 1), first), species], axis=1)
+    i, j = np.triu_indices(points.shape[1], 1)
+    distances = np.linalg.norm(points[:, i] - points[:, j], axis=-1)
+    low, high = np.minimum(numbers[:, i], numbers[:, j]), np.maximum(numbers[:, i], numbers[:, j])
+    return distances, 1000 * low + high

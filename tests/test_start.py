@@ -10,7 +10,7 @@ import graphkoopman
 
 # each takes from a tenth of a second to two
 SLOW = {"deeptime", "matplotlib", "mdtraj", "numba", "numpy", "scipy", "sklearn", "torch"}
-COMMANDS = ("demo", "fit", "select", "analyze", "reproduce", "bench")
+COMMANDS = ("demo", "fit", "select", "analyze", "generate", "reproduce", "bench")
 HELP = """
 import sys
 from graphkoopman.cli import main

@@ -33,7 +33,15 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"graphkoopman {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add_command in (add_demo, add_fit, add_select, add_analyze, add_reproduce, add_bench):
+    for add_command in (
+        add_demo,
+        add_fit,
+        add_select,
+        add_analyze,
+        add_generate,
+        add_reproduce,
+        add_bench,
+    ):
         add_command(commands)
     return parser
 
@@ -135,6 +143,33 @@ def add_analyze(commands: argparse._SubParsersAction) -> None:
     add("--cut-outs", type=int, default=3, help="neighbourhoods of each state, as PDB files (3)")
     add("--cut-radius", type=float, help=f"their radius in Å ({CUT_RADIUS:g}, or less)")
     add("--out", type=Path, default=Path("graphkoopman-analysis"), help="output folder")
+
+
+GENERATE = """\
+Draw a future that was never simulated: a sequence of states of one target, one lag time per frame,
+with the kinetics of a saved model, and a local environment for each, as extended XYZ. Environments
+are new, by a decoder that is trained on the trajectories, or those of the trajectories (--real).
+
+examples:
+  graphkoopman generate model.safetensors run*.xtc --top box.pdb --targets "element Li"
+  graphkoopman generate model.safetensors run*.xtc --top box.pdb --targets "element Li" \\
+      --real --frames 500 --start 1 --out escape.xyz
+"""
+
+
+def add_generate(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman generate``."""
+    parser = _command(commands, "generate", "futures of a saved model, as extended XYZ", GENERATE)
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
+    add_input_arguments(parser)
+    add("--frames", type=int, default=100, help="frames to draw, one lag time apart (100)")
+    add("--start", type=int, help="state of the first frame (any, as often as it occurs)")
+    add("--around", type=int, default=12, help="neighbours around the target (12)")
+    add("--real", action="store_true", help="environments of the trajectories, not new ones")
+    add("--steps", type=int, default=2000, help="training steps of the decoder (2000)")
+    add("--seed", type=int, default=0, help="random seed (0)")
+    add("--out", type=Path, default=Path("graphkoopman-future.xyz"), help="output file")
 
 
 REPRODUCE = """\

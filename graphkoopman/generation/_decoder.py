@@ -12,7 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from graphkoopman.generation._environments import cut_environments
+from graphkoopman.generation._environments import as_atoms, cut_environments
 from graphkoopman.generation._flow import (
     FlowBatch,
     VelocityNetwork,
@@ -237,7 +237,7 @@ class EnvironmentDecoder(BaseEstimator):
         positions, species = self._draw_without_clash(asked, rng)
         if output == "trajectory":
             return self._as_trajectory(positions, species, timestep)
-        return self._as_atoms(positions, species, asked)
+        return as_atoms(zip(*self._whole(positions, species), strict=True), asked)
 
     def _batches(self, rng: np.random.Generator) -> Iterator[FlowBatch]:
         """Environments at random, each with points that lead to it by short lines."""
@@ -309,20 +309,6 @@ class EnvironmentDecoder(BaseEstimator):
         origin = np.zeros((len(positions), 1, 3))
         first = np.full((len(species), 1), self.environments_.own[0])
         return np.concatenate([origin, positions], axis=1), np.concatenate([first, species], axis=1)
-
-    def _as_atoms(self, positions: Array, species: Index, asked: Array) -> list[Any]:
-        try:
-            import ase
-        except ImportError as error:
-            raise ImportError(
-                'environments as ase.Atoms need ASE: pip install "graphkoopman[ase]", or take '
-                'output="trajectory"'
-            ) from error
-        whole = self._whole(positions, species)
-        return [
-            ase.Atoms(numbers=numbers, positions=points, info={"probs": request})
-            for points, numbers, request in zip(*whole, asked, strict=True)
-        ]
 
     def _as_trajectory(self, positions: Array, species: Index, timestep: float) -> Trajectory:
         points, numbers = self._whole(positions, species)

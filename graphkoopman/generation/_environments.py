@@ -1,5 +1,7 @@
-"""Local environments cut out of trajectories: `Environments`, `cut_environments`."""
+"""Local environments cut out of trajectories: `Environments`, `cut_environments`,
+`environment_at`, `as_atoms`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +10,7 @@ from numpy.typing import NDArray
 
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.probabilities import TargetRun, as_probabilities, pair_runs
-from graphkoopman.trajectories import minimum_image
+from graphkoopman.trajectories import Trajectory, minimum_image, resolve_targets
 
 Array = NDArray[np.float64]
 
@@ -93,11 +95,57 @@ def _kind(run: TargetRun, target: int) -> tuple[int, ...]:
     return tuple(run.trajectory.species[run.targets.atoms[first:last]].tolist())
 
 
+def environment_at(
+    trajectory: Trajectory, targets: Any, frame: int, target: int, n_neighbors: int
+) -> tuple[Array, NDArray[np.int64]]:
+    """Positions and atomic numbers of one environment, the first atom at the origin.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    targets
+        See `graphkoopman.trajectories.resolve_targets`.
+    frame, target, n_neighbors : int
+
+    Returns
+    -------
+    positions : ndarray of shape (n_atoms, 3)
+        Å.
+    species : ndarray of shape (n_atoms,)
+    """
+    atoms = resolve_targets(targets, trajectory).groups()[target][None]
+    arms, members = _cut(trajectory, atoms, frame, n_neighbors)
+    whole = np.concatenate([np.zeros((1, 3)), arms[0]])
+    return whole, trajectory.species[np.concatenate([atoms[0, :1], members[0]])]
+
+
+def as_atoms(environments: Iterable[tuple[Array, Any]], probs: Array) -> list[Any]:
+    """Positions and atomic numbers as `ase.Atoms` that hold their probabilities."""
+    try:
+        import ase
+    except ImportError as error:
+        raise ImportError(
+            'environments as ase.Atoms need ASE: pip install "graphkoopman[ase]"'
+        ) from error
+    return [
+        ase.Atoms(numbers=numbers, positions=points, info={"probs": row})
+        for (points, numbers), row in zip(environments, probs, strict=True)
+    ]
+
+
 def _of_frame(
     run: TargetRun, frame: int, n_neighbors: int
 ) -> tuple[Array, NDArray[np.int64], Array]:
     """Positions, species and probabilities of all targets of a frame."""
-    trajectory, atoms = run.trajectory, run.targets.atoms.reshape(run.n_targets, -1)
+    atoms = run.targets.atoms.reshape(run.n_targets, -1)
+    arms, members = _cut(run.trajectory, atoms, frame, n_neighbors)
+    return arms, run.trajectory.species[members], as_probabilities(run.probs[frame])
+
+
+def _cut(
+    trajectory: Trajectory, atoms: NDArray[np.int64], frame: int, n_neighbors: int
+) -> tuple[Array, NDArray[np.int64]]:
+    """Vectors from the first atom of targets (n, n_own) to the others and neighbours; indices."""
     positions = trajectory.positions[frame].astype(np.float64)
     cell = None if trajectory.cells is None else trajectory.cells[frame]
     n_own = atoms.shape[1]
@@ -112,11 +160,9 @@ def _of_frame(
     if np.abs(np.linalg.norm(arms, axis=-1) - lengths).max() > SAME_DISTANCE:
         # other images than the nearest are among the neighbours
         neighbors, arms = _among_images(positions, cell, atoms, n_neighbors, lengths.max())
-    members = np.concatenate([atoms[:, 1:], neighbors], axis=1)
     return (
         np.concatenate([inner, arms], axis=1),
-        trajectory.species[members],
-        as_probabilities(run.probs[frame]),
+        np.concatenate([atoms[:, 1:], neighbors], axis=1),
     )
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.generation._environments import as_atoms, environment_at
 from graphkoopman.generation._landing import LandingDensities, learn_landing
 from graphkoopman.generation._stochastic import check_size, first_states, stochastic_model
 from graphkoopman.generation._warnings import ClosureWarning
 from graphkoopman.probabilities import as_probabilities
 from graphkoopman.randomness import RandomState, as_generator
-from graphkoopman.trajectories import as_trajectories
+from graphkoopman.trajectories import as_trajectories, check_integer
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -50,6 +51,36 @@ class Rewired:
     log_likelihood: float
     lagtime: int
     timestep: float
+
+    def environments(
+        self, trajs: Any, targets: Any = None, *, n_neighbors: int = 12, sequence: int = 0
+    ) -> list[Any]:
+        """Environments of one sequence, cut out of the trajectories.
+
+        Parameters
+        ----------
+        trajs, targets
+            Those that the sequence was made of.
+        n_neighbors : int
+            Neighbours of the first atom of the target.
+        sequence : int
+            Which of the sequences.
+
+        Returns
+        -------
+        environments : list of ase.Atoms
+            The first atom is the target's, at the origin; then its other atoms, then neighbours
+            by rising distance. Atoms hold ``info["probs"]``.
+        """
+        trajectories = as_trajectories(trajs)
+        check_integer(n_neighbors, "n_neighbors", 1)
+        columns = (self.trajectory, self.frame, self.target)
+        places = np.stack([column[:, sequence] for column in columns], axis=1)
+        found = [
+            environment_at(trajectories[item], targets, frame, target, n_neighbors)
+            for item, frame, target in places.tolist()
+        ]
+        return as_atoms(found, self.probs[:, sequence])
 
     def __repr__(self) -> str:
         n_frames, n_targets = self.frame.shape

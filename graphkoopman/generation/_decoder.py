@@ -29,7 +29,7 @@ from graphkoopman.trajectories import Trajectory, check_integer
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-CALIBRATION = 2000  # environments that the correction of radii is learned from
+CALIBRATION = 1000  # environments that the correction of radii is learned from
 MOST_DRAWS = 10
 CHUNK = 512
 

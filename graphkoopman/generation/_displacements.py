@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 from graphkoopman.generation._warnings import ClosureWarning
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_model
-from graphkoopman.transport._intervals import Units, jackknife
-from graphkoopman.transport._runs import check_count, prepare_runs
+from graphkoopman.transport._intervals import UNITS, Units, jackknife
+from graphkoopman.transport._runs import Run, check_count, longer_than, prepare_runs
 from graphkoopman.transport._steps import StepSums, step_sums
-from graphkoopman.uncertainty import Scatter
+from graphkoopman.uncertainty import Scatter, check_unit
 
 Array = NDArray[np.float64]
 Memory = int | Literal["auto"]
@@ -24,6 +24,7 @@ LONGEST_MEMORY = 10
 FEWEST_PATHS = 30
 # Share of the frames that a longer memory may not leave out.
 MOST_FRAMES = 0.9
+ENOUGH_TARGETS = 10
 CERTAIN = 1.5  # half-widths of a 95 % interval
 
 
@@ -168,6 +169,10 @@ def predict_displacements(
     takes it out of the long-time slope. Anomalous diffusion whose correlation decays slower than
     the runs are long cannot be predicted from them, and is warned of where it shows.
 
+    With ``unit="auto"`` an interval rests on blocks of time with all targets together. A run of a
+    few memories has few of them, and an interval that says little; where targets move
+    independently, ``unit="targets"`` or ``"trajectories+targets"`` says more.
+
     The interval holds the sampling of displacements and of K; frequencies of K are taken to vary
     from unit to unit as those of the data. It does not hold the training of the network.
 
@@ -191,12 +196,13 @@ def predict_displacements(
     >>> model = estimate_koopman(probs, 10)
     >>> result = predict_displacements(walk, probs, "element Li", model, [5.0, 500.0])
     >>> result.msd.round(-1), result.longest  # exact: 30 and 3000
-    (array([  30., 2880.]), 25.0)
+    (array([  30., 3110.]), 25.0)
     """
     matrix, populations, tau = check_model(model)
     first = _check_start(start, populations)
-    longest = _longest_memory(probs, tau) if memory == "auto" else _check_memory(memory)
-    runs = prepare_runs(trajs, probs, targets, (longest + 1) * tau, drift, "the lagtime of model")
+    order = 0 if memory == "auto" else _check_memory(memory)
+    name = "the lagtime of model" if order == 0 else "memory, in steps of the model's lagtime,"
+    runs = prepare_runs(trajs, probs, targets, (order + 1) * tau, drift, name)
     if runs[0].n_states != len(matrix):
         raise ValueError(
             f"model must have the {runs[0].n_states} states of probs, got {len(matrix)}; "
@@ -204,17 +210,22 @@ def predict_displacements(
         )
     step = tau * runs[0].trajectory.timestep
     moments = _check_times(times, step)
-    sums, units = step_sums(runs, tau, longest, check_count(stride, "stride"), unit)
-    closure = _Closure.of(sums, units, matrix, populations)
-    order, holds = _choose_memory(closure) if memory == "auto" else (longest, None)
+    apart = check_count(stride, "stride")
+    check_unit(unit, UNITS)
+    holds = None
+    if memory == "auto":
+        order, holds = _choose_memory(runs, tau, apart, matrix, populations)
+        runs = longer_than(runs, (order + 1) * tau, "the lagtime of model")
     if holds is False:
         warnings.warn(
-            f"steps of {step:g} ps remember their direction for {longest} lag times or more, as "
-            "far as the runs reach, and what comes later is not in the prediction; use a longer "
-            "lag time or longer runs",
+            f"steps of {step:g} ps remember their direction for {order} lag times or more, as far "
+            "as the runs reach, and what comes later is not in the prediction; use a longer lag "
+            "time or longer runs",
             ClosureWarning,
             stacklevel=2,
         )
+    sums, units = step_sums(runs, tau, order, apart, unit)
+    closure = _Closure.of(sums, units, matrix, populations)
     return PredictedMSD(
         times=moments,
         **_with_intervals(closure, order, first, moments / step, step),
@@ -335,32 +346,38 @@ def _with_intervals(
     }
 
 
-def _choose_memory(closure: _Closure) -> tuple[int, bool | None]:
+def _choose_memory(
+    runs: list[Run], tau: int, stride: int, matrix: Array, populations: Array
+) -> tuple[int, bool | None]:
     """Smallest memory that leaves nothing out, and whether it does, None if that is not seen."""
+    longest = _longest_memory(runs, tau)
+    if longest < 2:
+        return longest, None
+    reaching = [run for run in runs if run.n_frames > (longest + 1) * tau]
+    # targets as independent: a memory that is not there costs noise, one that is missed a bias
+    few = sum(run.n_targets for run in reaching) < ENOUGH_TARGETS
+    unit = "blocks+targets" if few else "trajectories+targets"
+    closure = _Closure.of(*step_sums(reaching, tau, longest, stride, unit), matrix, populations)
     correlation = closure.mean_correlation()
-    longest = correlation.shape[1] - 1
     for memory in range(1, longest):
         left_out = np.cumsum(correlation[:, memory + 1 :], axis=1)
         limits = closure.interval(left_out)
         if ((limits[:, 0] <= 0.0) & (limits[:, 1] >= 0.0)).all():
             return memory, True
-    if longest < 2:
-        return longest, None
     low, high = closure.interval(correlation[:, -1])
     # one in twenty is outside by chance; thrice the standard error is said aloud
     certain = abs(correlation[0, -1]) > CERTAIN * 0.5 * (high - low)
     return longest, False if certain else None
 
 
-def _longest_memory(probs: Any, tau: int) -> int:
+def _longest_memory(runs: list[Run], tau: int) -> int:
     """Lag times from step to step that nearly all frames show, and often enough."""
-    arrays = [np.asarray(array) for array in ([probs] if hasattr(probs, "ndim") else probs)]
-    lengths = np.array([len(array) for array in arrays])
-    n_targets = np.array([array.shape[1] if array.ndim == 3 else 1 for array in arrays])
+    lengths = np.array([run.n_frames for run in runs])
+    n_targets = np.array([run.n_targets for run in runs])
     longest = 0
     for memory in range(LONGEST_MEMORY + 1):
         n_paths = (lengths - 1) // ((memory + 1) * tau)
-        covered = lengths[n_paths > 0].sum() >= MOST_FRAMES * lengths[lengths > tau].sum()
+        covered = lengths[n_paths > 0].sum() >= MOST_FRAMES * lengths.sum()
         # one step to the next is asked for however few data there are
         if covered and (n_paths @ n_targets >= FEWEST_PATHS or memory == 1):
             longest = memory

@@ -97,9 +97,12 @@ class EnvironmentDecoder(BaseEstimator):
     >>> from graphkoopman.generation import EnvironmentDecoder
     >>> system = make_hopping([[-0.02, 0.02], [0.02, -0.02]], 200, random_state=0)
     >>> probs = np.eye(2)[system.labels]
-    >>> decoder = EnvironmentDecoder(n_neighbors=8, n_steps=20, random_state=0)
-    >>> decoder.fit(system.trajectory, probs).sample([1.0, 0.0], 3)[0].get_chemical_formula()
-    'LiS8'
+    >>> decoder = EnvironmentDecoder(8, n_hidden=8, n_layers=1, n_steps=5, random_state=0)
+    >>> decoder.fit(system.trajectory, probs).environments_.positions.shape
+    (1600, 8, 3)
+
+    ``decoder.sample([1.0, 0.0], 10)`` are then ten environments of state 0, as `ase.Atoms`; a
+    decoder that draws them well takes the default of two thousand steps.
     """
 
     def __init__(

@@ -263,8 +263,8 @@ class DumpFrames:
         if header.columns != first.columns or header.box.periodic != first.box.periodic:
             raise lines.error("other columns or boundaries than in the first frame", lines.number)
         above = lines.number
-        body = lines.need_many(header.n_atoms, "the lines of the atoms")
-        words = "".join(body).split()
+        body = lines.need_text(header.n_atoms, "the lines of the atoms")
+        words = body.split()
         n_columns = len(header.columns)
         if len(words) != header.n_atoms * n_columns:
             raise self._bad_line(lines, body, above, n_columns)
@@ -364,12 +364,10 @@ class DumpFrames:
                     f"{known[atom]} in the first; dump atoms that keep their types"
                 )
 
-    def _bad_line(
-        self, lines: Lines, body: list[str], above: int, n_columns: int
-    ) -> FileFormatError:
+    def _bad_line(self, lines: Lines, body: str, above: int, n_columns: int) -> FileFormatError:
         """The first line of atoms that is none."""
         layout = self.layout
-        for number, line in enumerate(body, start=above + 1):
+        for number, line in enumerate(body.split("\n"), start=above + 1):
             words = line.split()
             try:
                 if len(words) != n_columns:

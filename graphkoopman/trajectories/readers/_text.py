@@ -44,16 +44,16 @@ class Lines:
             self.number += 1
             return self._returned.pop()
         lines = self.take(1)
-        return lines[0] if lines else None
+        return lines[0].decode("utf-8", "replace") if lines else None
 
-    def take(self, n: int) -> list[str]:
+    def take(self, n: int) -> list[bytes]:
         """The next n lines, fewer at the end of the file."""
-        try:
-            lines = [line.decode("utf-8", "replace") for line in islice(self._file, n)]
-        except COMPRESSION_ERRORS as error:
-            raise self.error(f"the compressed file breaks off ({error})", self.number + 1) from None
         if self._returned:
             raise RuntimeError("a line was given back")
+        try:
+            lines = list(islice(self._file, n))
+        except COMPRESSION_ERRORS as error:
+            raise self.error(f"the compressed file breaks off ({error})", self.number + 1) from None
         self.number += len(lines)
         return lines
 
@@ -69,12 +69,12 @@ class Lines:
             raise self.ended(what)
         return line
 
-    def need_many(self, n: int, what: str) -> list[str]:
-        """The next n lines, which have to be there."""
+    def need_text(self, n: int, what: str) -> str:
+        """The next n lines in one piece, which have to be there."""
         lines = self.take(n)
         if len(lines) < n:
             raise self.ended(f"{what} ({n} lines, {len(lines)} are there)")
-        return lines
+        return b"".join(lines).decode("utf-8", "replace")
 
     def ended(self, what: str) -> FileFormatError:
         """The error of a file that breaks off inside a frame."""

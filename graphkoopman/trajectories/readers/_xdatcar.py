@@ -158,15 +158,15 @@ def _floats(lines: Lines, what: str, lengths: tuple[int, ...]) -> list[float]:
 
 def _positions(lines: Lines, n_atoms: int) -> NDArray[np.float64]:
     above = lines.number
-    body = lines.need_many(n_atoms, "the positions of a frame")
-    words = "".join(body).split()
+    body = lines.need_text(n_atoms, "the positions of a frame")
+    words = body.split()
     if len(words) == 3 * n_atoms:
         try:
             return np.array(list(map(float, words))).reshape(n_atoms, 3)
         except ValueError:
             pass
     rows = []
-    for number, line in enumerate(body, start=above + 1):
+    for number, line in enumerate(body.split("\n")[:n_atoms], start=above + 1):
         words = GLUED.sub(" -", line).split()[:3]  # more columns: flags, symbols
         try:
             row = [float(word) for word in words]

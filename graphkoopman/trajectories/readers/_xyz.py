@@ -162,24 +162,31 @@ def _atom_lines(
     width = sum(n for _, _, n in comment.columns)
     label, pos = starts.get("species", starts.get("z", 0)), starts["pos"]
     above = lines.number
-    body = lines.need_many(n_atoms, "the lines of the atoms")
-    rows = [line.split() for line in body]
-    try:
-        positions = np.array([list(map(float, row[pos : pos + 3])) for row in rows])
-        names = [row[label] for row in rows]
-        # plain xyz may carry any columns behind the positions
-        if positions.shape == (n_atoms, 3) and min(map(len, rows)) >= min(width, 4):
-            return names, positions
-    except (ValueError, IndexError):
-        pass
+    body = lines.need_text(n_atoms, "the lines of the atoms")
+    words = body.split()
+    # plain xyz may carry any columns behind the positions
+    n_columns, rest = divmod(len(words), n_atoms)
+    if rest == 0 and n_columns >= width:
+        columns = [words[i::n_columns] for i in range(pos, pos + 3)]
+        try:
+            return words[label::n_columns], np.array([list(map(float, c)) for c in columns]).T
+        except ValueError:
+            pass
+    raise _bad_line(lines, body, above, width, pos)
+
+
+def _bad_line(lines: Lines, body: str, above: int, width: int, pos: int) -> FileFormatError:
+    """The first line that is no atom, or has another number of columns than the first."""
+    rows = [line.split() for line in body.split("\n")]
     for number, row in enumerate(rows, start=above + 1):
         try:
-            good = len(list(map(float, row[pos : pos + 3]))) == 3 and len(row) > label
+            good = len(row) == len(rows[0]) >= width and bool(list(map(float, row[pos : pos + 3])))
         except ValueError:
             good = False
         if not good:
-            raise lines.error(f"an atom expected, got {' '.join(row)[:60]!r}", number)
-    raise lines.error("fewer columns than Properties announce", above + 1)
+            problem = f"an atom in {width} columns expected, got {' '.join(row)[:60]!r}"
+            return lines.error(problem, number)
+    return lines.error("columns of the atoms", above + 1)
 
 
 def _starts(columns: tuple[tuple[str, str, int], ...]) -> Iterator[tuple[str, int]]:

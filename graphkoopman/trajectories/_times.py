@@ -75,21 +75,27 @@ def frame_spacing(
     if times is not None and not np.isfinite(times).all():
         times = None
     resolved = times is not None and len(times) > 1 and _resolves(times)
-    if steps is not None and len(steps) > 1 and not resolved and np.any(np.diff(steps)):
-        check_even(np.asarray(steps), source, "steps")
-    if times is None or (len(times) > 1 and not np.any(np.diff(times))):
-        return timestep_from_times(None, source) if timestep is None else timestep
-    if timestep is None:
-        return timestep_from_times(times, source)
-    if len(times) > 1:
+    counted = steps is not None and len(steps) > 1 and bool(np.any(np.diff(steps)))
+    if steps is not None and counted and not resolved:
+        check_even(steps, source, "steps")
+    if times is None or len(times) < 2 or not (np.any(np.diff(times)) or counted):
+        if timestep is not None:
+            return timestep
+        # times that never change are none
+        single = times is not None and len(times) < 2
+        return timestep_from_times(times if single else None, source)
+    # times that stand still within their rounding are even if the steps are
+    if resolved or not counted:
         check_even(times, source)
-        spacing, error = _spacing(times)
-        if abs(timestep - spacing) > AGREEMENT * spacing + error:
-            raise ValueError(
-                f"timestep must agree with the times of {source}, got {timestep:g} ps for frames "
-                f"that are {_simplest(spacing, error):g} ps apart; leave timestep out, or, where "
-                "the file's times are wrong, pass ignore_times=True (--ignore-times)"
-            )
+    spacing, error = _spacing(times)
+    if timestep is None:
+        return _simplest(spacing, error)
+    if abs(timestep - spacing) > AGREEMENT * spacing + error:
+        raise ValueError(
+            f"timestep must agree with the times of {source}, got {timestep:g} ps for frames "
+            f"that are {_simplest(spacing, error):g} ps apart; leave timestep out, or, where "
+            "the file's times are wrong, pass ignore_times=True (--ignore-times)"
+        )
     return timestep
 
 

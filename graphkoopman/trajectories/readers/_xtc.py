@@ -20,13 +20,14 @@ from graphkoopman.trajectories.readers._registry import reader
 
 NM_TO_ANGSTROM = 10.0
 MOST_DECIMALS = 6  # of a float32
+STEPS = 2**32  # that a file can number
 
 
 @reader("xtc", r".*\.xtc", names_atoms=False)
 def read_xtc(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """Decoded by mdtraj, after a walk over the frames: its decoder trusts what a file says."""
     n_atoms = _checked_atoms(path, structure, ".xtc")
-    return Contents("xtc", n_atoms, _xtc_blocks(path, chunk))
+    return Contents("xtc", n_atoms, _continued(_xtc_blocks(path, chunk)))
 
 
 def _checked_atoms(path: Path, structure: Structure | None, suffix: str) -> int:
@@ -52,6 +53,18 @@ def _xtc_blocks(path: Path, chunk: int) -> Iterator[FrameBlock]:
             )
 
 
+def _continued(blocks: Iterator[FrameBlock]) -> Iterator[FrameBlock]:
+    """Steps that go on where 32 bits begin again at the bottom."""
+    last = None
+    for block in blocks:
+        steps: Any = block.steps
+        jumps = np.diff(steps, prepend=steps[0] if last is None else last)
+        jumps = (jumps + STEPS // 2) % STEPS - STEPS // 2
+        whole = (steps[0] if last is None else last) + np.cumsum(jumps)
+        last = whole[-1]
+        yield block._replace(steps=whole)
+
+
 def angstrom(cells: Any) -> Any:
     """Cells in Å of cells in nm and single precision: 1.2345 nm is 12.345 Å."""
     if cells is None:
@@ -70,7 +83,8 @@ def read_trr(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """In the precision of the file; frames of velocities or forces alone are passed over."""
     n_atoms = _checked_atoms(path, structure, ".trr")
     notes: list[str] = []
-    return Contents("trr", n_atoms, _trr_blocks(path, n_atoms, chunk, notes), notes=notes)
+    blocks = _continued(_trr_blocks(path, n_atoms, chunk, notes))
+    return Contents("trr", n_atoms, blocks, notes=notes)
 
 
 def _trr_blocks(path: Path, n_atoms: int, chunk: int, notes: list[str]) -> Iterator[FrameBlock]:

@@ -81,7 +81,7 @@ def _frame(lines: Lines) -> tuple[list[str], NDArray[np.float64], NDArray[np.flo
         problem = f"a number of atoms expected, got {text.strip()[:60]!r}"
         raise lines.error(problem, lines.number)
     above = lines.number
-    body = lines.need_text(int(text), "the lines of the atoms").split("\n")[: int(text)]
+    body = lines.need_many(int(text), "the lines of the atoms")
     # the distance of two decimal points is the width of a number
     dots = [i for i, letter in enumerate(body[0]) if letter == "." and i > FIRST_POSITION][:2]
     width = dots[1] - dots[0] if len(dots) == 2 else 8

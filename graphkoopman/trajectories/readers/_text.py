@@ -76,6 +76,10 @@ class Lines:
             raise self.ended(f"{what} ({n} lines, {len(lines)} are there)")
         return b"".join(lines).decode("utf-8", "replace")
 
+    def need_many(self, n: int, what: str) -> list[str]:
+        """The next n lines, which have to be there."""
+        return self.need_text(n, what).split("\n")[:n]
+
     def ended(self, what: str) -> FileFormatError:
         """The error of a file that breaks off inside a frame."""
         return self.error(f"the file ends at line {self.number} where there should be {what}")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from koopman_chains import THREE_STATE, TWO_STATE, observe, simulate
 
 from graphkoopman.koopman import (
+    BeyondDataWarning,
     FewUnitsWarning,
     InvalidTimescaleWarning,
     KoopmanModel,
@@ -205,7 +206,10 @@ def test_a_run_shorter_than_its_process_tells_nothing_about_it():
     """Frozen targets and one that moves once: no sample of the scatter in time."""
     states = np.tile(np.arange(10) % 2, (100, 1))
     states[60:, 0] = 1
-    with pytest.warns(FewUnitsWarning, match="correlation times"):
+    with (
+        pytest.warns(FewUnitsWarning, match="correlation times"),
+        pytest.warns(BeyondDataWarning, match="exchanges seen: 0→1: 1"),
+    ):
         model = estimate(np.eye(2)[states])
     low, high = model.timescales_interval()[0]
     assert (low, high) == (0.0, np.inf)

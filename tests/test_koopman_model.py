@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from koopman_chains import CYCLE, THREE_STATE, TWO_STATE, observe, simulate, stationary
 
 from graphkoopman.koopman import (
+    FixedStateWarning,
     InvalidTimescaleWarning,
     KoopmanModel,
     OscillatingTimescaleWarning,
@@ -131,7 +132,8 @@ def test_negative_stationary_distribution_warns():
 
 def test_disconnected_states_keep_the_empirical_populations():
     probs = np.eye(2)[np.repeat([[0, 0, 0, 1]], 20, axis=0)]
-    model = estimate_koopman(probs, 1)
+    with pytest.warns(FixedStateWarning, match=r"states \[0\]: 3 targets; states \[1\]: 1"):
+        model = estimate_koopman(probs, 1)
     np.testing.assert_allclose(model.koopman_matrix, np.eye(2), atol=1e-12)
     with pytest.warns(StationaryDistributionWarning, match="not unique"):
         np.testing.assert_allclose(model.stationary_distribution, [0.75, 0.25])

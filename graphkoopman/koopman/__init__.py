@@ -10,9 +10,15 @@ if TYPE_CHECKING:
     from graphkoopman.koopman._align import align_states, state_correlation
     from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
     from graphkoopman.koopman._chapman_kolmogorov import StateObservable
-    from graphkoopman.koopman._ck_error import ChapmanKolmogorovError, ck_error
+    from graphkoopman.koopman._ck_error import (
+        ChapmanKolmogorovError,
+        ck_error,
+        markov_verdict,
+    )
     from graphkoopman.koopman._consumers import as_target_trajectories
     from graphkoopman.koopman._estimate import estimate_koopman
+    from graphkoopman.koopman._limits import DataLimits, count_exchanges, data_limits
+    from graphkoopman.koopman._limits import warn_of_limits as warn_of_limits
     from graphkoopman.koopman._model import KoopmanModel
     from graphkoopman.koopman._moments import LaggedMoments, lagged_moments
     from graphkoopman.koopman._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
@@ -23,7 +29,9 @@ if TYPE_CHECKING:
         singular_functions,
     )
     from graphkoopman.koopman._warnings import (
+        BeyondDataWarning,
         FewUnitsWarning,
+        FixedStateWarning,
         InvalidTimescaleWarning,
         OscillatingTimescaleWarning,
         RankDeficientWarning,
@@ -37,9 +45,12 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
+    "BeyondDataWarning",
     "BootstrapKoopmanModel",
     "ChapmanKolmogorovError",
+    "DataLimits",
     "FewUnitsWarning",
+    "FixedStateWarning",
     "GlobalKoopman",
     "InvalidTimescaleWarning",
     "KoopmanModel",
@@ -55,12 +66,15 @@ __all__ = [
     "align_states",
     "as_target_trajectories",
     "ck_error",
+    "count_exchanges",
+    "data_limits",
     "estimate_koopman",
     "fcc_site_graph",
     "global_koopman",
     "identify_states",
     "inner_simplex",
     "lagged_moments",
+    "markov_verdict",
     "singular_functions",
     "state_correlation",
 ]

@@ -1,4 +1,4 @@
-"""The Chapman-Kolmogorov error as one number with its standard error: `ck_error`."""
+"""The Chapman-Kolmogorov error as one number, and its verdict: `ck_error`, `markov_verdict`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,11 +12,45 @@ from graphkoopman.koopman._units import UnitMoments, unit_moments
 from graphkoopman.probabilities import probability_arrays
 from graphkoopman.uncertainty import t_quantile
 
-__all__ = ["ChapmanKolmogorovError", "ck_error"]
+__all__ = ["ChapmanKolmogorovError", "ck_error", "markov_verdict"]
 
 Array = NDArray[np.float64]
 
 _MOST_MULTIPLES = 5
+
+
+# The widest 95 % interval of the error, a probability, that can tell.
+MAX_CK_WIDTH = 0.1
+ANSWERS = {"markovian": "yes", "not markovian": "no", "inconclusive": "can't tell"}
+
+
+def markov_verdict(error: float, half_width: float, *, max_width: float = MAX_CK_WIDTH) -> str:
+    """Whether a Chapman-Kolmogorov error speaks for Markovian states at its lag.
+
+    Parameters
+    ----------
+    error, half_width : float
+        Error and half of its 95 % interval, see `ck_error`.
+    max_width : float
+        A probability; a wider interval cannot tell.
+
+    Returns
+    -------
+    {"markovian", "not markovian", "inconclusive"}
+        An error beyond its interval is seen whatever the width; one within it proves something
+        only if the interval is narrow.
+
+    Examples
+    --------
+    >>> from graphkoopman.koopman import markov_verdict
+    >>> markov_verdict(0.01, 0.02), markov_verdict(0.05, 0.02), markov_verdict(0.05, 0.2)
+    ('markovian', 'not markovian', 'inconclusive')
+    """
+    if not np.isfinite(half_width):
+        return "inconclusive"
+    if abs(error) > half_width:
+        return "not markovian"
+    return "markovian" if 2.0 * half_width <= max_width else "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -49,6 +83,20 @@ class ChapmanKolmogorovError:
     times: tuple[int, ...]
     n_effective: float
     unit: str
+
+    @property
+    def verdict(self) -> str:
+        """See `markov_verdict`."""
+        low, high = self.interval()
+        return markov_verdict(self.error, 0.5 * (high - low))
+
+    def __str__(self) -> str:
+        low, high = self.interval()
+        return (
+            f"Markovian at this lag ({self.lagtime} frames): {ANSWERS[self.verdict]} "
+            f"(Chapman-Kolmogorov error {self.error:.3f} [{low:.3f}, {high:.3f}] over up to "
+            f"{self.times[-1]} frames, largest deviation of a transition {self.largest:.3f})"
+        )
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """Error minus and plus Student's t times the standard error."""

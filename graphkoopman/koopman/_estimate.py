@@ -13,6 +13,7 @@ from graphkoopman.koopman._bootstrap import (
     draw_weights,
 )
 from graphkoopman.koopman._constraints import reversible, stochastic
+from graphkoopman.koopman._limits import data_limits, warn_of_limits
 from graphkoopman.koopman._model import KoopmanModel
 from graphkoopman.koopman._moments import (
     LaggedMoments,
@@ -109,6 +110,10 @@ def estimate_koopman(
     -----
     RankDeficientWarning
         If a state is never visited, or states are linearly dependent.
+    BeyondDataWarning
+        If a relaxation time is longer than the longest run.
+    FixedStateWarning
+        If no target passes between groups of states.
     FewUnitsWarning
         If the units leave fewer than nine degrees of freedom, as in less than about fifty
         correlation times; below ten of these it says so.
@@ -148,6 +153,7 @@ def estimate_koopman(
     arrays = longer_than(probability_arrays(probs), lagtime)
     moments = _with_double(lagged_moments(arrays, lagtime), arrays)
     prior = _model(moments, timestep, constraint, warn=True)
+    warn_of_limits(data_limits(arrays, prior), timestep=timestep)
     if n_bootstrap == 0:
         return prior
     (units,) = unit_moments(arrays, [lagtime], unit, with_double=True)

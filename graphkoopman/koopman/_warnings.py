@@ -1,7 +1,9 @@
 """Warnings of the Koopman layer, one class per condition a user may want to filter."""
 
 __all__ = [
+    "BeyondDataWarning",
     "FewUnitsWarning",
+    "FixedStateWarning",
     "InvalidTimescaleWarning",
     "OscillatingTimescaleWarning",
     "RankDeficientWarning",
@@ -37,3 +39,11 @@ class FewUnitsWarning(UserWarning):
 
 class UnsupportedRateWarning(UserWarning):
     """Local rates are negative, or lead to sites that no bond reaches, and were left out."""
+
+
+class BeyondDataWarning(UserWarning):
+    """A relaxation time is longer than the longest run, so that nobody has seen the process."""
+
+
+class FixedStateWarning(UserWarning):
+    """No target passes between groups of states: they tell kinds of targets apart."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from graphkoopman.koopman import markov_verdict
 from graphkoopman.model_selection._scorers import SELECTION_SCORES
 
 __all__ = ["Candidates", "LagChoice"]
@@ -29,7 +30,8 @@ class LagChoice:
     error, half_width : float
         Error, positive where predictions decay too fast, and half of its 95 % interval.
     verdict : str
-        "markovian", "not markovian", or "inconclusive" where the interval is too wide to tell.
+        "markovian", "not markovian", or "inconclusive" where the interval is too wide to tell; see
+        `graphkoopman.koopman.markov_verdict`.
     index : int
         Row of ``cv_results_``.
     """
@@ -100,10 +102,7 @@ class Candidates:
 
     def _lag_choice(self, row: int, max_width: float) -> LagChoice:
         error, half_width = float(self.errors[row]), float(self.half_widths[row])
-        if 2.0 * half_width > max_width:
-            verdict = "inconclusive"
-        else:
-            verdict = "markovian" if abs(error) <= half_width else "not markovian"
+        verdict = markov_verdict(error, half_width, max_width=max_width)
         return LagChoice(int(self.lagtime[row]), error, half_width, verdict, int(row))
 
 

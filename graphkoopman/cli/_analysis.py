@@ -11,11 +11,12 @@ from matplotlib import pyplot as plt
 from graphkoopman.cli._tables import INTERVAL, save_figure, write_csv
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.graphs import GraphTrajectory
-from graphkoopman.koopman import BootstrapKoopmanModel
+from graphkoopman.koopman import BootstrapKoopmanModel, ChapmanKolmogorovError, ck_error
 from graphkoopman.plotting import plot_ck_test, plot_history, plot_timescales
 
 POPULATION_HEADER = ["state", "population", *INTERVAL]
 TIMESCALE_HEADER = ["process", "relaxation time / ps", *INTERVAL]
+BOUND_HEADER = ["bound low", "bound high"]
 MAX_MULTIPLE = 5
 N_BOOTSTRAP = 200
 
@@ -32,11 +33,24 @@ class Analysis:
         Over the lags.
     ck : ChapmanKolmogorovTest
         Of the model against those at longer lags.
+    markov : ChapmanKolmogorovError or None
+        The same as one number with its verdict; None where no run is longer than two lags.
+    models : list of BootstrapKoopmanModel
+        At all lags.
     """
 
     model: BootstrapKoopmanModel
     timescales: ImpliedTimescales
     ck: ChapmanKolmogorovTest
+    markov: ChapmanKolmogorovError | None
+    models: list[BootstrapKoopmanModel]
+
+    @property
+    def verdict(self) -> str:
+        """Whether the states are Markovian at the lag, in words."""
+        if self.markov is None:
+            return "Markovian at this lag: can't tell (no run is longer than two lags)"
+        return str(self.markov)
 
     @property
     def ck_error(self) -> float:
@@ -53,7 +67,12 @@ def analyse(estimator: GDyNetEstimator, graphs: Sequence[GraphTrajectory]) -> An
     models = estimator.koopman_models(
         graphs, [lag * n for n in range(1, n_lags + 1)], n_bootstrap=N_BOOTSTRAP
     )
-    return Analysis(models[0], implied_timescales(models), models[0].ck_test(models))
+    markov = None
+    if shortest > 2 * lag:
+        markov = ck_error(estimator.transform(graphs), lag, max(2, n_lags) * lag)
+    return Analysis(
+        models[0], implied_timescales(models), models[0].ck_test(models), markov, models
+    )
 
 
 def population_rows(analysis: Analysis) -> list[list[str]]:
@@ -79,6 +98,15 @@ def timescale_rows(analysis: Analysis) -> list[list[str]]:
     ]
 
 
+def bound_rows(analysis: Analysis) -> list[list[str]]:
+    """Bounds of the relaxation time of each process in ps, as text."""
+    model = analysis.model
+    try:
+        return [[f"{low:.4g}", f"{high:.4g}"] for low, high in model.timescale_bounds_ps()]
+    except ValueError:  # no run is longer than two lags
+        return [["-", "-"]] * (model.n_states - 1)
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Aligned columns."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
@@ -94,13 +122,20 @@ def print_model(estimator: GDyNetEstimator, analysis: Analysis) -> None:
     print(f"\nStates at a lag of {estimator.lagtime * estimator.timestep_:g} ps\n")
     print(table(POPULATION_HEADER, population_rows(analysis)))
     print()
-    print(table(TIMESCALE_HEADER, timescale_rows(analysis)))
+    rows = zip(timescale_rows(analysis), bound_rows(analysis), strict=True)
+    print(table([*TIMESCALE_HEADER, *BOUND_HEADER], [[*row, *bound] for row, bound in rows]))
+    print("\nA true relaxation time lies within the bounds if the dynamics are in equilibrium.")
 
 
 def write_model(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
     """Populations and relaxation times as tables, with their figures."""
     write_csv(folder / "populations.csv", POPULATION_HEADER, population_rows(analysis))
     write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescale_rows(analysis))
+    bounds = [
+        [row[0], *bound]
+        for row, bound in zip(timescale_rows(analysis), bound_rows(analysis), strict=True)
+    ]
+    write_csv(folder / "timescale_bounds.csv", ["process", *BOUND_HEADER], bounds)
     write_figures(folder, estimator, analysis)
 
 
@@ -108,7 +143,7 @@ def write_figures(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) 
     """Timescales over the lag with the training history, and the CK test, as PNG files."""
     timestep = estimator.timestep_
     overview, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-    plot_timescales(analysis.timescales, axes[0], timestep=timestep)
+    plot_timescales(analysis.timescales, axes[0], timestep=timestep, models=analysis.models)
     plot_history(estimator.history_, axes[1])
     save_figure(overview, folder / "overview.png")
     save_figure(plot_ck_test(analysis.ck, timestep=timestep), folder / "ck_test.png")

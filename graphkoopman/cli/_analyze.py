@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     analysis = analyse(estimator, graphs)
     options.out.mkdir(parents=True, exist_ok=True)
     print_model(estimator, analysis)
-    print(f"\nCK test: largest deviation {analysis.ck_error:.3f}")
+    print(f"\n{analysis.verdict}")
     write_model(options.out, estimator, analysis)
     write_states(options.out, analysis)
     request = Request(

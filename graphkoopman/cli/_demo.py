@@ -52,8 +52,7 @@ def run(options: argparse.Namespace) -> int:
     estimator.save(options.out / "model.safetensors")
     print("\nUnseen trajectory, learned states against the sites visited in the same frames:\n")
     print(comparison(analysis, unseen.reference, lagtime))
-    n_lags = len(analysis.ck.lagtimes) - 1  # lag 0 is the identity on both sides
-    print(f"\nCK test: largest deviation {analysis.ck_error:.3f} over {n_lags} lags")
+    print(f"\n{analysis.verdict}")
     print("wall time: " + ", ".join(f"{name} {t:.1f} s" for name, t in seconds.items()))
     print(f"figures and model in {options.out}")
     return 0

@@ -71,9 +71,9 @@ def report(estimator: GDyNetEstimator, analysis: Analysis) -> None:
     """Print populations, relaxation times and how far to trust them."""
     ess = estimator.history_[-1]["effective_sample_size"]
     print_model(estimator, analysis)
+    print(f"\n{analysis.verdict}")
     print(
         f"\nvalidation VAMP-2 {estimator.validation_score_:.3f} of at most {estimator.n_states}, "
-        f"CK test: largest deviation {analysis.ck_error:.3f}, "
         f"memberships cut off {estimator.clipped_mass_:.2%}, "
         f"independent samples of the slowest process per batch {ess:.0f}"
     )

@@ -13,8 +13,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns its exit code."""
     options = build_parser().parse_args(arguments)
 
-    def one_line(message: Warning | str, *_: Any, **__: Any) -> None:
-        print(f"graphkoopman {options.command}: warning: {message}", file=sys.stderr)
+    said: set[Any] = set()
+
+    def one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        # our own classes each stand for one condition, whatever the lag or part they speak of
+        kind = category if category.__module__.startswith("graphkoopman.") else str(message)
+        if kind not in said:
+            said.add(kind)
+            print(f"graphkoopman {options.command}: warning: {message}", file=sys.stderr)
 
     with warnings.catch_warnings():
         warnings.showwarning = one_line

@@ -3,7 +3,6 @@
 import copy
 import os
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,13 +22,19 @@ from graphkoopman.estimator._checks import (
 )
 from graphkoopman.estimator._fit import fit_network
 from graphkoopman.estimator._gap import check_gap, frame_ranges
+from graphkoopman.estimator._lags import LagsMet
 from graphkoopman.estimator._model_file import fitted_source, read_estimator, write_estimator
+from graphkoopman.estimator._models import models_at
 from graphkoopman.graphs import join_adjacent_graphs
-from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, estimate_koopman
+from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
 from graphkoopman.lobes import GatedEncoder, MeanPooling
 from graphkoopman.training import Interruption, all_frames, evaluate
 
 MODEL_FILE = "model.safetensors"
+
+
+# Of all estimators, because a search scores clones.
+LAGS_MET = LagsMet()
 
 
 class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
@@ -233,6 +238,9 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         -----
         ConvergenceWarning
             If epochs ran out while the score still rose, or the states overlap.
+        BeyondDataWarning, FixedStateWarning
+            If a relaxation time is longer than the longest run; if states tell kinds of targets
+            apart.
         """
         graphs = join_adjacent_graphs(check_input(self, X))
         source = fitted_source(self.init_from, type(self))
@@ -314,10 +322,21 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             Before `fit`.
         ValueError
             If graphs are no training data, but within a lag of it: the split has too small a gap.
+
+        Warns
+        -----
+        MixedLagWarning
+            If an estimator with another lag was scored on these data before, as in a search over
+            ``lagtime``.
         """
         check_is_fitted(self)
         check_gap(self, check_graphs(X))
-        return float(self.koopman_model(X).score(2))
+        samples = join_adjacent_graphs(check_graphs(X))
+        check_lagtime(samples, self.lagtime)
+        remedy = "pass scoring=KoopmanScorer('vamp2', lagtime={lag})"
+        LAGS_MET.check(samples, self.lagtime, remedy, stacklevel=2)
+        (model,) = models_at(self, samples, [self.lagtime], with_limits=False)
+        return float(model.score(2))
 
     def fetch_model(self) -> KoopmanModel:
         """Koopman model of the frames seen by `fit`; deeptime's spelling of ``model_``."""
@@ -364,15 +383,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         graphs = join_adjacent_graphs(check_graphs(X))
         for lagtime in lagtimes:
             check_lagtime(graphs, lagtime)
-        estimate = partial(
-            estimate_koopman,
-            self.transform(graphs),
-            timestep=graphs[0].timestep,
-            constraint="reversible" if self.reversible else None,
-            n_bootstrap=n_bootstrap,
-            random_state=self.random_state,
-        )
-        return [estimate(lagtime) for lagtime in lagtimes]
+        return models_at(self, graphs, lagtimes, n_bootstrap)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write settings, network, states and model to one safetensors file with a JSON header.

@@ -17,6 +17,7 @@ from graphkoopman.estimator._build import (
     training_settings,
 )
 from graphkoopman.estimator._checks import warn_of_doubts
+from graphkoopman.estimator._models import may_be_beyond, models_at, warn_beyond_data
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.koopman import identify_states
 from graphkoopman.randomness import as_random_state
@@ -66,6 +67,8 @@ def fit_network(
     learned = learned_attributes(estimator, graphs, training)
     vars(estimator).update(learned)
     warn_of_doubts(estimator, training, interruption)
+    if may_be_beyond(estimator.model_, graphs):
+        warn_beyond_data(graphs, estimator.transform(graphs), estimator.model_, stacklevel=4)
     task.end(lambda: learned)
 
 
@@ -158,7 +161,8 @@ def learned_attributes(
     }
     fitted = copy.copy(estimator)
     vars(fitted).update(learned)
-    return learned | {"model_": fitted.koopman_model(graphs)}
+    (model,) = models_at(fitted, graphs, [fitted.lagtime], with_limits=False)
+    return learned | {"model_": model}
 
 
 def _fingerprint(

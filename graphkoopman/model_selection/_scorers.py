@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from graphkoopman.estimator import GDyNetEstimator, check_gap
+from graphkoopman.estimator._lags import LagsMet
 from graphkoopman.graphs import GraphTrajectory, join_adjacent_graphs
 from graphkoopman.koopman import (
+    BeyondDataWarning,
     ChapmanKolmogorovError,
+    FixedStateWarning,
     KoopmanModel,
     ck_error,
     estimate_koopman,
@@ -28,10 +31,6 @@ from graphkoopman.koopman import (
 
 SELECTION_SCORES = ("vampe_cv", "neg_ck_error", "neg_ck_standard_error")
 DEFAULT_MULTIPLES = 5
-
-
-class MixedLagWarning(UserWarning):
-    """VAMP scores of one data set were computed at lags that differ."""
 
 
 class KoopmanScorer:
@@ -99,7 +98,7 @@ class KoopmanScorer:
         unknown = [name for name in asked if name not in _SCORES]
         if unknown or not asked:
             raise ValueError(f"names must be among {SCORER_NAMES}, got {unknown or 'none'}")
-        self._lags_met: dict[tuple, int] = {}
+        self._lags_met = LagsMet()
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float | dict[str, float]:
         """Score a fitted estimator, or a Pipeline that ends in one, on trajectories.
@@ -117,21 +116,13 @@ class KoopmanScorer:
         return f"KoopmanScorer({self.names!r}, lagtime={self.lagtime}, horizon={self.horizon})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lags_met": {}}
+        return {**self.__dict__, "_lags_met": LagsMet()}
 
     def check_lag(self, graphs: Sequence[GraphTrajectory], lagtime: int) -> None:
         """Warn if these data were scored at another lag before."""
-        data = tuple((item.parent, item.start, len(item), item.distances.size) for item in graphs)
-        other = self._lags_met.setdefault(data, lagtime)
-        if self.warn_mixed_lags and other != lagtime:
-            warnings.warn(
-                f"VAMP scores at lags of {other} and {lagtime} frames on the same data are not "
-                "comparable, they fall with the lag whatever the model; give one scoring lag, "
-                f"KoopmanScorer({self.names!r}, lagtime={max(other, lagtime)}), or choose lag and "
-                "number of states with select_markovian",
-                MixedLagWarning,
-                stacklevel=4,
-            )
+        if self.warn_mixed_lags:
+            remedy = f"give one scoring lag, KoopmanScorer({self.names!r}, lagtime={{lag}})"
+            self._lags_met.check(graphs, lagtime, remedy, stacklevel=4)
 
 
 class _States:
@@ -150,12 +141,16 @@ class _States:
     @cached_property
     def model(self) -> KoopmanModel:
         """Koopman model of the data at the scoring lag."""
-        return estimate_koopman(
-            self.probabilities,
-            self.lagtime,
-            timestep=self.graphs[0].timestep,
-            constraint="reversible" if self.estimator.reversible else None,
-        )
+        with warnings.catch_warnings():
+            # parts of the data are shorter than all of them
+            warnings.simplefilter("ignore", BeyondDataWarning)
+            warnings.simplefilter("ignore", FixedStateWarning)
+            return estimate_koopman(
+                self.probabilities,
+                self.lagtime,
+                timestep=self.graphs[0].timestep,
+                constraint="reversible" if self.estimator.reversible else None,
+            )
 
     @cached_property
     def ck(self) -> ChapmanKolmogorovError:

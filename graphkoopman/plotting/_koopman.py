@@ -46,7 +46,11 @@ def _label_times(ax: Axes, timestep: float) -> None:
 
 
 def plot_timescales(
-    timescales: ImpliedTimescales, ax: Axes | None = None, *, timestep: float
+    timescales: ImpliedTimescales,
+    ax: Axes | None = None,
+    *,
+    timestep: float,
+    models: Sequence[KoopmanModel | BootstrapKoopmanModel] = (),
 ) -> Axes:
     """Relaxation timescales over the lag (Figs. 2b, 3d, 4d), with bands where there are samples.
 
@@ -57,6 +61,8 @@ def plot_timescales(
     ax : Axes or None
     timestep : float
         ps per frame, for the labels.
+    models : sequence of KoopmanModel or BootstrapKoopmanModel
+        Models whose `timescale_bounds` are drawn as thin bars, where they have any.
 
     Returns
     -------
@@ -68,6 +74,10 @@ def plot_timescales(
         # where no sample of a process has a time, its mean is a gap
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         plot_implied_timescales(timescales, ax=ax, colors=COLORS, show_cutoff=False)
+    limits = ax.get_ylim()
+    for model in models:
+        _draw_bounds(ax, model, limits)
+    ax.set_ylim(limits)
     # below the lag time nothing can be resolved; a straight line is curved on this axis
     lags = np.linspace(timescales.lagtimes[0], timescales.lagtimes[-1], 100)
     ax.plot(lags, lags, color="black", linewidth=2)
@@ -77,6 +87,17 @@ def plot_timescales(
     ax.set_xlabel("lag time / ps")
     ax.set_ylabel("relaxation time / ps")
     return ax
+
+
+def _draw_bounds(
+    ax: Axes, model: KoopmanModel | BootstrapKoopmanModel, limits: tuple[float, float]
+) -> None:
+    """Bars between which true relaxation times lie if the dynamics are reversible."""
+    prior = model.prior if isinstance(model, BootstrapKoopmanModel) else model
+    if prior.moments is None or prior.moments.double is None:
+        return
+    for process, (low, high) in enumerate(np.clip(model.timescale_bounds(), *limits)):
+        ax.plot([model.lagtime] * 2, [low, high], color=color_of(process), linewidth=0.8, alpha=0.6)
 
 
 def plot_ck_test(test: ChapmanKolmogorovTest, *, timestep: float) -> Figure:

@@ -78,8 +78,7 @@ def test_number_of_units():
 def test_targets_count_as_independent_only_if_asked_for(independent, shared):
     for probs in (independent, shared):
         assert estimate(probs, n_bootstrap=5).unit == "blocks"
-    with pytest.warns(FewUnitsWarning, match=r"6.0 independent units \(targets\)"):
-        assert estimate(independent, "targets", n_bootstrap=5).n_units == 6
+    assert estimate(independent, "targets", n_bootstrap=5).n_units == 6
 
 
 def test_common_mode_needs_no_assumption(shared):

@@ -30,6 +30,7 @@ from graphkoopman import GraphFeaturizer, as_target_trajectories, segments
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.model_selection import (
     LeaveOneTrajectoryOut,
+    MixedLagWarning,
     SegmentKFold,
     SegmentShuffleSplit,
     cross_val_transform,

@@ -131,11 +131,6 @@ def write_model(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) ->
     """Populations and relaxation times as tables, with their figures."""
     write_csv(folder / "populations.csv", POPULATION_HEADER, population_rows(analysis))
     write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescale_rows(analysis))
-    bounds = [
-        [row[0], *bound]
-        for row, bound in zip(timescale_rows(analysis), bound_rows(analysis), strict=True)
-    ]
-    write_csv(folder / "timescale_bounds.csv", ["process", *BOUND_HEADER], bounds)
     write_figures(folder, estimator, analysis)
 
 

@@ -21,7 +21,8 @@ __all__ = ["BootstrapKoopmanModel", "dirichlet_concentration", "draw_weights"]
 
 Array = NDArray[np.float64]
 
-_FEW_UNITS = 10
+# From about here on the smallest concentration keeps samples narrower than a t interval.
+_FEW_UNITS = 6
 _FEW_TIMES = 10
 _SMALLEST_CONCENTRATION = 0.5
 # One standard deviation of a normal distribution, as quantiles: they survive invalid samples.
@@ -59,7 +60,7 @@ class BootstrapKoopmanModel(BayesianModel):
     samples times the quantile of Student's t for the degrees of freedom, on the scale where the
     estimate is closest to normal (logarithm for timescales, logit for populations). The spread of
     the samples themselves, which deeptime's plots draw as percentiles, matches such an interval
-    from ten units on; with fewer it is too narrow, and a `FewUnitsWarning` says so.
+    from eight units on; with fewer it is too narrow, below six a `FewUnitsWarning` says so.
 
     See Also
     --------

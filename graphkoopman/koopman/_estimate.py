@@ -115,8 +115,7 @@ def estimate_koopman(
     FixedStateWarning
         If no target passes between groups of states.
     FewUnitsWarning
-        If the units leave fewer than nine degrees of freedom, as in less than about fifty
-        correlation times; below ten of these it says so.
+        If the data are worth fewer than six units, as in less than some twelve correlation times.
 
     Notes
     -----

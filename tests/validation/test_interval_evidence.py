@@ -42,6 +42,7 @@ def test_sixty_targets_taken_for_sixty_sources_are_overconfident():
     assert held("blocks+targets").max() < 0.75
 
 
+@pytest.mark.filterwarnings("ignore::graphkoopman.koopman.BeyondDataWarning")
 @pytest.mark.parametrize("n_times", [1.0, 2.5])
 def test_few_correlation_times_leave_few_degrees_of_freedom(n_times):
     """As 768 atoms at two faces in 714 frames: no count of atoms makes up for time."""

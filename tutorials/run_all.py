@@ -13,6 +13,8 @@ from _real_data import VARIABLE, default_folder
 FOLDER = Path(__file__).parent
 NEED_DATA = {
     "argyrodite.py",
+    "concerted_hops.py",
+    "long_times.py",
     "polymer_electrolyte.py",
     "silicon_interface.py",
     "water_molecules.py",

@@ -9,6 +9,7 @@ Selection: :func:`plot_state_scores`, :func:`plot_ck_errors`,
 :func:`plot_selection_timescales` (a figure of one panel per number of states).
 Transport: :func:`plot_transition_msd`, :func:`plot_transition_diffusion`,
 :func:`plot_conduction`, :func:`plot_residence_times`.
+Predictions: :func:`plot_onsager`, :func:`plot_predicted_msd`, :func:`plot_arrhenius`.
 
 Lengths are in Å, times in ps; bands and error bars are 95 % intervals. Where an interval has no
 end, it is not drawn. ``COLORS`` are those of states and transitions in all figures, a palette that
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
         plot_history,
         plot_populations,
         plot_timescales,
+    )
+    from graphkoopman.plotting._prediction import (
+        plot_arrhenius,
+        plot_onsager,
+        plot_predicted_msd,
     )
     from graphkoopman.plotting._selection import (
         plot_ck_errors,
@@ -53,6 +59,7 @@ else:
 
 __all__ = [
     "COLORS",
+    "plot_arrhenius",
     "plot_charge_integral",
     "plot_ck_errors",
     "plot_ck_test",
@@ -61,7 +68,9 @@ __all__ = [
     "plot_eigenvectors",
     "plot_global_timescales",
     "plot_history",
+    "plot_onsager",
     "plot_populations",
+    "plot_predicted_msd",
     "plot_residence_times",
     "plot_selection_timescales",
     "plot_spatial_map",

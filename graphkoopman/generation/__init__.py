@@ -7,6 +7,7 @@ after the one before.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graphkoopman.generation._conduction import PredictedConduction, predict_conduction
     from graphkoopman.generation._decoder import EnvironmentDecoder
     from graphkoopman.generation._displacements import PredictedMSD, predict_displacements
     from graphkoopman.generation._rewire import Rewired, rewire
@@ -20,8 +21,10 @@ else:
 __all__ = [
     "ClosureWarning",
     "EnvironmentDecoder",
+    "PredictedConduction",
     "PredictedMSD",
     "Rewired",
+    "predict_conduction",
     "predict_displacements",
     "rewire",
     "sample_states",

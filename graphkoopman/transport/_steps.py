@@ -1,4 +1,5 @@
-r"""Correlation between steps of a lag time: `StepSums`, `step_sums`, for predictions.
+r"""Correlation between steps of a lag time: `StepSums`, `step_sums`,
+`collective_step_sums`, for predictions.
 
 A path is a sequence of steps :math:`\vec d_n` of one lag time. Their correlation over m steps, by
 the state at the start of the first, is all that a squared displacement over many lag times needs.
@@ -11,9 +12,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.transport._carriers import Carrier, charge_path
 from graphkoopman.transport._intervals import Units, transition_units
 from graphkoopman.transport._runs import Run, target_blocks
-from graphkoopman.transport._sums import N_GROUPS, Charges, PairSums, TimeBlocks, _origins, _Sums
+from graphkoopman.transport._sums import (
+    N_GROUPS,
+    Charges,
+    PairSums,
+    TimeBlocks,
+    _origins,
+    _Sums,
+    mean_volume,
+)
 
 Array = NDArray[np.float64]
 
@@ -116,6 +126,59 @@ def step_sums(
     )
     units = transition_units(pairs, unit)
     return cast(Any, units.sums), units
+
+
+def collective_step_sums(
+    runs: list[Run],
+    lag: int,
+    memory: int,
+    stride: int,
+    charges: Charges,
+    carriers: list[list[Carrier]],
+) -> tuple[StepSums, Units]:
+    """Sums of the charge displacement of all ions together, as of one target in one state.
+
+    Parameters
+    ----------
+    runs, lag, memory, stride, charges
+        See `step_sums`.
+    carriers : list of n_runs lists of Carrier
+        Other ions than the targets.
+
+    Returns
+    -------
+    sums : StepSums
+        Frames count with their volume, so that means are per volume, in e²/Å.
+    units : Units
+        Blocks of time.
+    """
+    blocks = TimeBlocks.of(runs, (memory + 1) * lag)
+    parts = []
+    for run, others, n_blocks in zip(runs, carriers, blocks.counts, strict=True):
+        current = _current(run, lag, charges, others)
+        products = np.zeros((n_blocks, memory + 1, 1))
+        volume = np.zeros((n_blocks, memory + 1))
+        for m in range(memory + 1):
+            for b, first in enumerate(_origins(len(current) - m * lag, n_blocks, stride)):
+                second = slice(first.start + m * lag, first.stop + m * lag, stride)
+                products[b, m, 0] = np.sum(current[first] * current[second])
+                volume[b, m] = len(current[first]) * mean_volume(run)
+        overlap = volume[:, :, None, None]
+        parts.append((products, overlap, overlap[:, 0], volume))
+    sums = StepSums(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    return sums, Units(cast(Any, sums), "blocks", blocks.scatter())
+
+
+def _current(run: Run, lag: int, charges: Charges, others: list[Carrier]) -> Array:
+    """Charge displacement of all ions over every step, (n_frames - lag, 3) in e Å."""
+    current = np.zeros((run.n_frames - lag, 3))
+    for block, paths, chi in target_blocks(run):
+        carried = charges.carried(block, chi[:, :, :-lag], chi[:, :, lag:])
+        current += np.sum(carried[..., None] * (paths[:, lag:] - paths[:, :-lag]), axis=0)
+    for carrier in others:
+        path = charge_path(run, carrier)
+        current += path[lag:] - path[:-lag]
+    return current
 
 
 def _run_sums(

@@ -31,7 +31,7 @@ from graphkoopman import (
     read_trajectory,
 )
 from graphkoopman.estimator._model_file import MODEL
-from graphkoopman.graphs._file import GRAPHS
+from graphkoopman.graphs._trajectory import GRAPHS
 from graphkoopman.lobes import AttentionPooling, GatedEncoder
 from graphkoopman.storage import read_arrays, write_arrays
 from graphkoopman.training import CHECKPOINT

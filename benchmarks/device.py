@@ -115,7 +115,7 @@ class Convolution:
 def widest_convolution(side: Ours, device: torch.device) -> Convolution:
     """The first convolution of a network, whose receptive field is the largest."""
     side = moved(side, device)
-    batch = side.data.collate(0, np.arange(len(side.data.graphs[0]))).to(device)
+    batch = side.data.batch(0, np.arange(len(side.data.samples[0]))).to(device)
     layer = side.lobe.encoder.convolutions[0]
     generator = torch.Generator().manual_seed(0)
     atoms, upstream = (

@@ -88,9 +88,9 @@ SCALES = (1, 2, 4, 8, 16)
 
 def edges_updated(step: Ours) -> int:
     """Edges read by all convolutions of one forward pass."""
-    n_conv = step.data.n_conv
+    n_conv = step.data.n_hops
     total = 0
-    for graphs in step.data.graphs:
+    for graphs in step.data.samples:
         total += int(graphs.hop_counts[:, :n_conv].sum(dtype=np.int64)) * graphs.n_neighbors
     return total
 
@@ -125,7 +125,7 @@ def frame_row(n_repeats: int, frames: Sequence[int] = FRAMES) -> Row:
 def field_row(n_repeats: int, scales: Sequence[int] = SCALES) -> Row:
     """Exponent in the atoms of the box, at the same field."""
     steps = [same_field(scale, FIELD_FRAMES) for scale in scales]
-    n_atoms = [len(step.data.graphs[0].species) for step in steps]
+    n_atoms = [len(step.data.samples[0].species) for step in steps]
     edges = [edges_updated(step) / FIELD_FRAMES for step in steps]
     seconds = timed(steps, n_repeats)
     details = {"edges per frame": np.round(edges)}

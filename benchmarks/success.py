@@ -34,7 +34,7 @@ from graphkoopman.datasets import chain_rates, label_timescales, make_hopping, s
 from graphkoopman.koopman import KoopmanModel, estimate_koopman
 from graphkoopman.lobes import build_lobe
 from graphkoopman.objectives import vamp2_score
-from graphkoopman.training import GraphData, all_frames, evaluate
+from graphkoopman.training import SampleData, all_frames, evaluate
 from graphkoopman.trajectories import block_split
 
 SYSTEMS = ("toy", "hopping 2", "hopping 3", "hopping 4", "hopping 5")
@@ -97,7 +97,7 @@ def plain_fit(this: Case, seed: int, _: int) -> tuple[NDArray, KoopmanModel, dic
     """
     (graphs,) = this.graphs
     species, index = np.unique(graphs.species, return_inverse=True)
-    data = GraphData(this.graphs, [index], 3, None, torch.device("cpu"))
+    data = SampleData(this.graphs, [index], 3, None, torch.device("cpu"))
     torch.manual_seed(seed)
     rng = np.random.RandomState(seed)
     lobe = build_lobe(species, this.n_states)
@@ -109,7 +109,7 @@ def plain_fit(this: Case, seed: int, _: int) -> tuple[NDArray, KoopmanModel, dic
     held_out = held_out[:: max(1, len(held_out) // 1000)]
 
     def score(frames: NDArray) -> torch.Tensor:
-        ends = (lobe(data.collate(0, frames + shift)) for shift in (0, this.lagtime))
+        ends = (lobe(data.batch(0, frames + shift)) for shift in (0, this.lagtime))
         return vamp2_score(*ends, epsilon=1e-6)
 
     optimizer = torch.optim.Adam(lobe.parameters(), lr=PLAIN_RATE)

@@ -29,7 +29,13 @@ from graphkoopman import GraphFeaturizer, GraphTrajectory
 from graphkoopman.cli._timing import alternate, spread_text
 from graphkoopman.lobes import GatedEncoder, GDyNetLobe, build_lobe
 from graphkoopman.neighbors import k_nearest
-from graphkoopman.training import GraphData, StatisticsBatch, backward_score, evaluate, sample_batch
+from graphkoopman.training import (
+    SampleData,
+    StatisticsBatch,
+    backward_score,
+    evaluate,
+    sample_batch,
+)
 from graphkoopman.training._initialise import fit_output, initialise_hidden
 
 N_STATES = 3
@@ -59,7 +65,7 @@ class Ours:
     """Our network with what a step needs."""
 
     lobe: GDyNetLobe
-    data: GraphData
+    data: SampleData
     batch: StatisticsBatch
     optimizer: torch.optim.Optimizer
 
@@ -93,7 +99,7 @@ def ours_of(
     torch.manual_seed(0)
     lobe = build_lobe(species, N_STATES, encoder=GatedEncoder(n_conv=n_conv))
     index = [np.searchsorted(species, item.species) for item in graphs]
-    data = GraphData(graphs, index, n_conv, chunk_size, torch.device("cpu"))
+    data = SampleData(graphs, index, n_conv, chunk_size, torch.device("cpu"))
     blocks = [(i, 0, len(item)) for i, item in enumerate(graphs)]
     batch = sample_batch(blocks, graphs, LAG, None, None)
     if start:

@@ -97,6 +97,15 @@ def check_number(
     return number
 
 
+def is_positive(value: Any) -> bool:
+    """Whether a value is a positive and finite number."""
+    try:
+        check_number(value, "", above=0.0)
+    except ValueError:
+        return False
+    return True
+
+
 def check_choice(value: Any, name: str, choices: tuple[Any, ...]) -> Any:
     """One of a few strings, or None where it is among them."""
     if not isinstance(value, str | None) or value not in choices:

@@ -7,7 +7,7 @@ from lobe_cases import MOLECULES, assert_relative, gas, make_lobe
 from small_fits import make_estimator, make_featurizer
 
 from graphkoopman.graphs import build_graphs
-from graphkoopman.training import GraphData, backward_score, evaluate, sample_batch
+from graphkoopman.training import SampleData, backward_score, evaluate, sample_batch
 from graphkoopman.trajectories import resolve_targets
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -27,7 +27,7 @@ BLOCKS = [(0, 0, 25), (1, 2, 25)]
 
 def data_on(device, chunk_size):
     index = [np.asarray(graphs.species) - 1 for graphs in GRAPHS]
-    return GraphData(GRAPHS, index, 3, chunk_size, torch.device(device))
+    return SampleData(GRAPHS, index, 3, chunk_size, torch.device(device))
 
 
 def score_and_gradients(device, dtype, chunk_size):

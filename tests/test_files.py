@@ -19,7 +19,7 @@ from sklearn.exceptions import ConvergenceWarning
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, GraphTrajectory
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.estimator._model_file import MODEL
-from graphkoopman.graphs._file import GRAPHS
+from graphkoopman.graphs._trajectory import GRAPHS
 from graphkoopman.lobes import GatedEncoder
 from graphkoopman.storage import read_arrays, write_arrays
 from graphkoopman.training._checkpoint import CHECKPOINT

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from graphkoopman.graphs import GraphTrajectory, _build, build_graphs, collate, join_adjacent_graphs
+from graphkoopman.graphs import GraphTrajectory, _build, build_graphs, collate
 from graphkoopman.neighbors import k_nearest, within
+from graphkoopman.samples import join_adjacent_samples
 from graphkoopman.trajectories import Trajectory, resolve_targets, segments
 
 # Stored distances are float32: half a unit in the last place is 6e-8 of the value.
@@ -184,9 +185,9 @@ def test_joined_segments_equal_the_whole_run(kind):
     run = gas(5, TRICLINIC, n_frames=7, targets=MOLECULES)
     (whole,) = segments(run, 1)
     pieces = [graphs_of(piece, n_hops=2, **kind) for piece in segments(run, 3)]
-    (joined,) = join_adjacent_graphs([pieces[i] for i in (2, 0, 1)])
+    (joined,) = join_adjacent_samples([pieces[i] for i in (2, 0, 1)])
     assert_same(joined, graphs_of(whole, n_hops=2, **kind))
-    apart = join_adjacent_graphs([pieces[0], pieces[2]])
+    apart = join_adjacent_samples([pieces[0], pieces[2]])
     assert apart[0] is pieces[0]
     assert apart[1] is pieces[2]
 

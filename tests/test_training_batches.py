@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from graphkoopman.graphs import build_graphs
 from graphkoopman.lobes import GatedEncoder, build_lobe
 from graphkoopman.objectives import SCORES
-from graphkoopman.training import GraphData, backward_score, evaluate, sample_batch
+from graphkoopman.training import SampleData, backward_score, evaluate, sample_batch
 from graphkoopman.training._batches import WINDOW_LAGS, spacing_for
 from graphkoopman.training._data import AUTO_CHUNK_EDGES
 from graphkoopman.trajectories import Trajectory, resolve_targets
@@ -190,7 +190,7 @@ BLOCKS = {
 
 def data_of(chunk_size):
     species = [np.asarray(graphs.species) - 1 for graphs in GRAPHS]
-    return GraphData(GRAPHS, species, n_conv=2, chunk_size=chunk_size, device=CPU)
+    return SampleData(GRAPHS, species, n_hops=2, chunk_size=chunk_size, device=CPU)
 
 
 def make_lobe():
@@ -273,7 +273,7 @@ def test_rows_are_the_frames_and_targets_of_the_runs():
     lobe, data = make_lobe(), data_of(6)
     features = evaluate(data, batch, lobe)
     one_by_one = [
-        lobe(data.collate(run.trajectory, np.array([frame]))).detach()
+        lobe(data.batch(run.trajectory, np.array([frame]))).detach()
         for run in batch.runs
         for frame in run.frames
     ]

@@ -15,9 +15,10 @@ from graphkoopman.cli._analysis import table
 from graphkoopman.cli._input import featurizer_of, read_inputs
 from graphkoopman.cli._timing import alternate, spread, spread_text
 from graphkoopman.datasets import simulate_li_fcc
-from graphkoopman.graphs import GraphBatch, GraphFeaturizer, GraphTrajectory
+from graphkoopman.graphs import GraphFeaturizer, GraphTrajectory
 from graphkoopman.lobes import GatedEncoder, build_lobe
-from graphkoopman.training import GraphData, all_frames, backward_score, evaluate, sample_batch
+from graphkoopman.samples import Batch
+from graphkoopman.training import SampleData, all_frames, backward_score, evaluate, sample_batch
 from graphkoopman.trajectories import Trajectory
 
 GAS_ATOMS, GAS_TARGETS, GAS_EDGE, GAS_STEP = 1000, 50, 27.0, 0.05  # edge and step in Å
@@ -91,15 +92,15 @@ def _steps(graphs: GraphTrajectory, n_conv: int) -> tuple[dict[str, Callable[[],
         torch.manual_seed(0)
         lobe = build_lobe(species, N_STATES, encoder=GatedEncoder(n_conv=n_conv))
     index = [np.searchsorted(species, graphs.species)]
-    data = GraphData([graphs], index, n_conv, len(graphs), torch.device("cpu"))
+    data = SampleData([graphs], index, n_conv, len(graphs), torch.device("cpu"))
     batch = sample_batch([(0, 0, len(graphs))], [graphs], 1, None, None)
-    functions: dict[str, Callable[[GraphBatch], Tensor]] = {
+    functions: dict[str, Callable[[Batch], Tensor]] = {
         "compiled": lobe,
         "plain": partial(lobe, reference=True),
     }
     outputs = [evaluate(data, all_frames(0, len(graphs)), f) for f in functions.values()]
 
-    def step(function: Callable[[GraphBatch], Tensor]) -> float:
+    def step(function: Callable[[Batch], Tensor]) -> float:
         lobe.zero_grad()
         return backward_score(function, data, batch, score="VAMP2", epsilon=EPSILON)
 

@@ -9,8 +9,8 @@ import torch
 from sklearn.base import clone
 
 from graphkoopman.estimator._checks import check_objectives, species_rows
-from graphkoopman.graphs import GraphBatch, GraphTrajectory
 from graphkoopman.lobes import (
+    FeatureEncoder,
     GatedEncoder,
     GDyNetLobe,
     MeanPooling,
@@ -18,12 +18,14 @@ from graphkoopman.lobes import (
     describe_part,
     transfer_weights,
 )
+from graphkoopman.samples import Batch, Samples
 from graphkoopman.storage import digest
-from graphkoopman.training import GraphData, TrainingSettings
+from graphkoopman.training import SampleData, TrainingSettings
 
 SAMPLES_PER_BATCH = 5_000
 EDGES_PER_BATCH = 1_500_000  # bounds the time of a step where the fields of few targets are large
 MIN_FRAMES_PER_BATCH = 50
+MOST_SEEN = 2_000  # frames that an encoder is adapted to
 
 
 def device_of(device: str) -> torch.device:
@@ -33,23 +35,25 @@ def device_of(device: str) -> torch.device:
     return torch.device(device)
 
 
-def graph_data(estimator: Any, graphs: Sequence[GraphTrajectory]) -> GraphData:
-    """Graphs with the node types that a fitted or fitting estimator knows."""
-    return GraphData(
-        graphs=graphs,
-        species_index=species_rows(graphs, estimator.species_),
-        n_conv=estimator.n_hops_,
+def sample_data(estimator: Any, samples: Sequence[Samples]) -> SampleData:
+    """Samples with the species that a fitted or fitting estimator knows."""
+    return SampleData(
+        samples=samples,
+        species_rows=species_rows(samples, estimator.species_),
+        n_hops=estimator.n_hops_,
         chunk_size=estimator.chunk_size,
         device=device_of(estimator.device),
     )
 
 
-def set_parts(estimator: Any, graphs: Sequence[GraphTrajectory], source: Any) -> None:
+def set_parts(estimator: Any, samples: Sequence[Samples], source: Any) -> None:
     """Set ``encoder_``, ``pooling_`` and ``n_hops_`` of a fit: what None stands for."""
-    if source is None:
-        defaults: tuple[Any, Any] = GatedEncoder(), MeanPooling()
+    if source is not None:
+        defaults: tuple[Any, Any] = source.encoder_, source.pooling_
+    elif "features" in samples[0].offers:
+        defaults = FeatureEncoder(), MeanPooling()
     else:
-        defaults = source.encoder_, source.pooling_
+        defaults = GatedEncoder(), MeanPooling()
     parts = [
         clone(default if part is None else part, safe=False)
         for part, default in zip((estimator.encoder, estimator.pooling), defaults, strict=True)
@@ -57,12 +61,12 @@ def set_parts(estimator: Any, graphs: Sequence[GraphTrajectory], source: Any) ->
     estimator.encoder_, estimator.pooling_ = parts
     # a module of the user's own may not say how far it looks
     estimator.n_hops_ = int(
-        getattr(estimator.encoder_, "n_hops", min(item.n_hops for item in graphs))
+        getattr(estimator.encoder_, "n_hops", min(item.n_hops for item in samples))
     )
 
 
 def plain_lobe(
-    estimator: Any, widths: tuple[int, int] | None = None, example: GraphBatch | None = None
+    estimator: Any, widths: tuple[int, int] | None = None, example: Batch | None = None
 ) -> GDyNetLobe:
     """Network with an estimator's settings, its weights torch's own choice."""
     return build_lobe(
@@ -77,16 +81,16 @@ def plain_lobe(
 
 
 def new_lobe(
-    estimator: Any, example: GraphBatch, source: Any, rng: np.random.RandomState
+    estimator: Any, data: SampleData, source: Any, rng: np.random.RandomState
 ) -> GDyNetLobe:
     """Network with an estimator's settings and random weights, on its device.
 
     Parameters
     ----------
     estimator : GDyNetEstimator
-        With the attributes that come from the graphs set.
-    example : GraphBatch
-        On the CPU, to try modules on.
+        With the attributes that come from the samples set.
+    data : SampleData
+        To try modules on, and to adapt them to.
     source : GDyNetEstimator or None
         Fitted; its weights take the place of the random ones where they fit.
     rng : RandomState
@@ -94,12 +98,24 @@ def new_lobe(
     # torch initialises layers from its global generator: seed a fork of it, leave the original
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.randint(2**31 - 1))
-        lobe = plain_lobe(estimator, example=example)
+        lobe = plain_lobe(estimator, example=data.batch(0, np.arange(1)))
+    adapt = getattr(lobe.encoder, "adapt", None)
+    if callable(adapt):
+        adapt(_some_frames(data))
     if source is not None:
         transfer_weights(source.lobe_, lobe)
     if estimator.freeze is not None:
         lobe.freeze_encoder()
     return lobe.to(device_of(estimator.device))
+
+
+def _some_frames(data: SampleData) -> list[Batch]:
+    """Evenly spaced frames of all runs, as many as an encoder needs to see units."""
+    share = MOST_SEEN / sum(len(item) for item in data.samples)
+    return [
+        data.batch(i, np.linspace(0, len(item) - 1, max(2, int(share * len(item)))).astype(int))
+        for i, item in enumerate(data.samples)
+    ]
 
 
 def source_digest(source: Any) -> str | None:
@@ -110,13 +126,13 @@ def source_digest(source: Any) -> str | None:
     return digest(repr(list(weights)), [value.cpu().numpy() for value in weights.values()])
 
 
-def training_settings(estimator: Any, graphs: Sequence[GraphTrajectory]) -> TrainingSettings:
-    """The estimator's training parameters, "auto" resolved for the graphs at hand."""
+def training_settings(estimator: Any, samples: Sequence[Samples]) -> TrainingSettings:
+    """The estimator's training parameters, "auto" resolved for the samples at hand."""
     batch_size = estimator.batch_size
     if batch_size == "auto":
-        n_frames = sum(len(item) for item in graphs)
-        targets_per_frame = sum(len(item) * item.n_targets for item in graphs) / n_frames
-        edges_per_frame = max(1.0, sum(len(item.distances) for item in graphs) / n_frames)
+        n_frames = sum(len(item) for item in samples)
+        targets_per_frame = sum(len(item) * item.n_targets for item in samples) / n_frames
+        edges_per_frame = max(1.0, sum(len(item) * item.cost for item in samples) / n_frames)
         affordable = min(SAMPLES_PER_BATCH / targets_per_frame, EDGES_PER_BATCH / edges_per_frame)
         batch_size = max(MIN_FRAMES_PER_BATCH, int(affordable))
     return TrainingSettings(

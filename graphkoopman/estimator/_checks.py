@@ -1,4 +1,4 @@
-"""Everything that can be wrong with settings or graphs, said before any long work starts."""
+"""Everything that can be wrong with settings or samples, said before any long work starts."""
 
 import math
 import numbers
@@ -12,9 +12,9 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman.checks import check_choice
-from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
+from graphkoopman.samples import Samples
 from graphkoopman.training import Interruption, Restarts, TrainingResult
 from graphkoopman.trajectories import Trajectory, items_of
 
@@ -36,6 +36,7 @@ NOT_NEGATIVE = ("checkpoint_interval",)
 POSITIVE = ("learning_rate", "epsilon")
 # far beyond use; more is a slip, and would ask for all memory
 AT_MOST = {"n_states": 1000, "n_hidden": 10_000, "learning_rate": 1.0}
+SAME_GRAPHS = "neighbours at the same distances"
 LEAST_EPSILON = 1e-14  # a ridge below it is lost in the rounding of a covariance
 MAX_SEED = 2**32 - 1
 EXAMPLES = {"encoder": "GatedEncoder()", "pooling": "MeanPooling()"}
@@ -158,49 +159,61 @@ def check_objectives(objective: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(stages)
 
 
-def check_graphs(X: Any) -> list[GraphTrajectory]:
-    """A list of graphs that agree in timestep and kind."""
-    graphs = items_of(X, GraphTrajectory | Trajectory)
-    if not graphs:
+def check_samples(X: Any) -> list[Samples]:
+    """A list of samples that agree in timestep and kind."""
+    samples = items_of(X, Samples | Trajectory)
+    if not samples:
         raise ValueError("X must hold at least one GraphTrajectory, got an empty list")
-    for item in graphs:
-        if not isinstance(item, GraphTrajectory):
+    for item in samples:
+        if not isinstance(item, Samples):
             raise TypeError(
-                f"X must hold GraphTrajectory objects, got {type(item).__name__}; put a "
-                "GraphFeaturizer before the estimator"
+                f"X must hold samples such as GraphTrajectory or FeatureTrajectory, got "
+                f"{type(item).__name__}; put a GraphFeaturizer before the estimator"
             )
-    for name, remedy in (
-        ("timestep", "resample the trajectories to one timestep"),
-        ("n_neighbors", "featurize them with one n_neighbors"),
-        ("cutoff", "featurize them with one cutoff"),
-    ):
-        values = {getattr(item, name) for item in graphs}
-        # times read from files differ in their last bits
-        if name == "timestep" and np.ptp(list(values)) < 1e-6 * max(values):
-            continue
+    what = _noun(samples[0])
+    classes = sorted({type(item).__name__ for item in samples})
+    if len(classes) > 1:
+        raise ValueError(f"all samples must be of one kind, got {', '.join(classes)}")
+    times = [item.timestep for item in samples]
+    # times read from files differ in their last bits
+    if np.ptp(times) >= 1e-6 * max(times):
+        got = ", ".join(sorted({str(time) for time in times}))
+        raise ValueError(
+            f"all {what} must have one timestep, got {got}; resample the trajectories to one "
+            "timestep"
+        )
+    for name in samples[0].kind:
+        values = {item.kind[name] for item in samples}
         if len(values) > 1:
             got = ", ".join(sorted(str(value) for value in values))
-            raise ValueError(f"all graphs must have one {name}, got {got}; {remedy}")
-    return graphs
+            raise ValueError(
+                f"all {what} must have one {name}, got {got}; featurize them with one {name}"
+            )
+    return samples
 
 
-def check_input(estimator: Any, X: Any) -> list[GraphTrajectory]:
-    """Settings and graphs of an estimator, checked together."""
+def _noun(item: Samples) -> str:
+    """What samples are called in messages."""
+    return "features" if "features" in item.offers else "graphs"
+
+
+def check_input(estimator: Any, X: Any) -> list[Samples]:
+    """Settings and samples of an estimator, checked together."""
     check_settings(estimator.get_params(deep=False))
-    return check_graphs(X)
+    return check_samples(X)
 
 
-def check_training_data(graphs: Sequence[GraphTrajectory], n_states: int, lagtime: int) -> None:
-    """Raise ValueError where graphs cannot be learned from, before any work on them."""
-    check_lagtime(graphs, lagtime)
-    n_frames = sum(len(item) for item in graphs)
+def check_training_data(samples: Sequence[Samples], n_states: int, lagtime: int) -> None:
+    """Raise ValueError where samples cannot be learned from, before any work on them."""
+    check_lagtime(samples, lagtime)
+    n_frames = sum(len(item) for item in samples)
     if n_frames < n_states:
         raise ValueError(
             f"n_states must not exceed the number of frames ({n_frames}), got {n_states}; give "
             "more data or lower n_states"
         )
-    first = np.unique(graphs[0].species)
-    for i, item in enumerate(graphs[1:], start=1):
+    first = np.unique(samples[0].species)
+    for i, item in enumerate(samples[1:], start=1):
         other = np.unique(item.species)
         if not np.array_equal(other, first):
             raise ValueError(
@@ -208,52 +221,22 @@ def check_training_data(graphs: Sequence[GraphTrajectory], n_states: int, lagtim
                 f"and {other.tolist()} in number {i}; fit them one by one, or give common labels "
                 "with GraphFeaturizer(species_labels=…)"
             )
-    for i, item in enumerate(graphs):
-        still = still_targets(item)
+    for i, item in enumerate(samples):
+        still = item.still_targets()
         if still:
+            same = _noun(item) if _noun(item) == "features" else SAME_GRAPHS
             raise ValueError(
-                f"targets must move, got the same neighbours at the same distances in all "
-                f"{len(item)} frames of trajectory {i} for {len(still)} of {item.n_targets} "
-                f"targets, number {still[0]} first; leave out frozen atoms and repeated frames"
+                f"targets must move, got the same {same} in all {len(item)} frames of trajectory "
+                f"{i} for {len(still)} of {item.n_targets} targets, number {still[0]} first; leave "
+                "out frozen atoms and repeated frames"
             )
 
 
-def still_targets(graphs: GraphTrajectory) -> list[int]:
-    """Targets with neighbours whose distances are the same in every frame.
-
-    Frozen atoms, or one frame over and over. Looks at as many frames as it takes to see all move.
-    """
-    atoms = list(range(graphs.hop_counts[0, 0]))
-    first = target_distances(graphs, 0)
-    still = [a for a in atoms if len(first[a])]
-    for frame in range(1, len(graphs)):
-        if not still:
-            return []
-        now = target_distances(graphs, frame)
-        still = [a for a in still if np.array_equal(first[a], now[a])]
-    moving = set(atoms) - set(still)
-    offsets = graphs.target_offsets
-    groups = (range(offsets[i], offsets[i + 1]) for i in range(graphs.n_targets))
-    return [i for i, group in enumerate(groups) if len(graphs) > 1 and moving.isdisjoint(group)]
-
-
-def target_distances(graphs: GraphTrajectory, frame: int) -> list[np.ndarray]:
-    """Distances of the neighbours of every target atom in a frame, Å."""
-    n_atoms, begin = graphs.hop_counts[frame, 0], graphs.edge_offsets[frame]
-    if graphs.degrees is None:
-        degrees = np.full(n_atoms, graphs.n_neighbors)
-    else:
-        row = graphs.hop_counts[:frame, -2].sum(dtype=np.int64)
-        degrees = graphs.degrees[row : row + n_atoms]
-    ends = np.cumsum(degrees)
-    return np.split(graphs.distances[begin : begin + ends[-1]], ends[:-1])
-
-
-def check_lagtime(graphs: Sequence[GraphTrajectory], lagtime: int) -> None:
+def check_lagtime(samples: Sequence[Samples], lagtime: int) -> None:
     """Raise ValueError unless every trajectory is longer than the lag."""
     if not _is_integer(lagtime, 1):
         raise ValueError(f"lagtime must be an integer >= 1, got {lagtime!r}")
-    shortest = min(len(item) for item in graphs)
+    shortest = min(len(item) for item in samples)
     if lagtime >= shortest:
         raise ValueError(
             f"lagtime must be < the shortest trajectory ({shortest} frames), got {lagtime}; lower "
@@ -261,30 +244,46 @@ def check_lagtime(graphs: Sequence[GraphTrajectory], lagtime: int) -> None:
         )
 
 
-def check_same_kind(graphs: Sequence[GraphTrajectory], estimator: Any) -> None:
-    """Raise ValueError unless the graphs have the neighbours that the network was trained on."""
-    for name in ("n_neighbors", "cutoff"):
-        trained, got = getattr(estimator, f"{name}_"), getattr(graphs[0], name)
-        if got != trained:
+def check_same_kind(samples: Sequence[Samples], estimator: Any) -> None:
+    """Raise ValueError unless the samples are like those that the network was trained on."""
+    trained = dict(estimator.kind_)
+    name, got = trained.pop("class"), type(samples[0]).__name__
+    if got != name:
+        raise ValueError(f"X must hold {name} as in training, got {got}")
+    for name, value in trained.items():
+        if samples[0].kind.get(name) != value:
+            settings = ", ".join(f"{key}={trained[key]}" for key in trained)
+            made_by = getattr(samples[0], "made_by", "a featurizer")
             raise ValueError(
-                f"graphs must have the {name}={trained} of those in training, got {name}={got}; "
-                f"featurize with GraphFeaturizer(n_neighbors={estimator.n_neighbors_}, "
-                f"cutoff={estimator.cutoff_})"
+                f"{_noun(samples[0])} must have the {name}={value} of those in training, got "
+                f"{name}={samples[0].kind.get(name)}; featurize with {made_by}({settings})"
             )
 
 
-def check_hops(graphs: Sequence[GraphTrajectory], estimator: Any) -> None:
-    """Raise ValueError unless the graphs reach as far as the encoder looks."""
-    needed, hops = estimator.n_hops_, min(item.n_hops for item in graphs)
+def check_encoder(samples: Sequence[Samples], estimator: Any) -> None:
+    """Raise ValueError unless the samples have what the encoder reads, as far as it looks."""
+    encoder = type(estimator.encoder_).__name__
+    for item in samples:
+        missing = sorted(needs_of(estimator.encoder_) - item.offers)
+        if missing:
+            remedy = {
+                "direction": "featurize with GraphFeaturizer(directions=True)",
+                "features": "take graphkoopman.lobes.GatedEncoder() for graphs",
+            }.get(missing[0], "take graphkoopman.lobes.FeatureEncoder() for features")
+            raise ValueError(
+                f"{encoder} needs the {' and '.join(missing)} of edges or targets, got "
+                f"{type(item).__name__} with {sorted(item.offers)}; {remedy}"
+            )
+    needed, hops = estimator.n_hops_, min(item.n_hops for item in samples)
     if hops < needed:
         raise ValueError(
-            f"{type(estimator.encoder_).__name__} looks {needed} hops far and needs graphs of "
-            f"n_hops >= {needed}, got {hops}; featurize with n_hops={needed} or take an encoder "
-            f"that looks less far, such as GatedEncoder(n_conv={hops})"
+            f"{encoder} looks {needed} hops far and needs graphs of n_hops >= {needed}, got "
+            f"{hops}; featurize with n_hops={needed} or take an encoder that looks less far, such "
+            f"as GatedEncoder(n_conv={hops})"
         )
 
 
-def species_rows(graphs: Sequence[GraphTrajectory], species: np.ndarray) -> list[np.ndarray]:
+def species_rows(samples: Sequence[Samples], species: np.ndarray) -> list[np.ndarray]:
     """Row of the embedding for every atom of every trajectory.
 
     Raises
@@ -293,7 +292,7 @@ def species_rows(graphs: Sequence[GraphTrajectory], species: np.ndarray) -> list
         If a trajectory has node types that are not among ``species``.
     """
     rows = []
-    for item in graphs:
+    for item in samples:
         unseen = np.setdiff1d(item.species, species)
         if len(unseen):
             raise ValueError(

@@ -2,22 +2,23 @@
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from graphkoopman.callbacks import CallbackSupport, with_callbacks
-from graphkoopman.estimator._build import graph_data, set_parts
+from graphkoopman.estimator._build import sample_data, set_parts
 from graphkoopman.estimator._checks import (
-    check_graphs,
-    check_hops,
+    check_encoder,
     check_input,
     check_lagtime,
     check_same_kind,
+    check_samples,
     check_training_data,
 )
 from graphkoopman.estimator._fit import fit_network
@@ -25,11 +26,16 @@ from graphkoopman.estimator._gap import check_gap, frame_ranges
 from graphkoopman.estimator._lags import LagsMet
 from graphkoopman.estimator._model_file import fitted_source, read_estimator, write_estimator
 from graphkoopman.estimator._models import models_at
-from graphkoopman.graphs import join_adjacent_graphs
 from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
-from graphkoopman.lobes import GatedEncoder, MeanPooling
+from graphkoopman.lobes import AttentionPooling, FeatureEncoder, GatedEncoder, MeanPooling
+from graphkoopman.samples import Batch, Samples, join_adjacent_samples
 from graphkoopman.training import Interruption, all_frames, evaluate
 
+# what None may stand for
+DEFAULT_PARTS: dict[str, tuple[type, ...]] = {
+    "encoder": (GatedEncoder, FeatureEncoder),
+    "pooling": (MeanPooling, AttentionPooling),
+}
 MODEL_FILE = "model.safetensors"
 
 
@@ -38,7 +44,7 @@ LAGS_MET = LagsMet()
 
 
 class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
-    """Graph dynamical network: learn states and their exchange from neighbour graphs.
+    """Graph dynamical network: learn states and their exchange from graphs or features.
 
     A graph network χ maps every target's neighbourhood to state probabilities and is trained with
     a VAMP score so that ``χ(t + τ) ≈ Kᵀ χ(t)``, eqs. (2) and (5). The score does not see affine
@@ -54,7 +60,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     encoder : Encoder, Module or None
         Settings of the part of the network that sees a target atom's surroundings, or a torch
         module in its place, which is copied and never trained in place. None is
-        `graphkoopman.lobes.GatedEncoder`, or what ``init_from`` has.
+        `graphkoopman.lobes.GatedEncoder` for graphs and `graphkoopman.lobes.FeatureEncoder` for
+        features, or what ``init_from`` has.
     pooling : Pooling, Module or None
         Settings of the part that makes one vector of the atoms of a target, or a module. None is
         `graphkoopman.lobes.MeanPooling`, or what ``init_from`` has.
@@ -119,7 +126,11 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         One row per epoch of the start that went on: scores, sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
         Number of epochs, and whether training stopped by itself.
-    species_, timestep_, n_neighbors_, cutoff_ : ndarray, float, int or None, float or None
+    species_, timestep_ : ndarray, float
+        Of the samples in training: kinds of atoms, or columns of features.
+    kind_ : dict
+        Class and settings that all samples must share with those in training.
+    n_neighbors_, cutoff_ : int or None, float or None
         Of the graphs in training.
     training_frames_ : list of (str, int, int)
         Run, first frame and end of every stretch of a named run in training.
@@ -219,7 +230,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : GraphTrajectory or list of GraphTrajectory
+        X : Samples or list of Samples
+            Graphs (`GraphTrajectory`), features (`FeatureTrajectory`) or samples of one's own.
             Adjacent pieces of one run are joined, so that no lagged pair is lost.
         y : None
             Ignored.
@@ -232,7 +244,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a setting, the graphs or the lag cannot work.
+            If a setting, the samples or the lag cannot work.
 
         Warns
         -----
@@ -242,17 +254,17 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             If a relaxation time is longer than the longest run; if states tell kinds of targets
             apart.
         """
-        graphs = join_adjacent_graphs(check_input(self, X))
+        samples = join_adjacent_samples(check_input(self, X))
         source = fitted_source(self.init_from, type(self))
-        set_parts(self, graphs, source)
-        check_hops(graphs, self)
-        check_training_data(graphs, self.n_states, self.lagtime)
-        self.n_neighbors_, self.cutoff_ = graphs[0].n_neighbors, graphs[0].cutoff
-        self.species_ = np.unique(np.concatenate([item.species for item in graphs]))
-        self.timestep_ = float(graphs[0].timestep)
-        self.training_frames_ = frame_ranges(graphs)
+        set_parts(self, samples, source)
+        check_encoder(samples, self)
+        check_training_data(samples, self.n_states, self.lagtime)
+        self.kind_ = {"class": type(samples[0]).__name__, **samples[0].kind}
+        self.species_ = np.unique(np.concatenate([item.species for item in samples]))
+        self.timestep_ = float(samples[0].timestep)
+        self.training_frames_ = frame_ranges(samples)
         with Interruption(self.checkpoint_dir is not None) as interruption:
-            fit_network(self, graphs, source, interruption)
+            fit_network(self, samples, source, interruption)
             if self.checkpoint_dir is not None:
                 self.save(Path(self.checkpoint_dir) / MODEL_FILE)
         return self
@@ -262,7 +274,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : GraphTrajectory or list of GraphTrajectory
+        X : Samples or list of Samples
 
         Returns
         -------
@@ -274,27 +286,21 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         NotFittedError
             Before `fit`.
         ValueError
-            If the graphs have too few hops, other neighbours than those in training, or node
+            If the samples have too few hops, other neighbours than those in training, or node
             types unknown to the network.
         """
         check_is_fitted(self)
-        graphs = check_input(self, X)
-        check_hops(graphs, self)
-        check_same_kind(graphs, self)
-        data = graph_data(self, graphs)
-        probabilities = []
-        for i, item in enumerate(graphs):
-            features = evaluate(data, all_frames(i, len(item)), self.lobe_).numpy()
-            memberships = self.state_map_(features)
-            probabilities.append(memberships.reshape(len(item), item.n_targets, self.n_states))
-        return probabilities
+        return [
+            self.state_map_(features).reshape(len(item), item.n_targets, self.n_states)
+            for item, features in self._evaluate(X, self.lobe_)
+        ]
 
     def predict(self, X: Any) -> list[np.ndarray]:
         """Most probable state of every target in every frame.
 
         Parameters
         ----------
-        X : GraphTrajectory or list of GraphTrajectory
+        X : Samples or list of Samples
 
         Returns
         -------
@@ -307,7 +313,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : GraphTrajectory or list of GraphTrajectory
+        X : Samples or list of Samples
         y : None
             Ignored.
 
@@ -321,7 +327,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         NotFittedError
             Before `fit`.
         ValueError
-            If graphs are no training data, but within a lag of it: the split has too small a gap.
+            If samples are no training data, but within a lag of it: the split has too small a gap.
 
         Warns
         -----
@@ -330,8 +336,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             ``lagtime``.
         """
         check_is_fitted(self)
-        check_gap(self, check_graphs(X))
-        samples = join_adjacent_graphs(check_graphs(X))
+        check_gap(self, check_samples(X))
+        samples = join_adjacent_samples(check_samples(X))
         check_lagtime(samples, self.lagtime)
         remedy = "pass scoring=KoopmanScorer('vamp2', lagtime={lag})"
         LAGS_MET.check(samples, self.lagtime, remedy, stacklevel=2)
@@ -350,7 +356,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : GraphTrajectory or list of GraphTrajectory
+        X : Samples or list of Samples
         lagtime : int or None
             Frames; None takes the estimator's.
         n_bootstrap : int
@@ -370,7 +376,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : GraphTrajectory or list of GraphTrajectory
+        X : Samples or list of Samples
         lagtimes : sequence of int
             Frames.
         n_bootstrap : int
@@ -380,10 +386,10 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         -------
         list of KoopmanModel or of BootstrapKoopmanModel
         """
-        graphs = join_adjacent_graphs(check_graphs(X))
+        samples = join_adjacent_samples(check_samples(X))
         for lagtime in lagtimes:
-            check_lagtime(graphs, lagtime)
-        return models_at(self, graphs, lagtimes, n_bootstrap)
+            check_lagtime(samples, lagtime)
+        return models_at(self, samples, lagtimes, n_bootstrap)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write settings, network, states and model to one safetensors file with a JSON header.
@@ -420,24 +426,71 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         """
         return read_estimator(path, cls)
 
+    def pooling_weights(self, X: Any) -> list[np.ndarray]:
+        """Share of every atom in the vector of its target, as `AttentionPooling` learned it.
+
+        Parameters
+        ----------
+        X : Samples or list of Samples
+
+        Returns
+        -------
+        list of ndarray of shape (n_frames, n_target_atoms), float64
+            The shares of a target's atoms sum to one; atoms in the order of
+            ``samples.target_atoms``.
+
+        Raises
+        ------
+        NotFittedError
+            Before `fit`.
+        ValueError
+            If the pooling has no weights, or as `transform`.
+        """
+        check_is_fitted(self)
+        pooling = self.lobe_.pooling
+        if not hasattr(pooling, "weights"):
+            raise ValueError(f"{type(pooling).__name__} has no method weights to read")
+
+        def weights(batch: Batch) -> Tensor:
+            return pooling.weights(self.lobe_.encoder(batch), batch)
+
+        return [
+            shares.astype(np.float64).reshape(len(item), -1)
+            for item, shares in self._evaluate(X, weights)
+        ]
+
+    def _evaluate(
+        self, X: Any, function: Callable[[Batch], Tensor]
+    ) -> list[tuple[Samples, np.ndarray]]:
+        """A function of the batches of every run, beside it."""
+        samples = check_input(self, X)
+        check_encoder(samples, self)
+        check_same_kind(samples, self)
+        data = sample_data(self, samples)
+        return [
+            (item, evaluate(data, all_frames(i, len(item)), function).numpy())
+            for i, item in enumerate(samples)
+        ]
+
     def set_params(self, **params: Any) -> "GDyNetEstimator":
         """Set parameters; ``encoder__name`` and ``pooling__name`` those of the parts.
 
         Parameters
         ----------
         **params
-            Where ``encoder`` is None, a setting of it makes it a `GatedEncoder` with that setting,
-            and the same of ``pooling``.
+            Where ``encoder`` is None, a setting of one makes it the default part that has it, and
+            the same of ``pooling``.
 
         Returns
         -------
         GDyNetEstimator
             Itself.
         """
-        for kind, default in (("encoder", GatedEncoder), ("pooling", MeanPooling)):
-            named = any(name.startswith(f"{kind}__") for name in params)
-            if named and getattr(self, kind) is None and kind not in params:
-                setattr(self, kind, default())
+        for kind, defaults in DEFAULT_PARTS.items():
+            names = {name.split("__")[1] for name in params if name.startswith(f"{kind}__")}
+            if names and getattr(self, kind) is None and kind not in params:
+                known = [part for part in defaults if names <= set(part().get_params())]
+                setattr(self, kind, (known or defaults)[0]())
         return super().set_params(**params)
 
     def __sklearn_clone__(self) -> "GDyNetEstimator":
@@ -446,6 +499,22 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         cloned = super(GDyNetEstimator, bare).__sklearn_clone__()
         cloned.init_from = self.init_from  # a clone of it would have nothing to start from
         return cloned
+
+    @property
+    def n_neighbors_(self) -> int | None:
+        """M of the graphs in training."""
+        return self._of_kind("n_neighbors")
+
+    @property
+    def cutoff_(self) -> float | None:
+        """Å, of the graphs in training."""
+        return self._of_kind("cutoff")
+
+    def _of_kind(self, name: str) -> Any:
+        kind = vars(self).get("kind_", {})
+        if name not in kind:
+            raise AttributeError(f"{name}_ is known after a fit to graphs")
+        return kind[name]
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "state_map_")

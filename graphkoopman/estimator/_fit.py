@@ -9,18 +9,18 @@ import numpy as np
 
 from graphkoopman.callbacks import FitTask
 from graphkoopman.estimator._build import (
-    graph_data,
     n_epochs,
     new_lobe,
     plain_settings,
+    sample_data,
     source_digest,
     training_settings,
 )
 from graphkoopman.estimator._checks import warn_of_doubts
 from graphkoopman.estimator._models import may_be_beyond, models_at, warn_beyond_data
-from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.koopman import identify_states
 from graphkoopman.randomness import as_random_state
+from graphkoopman.samples import Samples
 from graphkoopman.storage import digest
 from graphkoopman.training import (
     Checkpoint,
@@ -44,48 +44,48 @@ NOT_IN_FINGERPRINT = (
 
 
 def fit_network(
-    estimator: Any, graphs: Sequence[GraphTrajectory], source: Any, interruption: Interruption
+    estimator: Any, samples: Sequence[Samples], source: Any, interruption: Interruption
 ) -> None:
     """Train an estimator's network, set what it learns, tell its callbacks, warn of doubts.
 
     Parameters
     ----------
     estimator : GDyNetEstimator
-        With the attributes that come from the graphs set.
-    graphs : sequence of GraphTrajectory
+        With the attributes that come from the samples set.
+    samples : sequence of Samples
     source : GDyNetEstimator or None
         Fitted; training starts from its weights.
     interruption : Interruption
         Ends the training when it has noted a signal.
     """
-    task = FitTask(estimator, graphs, n_epochs(estimator), "epoch")
+    task = FitTask(estimator, samples, n_epochs(estimator), "epoch")
 
     def after_epoch(training: Restarts) -> bool:
-        return task.step(lambda: learned_attributes(estimator, graphs, training))
+        return task.step(lambda: learned_attributes(estimator, samples, training))
 
-    training = train_network(estimator, graphs, source, interruption, after_epoch)
-    learned = learned_attributes(estimator, graphs, training)
+    training = train_network(estimator, samples, source, interruption, after_epoch)
+    learned = learned_attributes(estimator, samples, training)
     vars(estimator).update(learned)
     warn_of_doubts(estimator, training, interruption)
-    if may_be_beyond(estimator.model_, graphs):
-        warn_beyond_data(graphs, estimator.transform(graphs), estimator.model_, stacklevel=4)
+    if may_be_beyond(estimator.model_, samples):
+        warn_beyond_data(samples, estimator.transform(samples), estimator.model_, stacklevel=4)
     task.end(lambda: learned)
 
 
 def train_network(
     estimator: Any,
-    graphs: Sequence[GraphTrajectory],
+    samples: Sequence[Samples],
     source: Any,
     interruption: Interruption,
     after_epoch: Callable[[Restarts], bool],
 ) -> Restarts:
-    """Train an estimator's network on graphs, from its checkpoint where there is one.
+    """Train an estimator's network on samples, from its checkpoint where there is one.
 
     Parameters
     ----------
     estimator : GDyNetEstimator
         With ``species_`` set.
-    graphs : sequence of GraphTrajectory
+    samples : sequence of Samples
     source : GDyNetEstimator or None
         Fitted; training starts from its weights.
     interruption : Interruption
@@ -104,22 +104,22 @@ def train_network(
         checkpoint = Checkpoint(
             estimator.checkpoint_dir,
             estimator.checkpoint_interval,
-            _fingerprint(estimator, graphs, source, rng),
+            _fingerprint(estimator, samples, source, rng),
             rng,
         )
     blocks = block_split(
-        [len(item) for item in graphs],
+        [len(item) for item in samples],
         estimator.validation_fraction,
         lagtime=estimator.lagtime,
         random_state=rng,
     )
-    data = graph_data(estimator, graphs)
+    data = sample_data(estimator, samples)
     start = partial(
         Restarts,
-        partial(new_lobe, estimator, data.collate(0, np.arange(1)), source),
+        partial(new_lobe, estimator, data, source),
         data,
         blocks,
-        training_settings(estimator, graphs),
+        training_settings(estimator, samples),
         estimator.n_init,
         rng,
     )
@@ -129,15 +129,15 @@ def train_network(
 
 
 def learned_attributes(
-    estimator: Any, graphs: Sequence[GraphTrajectory], training: Restarts
+    estimator: Any, samples: Sequence[Samples], training: Restarts
 ) -> dict[str, Any]:
     """What an estimator has learned if the training ends here.
 
     Parameters
     ----------
     estimator : GDyNetEstimator
-        With the attributes that come from the graphs set; not changed.
-    graphs : sequence of GraphTrajectory
+        With the attributes that come from the samples set; not changed.
+    samples : sequence of Samples
     training : Restarts
 
     Returns
@@ -161,12 +161,12 @@ def learned_attributes(
     }
     fitted = copy.copy(estimator)
     vars(fitted).update(learned)
-    (model,) = models_at(fitted, graphs, [fitted.lagtime], with_limits=False)
+    (model,) = models_at(fitted, samples, [fitted.lagtime], with_limits=False)
     return learned | {"model_": model}
 
 
 def _fingerprint(
-    estimator: Any, graphs: Sequence[GraphTrajectory], source: Any, rng: np.random.RandomState
+    estimator: Any, samples: Sequence[Samples], source: Any, rng: np.random.RandomState
 ) -> dict[str, Any]:
     """Everything that the result of a training depends on."""
     settings = {
@@ -177,5 +177,5 @@ def _fingerprint(
     settings["init_from"] = source_digest(source)
     if isinstance(estimator.random_state, np.random.RandomState | np.random.Generator):
         settings["random_state"] = digest(str(generator_state(rng)), [])
-    data = {f"run {i} of X": item.digest() for i, item in enumerate(graphs)}
+    data = {f"run {i} of X": item.digest() for i, item in enumerate(samples)}
     return {"settings": settings, "data": data}

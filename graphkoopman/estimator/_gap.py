@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 from typing import Any
 
-from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.samples import Samples
 from graphkoopman.trajectories import Trajectory
 
 FrameRange = tuple[str, int, int]
 
 
-def frame_ranges(pieces: Sequence[GraphTrajectory | Trajectory]) -> list[FrameRange]:
+def frame_ranges(pieces: Sequence[Samples | Trajectory]) -> list[FrameRange]:
     """Run, first frame and end of all pieces of a named run, in order.
 
     Parameters
     ----------
-    pieces : sequence of GraphTrajectory or Trajectory
+    pieces : sequence of Samples or Trajectory
 
     Returns
     -------
@@ -33,7 +33,7 @@ def frame_ranges(pieces: Sequence[GraphTrajectory | Trajectory]) -> list[FrameRa
 
 def check_gap(
     estimator: Any,
-    pieces: Sequence[GraphTrajectory | Trajectory],
+    pieces: Sequence[Samples | Trajectory],
     lagtime: int | None = None,
 ) -> None:
     """Raise ValueError where pieces are too close in time to training frames of their run.
@@ -46,7 +46,7 @@ def check_gap(
     ----------
     estimator : GDyNetEstimator
         Fitted.
-    pieces : sequence of GraphTrajectory or Trajectory
+    pieces : sequence of Samples or Trajectory
         To be scored.
     lagtime : int or None
         Frames that must lie between; None takes the estimator's lag.

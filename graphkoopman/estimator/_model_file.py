@@ -24,8 +24,7 @@ MODEL = FileKind(
 )
 FITTED = (
     "n_hops_",
-    "n_neighbors_",
-    "cutoff_",
+    "kind_",
     "timestep_",
     "validation_score_",
     "history_",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from graphkoopman.graphs._batch import GraphBatch, collate
     from graphkoopman.graphs._build import build_graphs
     from graphkoopman.graphs._featurizer import GraphFeaturizer
-    from graphkoopman.graphs._trajectory import GraphTrajectory, join_adjacent_graphs
+    from graphkoopman.graphs._trajectory import GraphTrajectory
 else:
     from graphkoopman._lazy import attach
 
@@ -27,5 +27,4 @@ __all__ = [
     "GraphTrajectory",
     "build_graphs",
     "collate",
-    "join_adjacent_graphs",
 ]

@@ -1,8 +1,7 @@
 """`GraphBatch`: the graphs of some frames as the tensors of one forward pass."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,10 +9,12 @@ from numba import njit
 from torch import Tensor
 
 from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.samples import tensors_to
 from graphkoopman.threads import over_parts
 
 MIN_EDGES_PER_THREAD = 100_000
 DTYPES = {"species": torch.int32, "neighbors": torch.int32, "distances": torch.float32}
+EXTRA_EDGES = ("directions",)  # float32 columns of edges, copied where graphs have them
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +39,12 @@ class GraphBatch:
         Target (numbered through all frames) of every target atom; None for single-atom targets.
     n_frames, n_targets : int
     n_neighbors : int or None
+        Number of edges of every atom where it is one number.
+    directions : Tensor of shape (n_edges, 3), float32, or None
+        Unit vectors from the atom to its neighbour.
+    levels : Tensor of shape (n_levels, hop_counts[0]), int64, or None
+        Group of every target atom per level, numbered through all targets of all frames: atoms of
+        two targets are never in one group.
     """
 
     species: Tensor
@@ -49,6 +56,8 @@ class GraphBatch:
     n_frames: int
     n_targets: int
     n_neighbors: int | None
+    directions: Tensor | None = None
+    levels: Tensor | None = None
 
     @property
     def n_target_atoms(self) -> int:
@@ -85,14 +94,7 @@ class GraphBatch:
 
     def to(self, device: torch.device | str) -> "GraphBatch":
         """Copy of the tensors on a device; from pinned memory it does not wait for the copy."""
-        names = ("species", "neighbors", "distances", "target_of_atom")
-        tensors = {name: getattr(self, name) for name in names}
-        moved: dict[str, Any] = {
-            name: tensor.to(device, non_blocking=True)
-            for name, tensor in tensors.items()
-            if tensor is not None
-        }
-        return replace(self, **moved)
+        return tensors_to(self, device)
 
 
 def collate(
@@ -124,7 +126,7 @@ def collate(
     counts = np.ascontiguousarray(graphs.hop_counts[frames, : n_conv + 1], dtype=np.int64)
     before = _block_starts(counts)
     hop_counts = tuple(int(n) for n in counts.sum(axis=0))
-    k = graphs.n_neighbors
+    k = graphs.n_neighbors if graphs.degrees is None else None
     row_offsets = None
     if k is None:
         row_offsets = _ragged_offsets(graphs, frames, counts, before, hop_counts[n_conv - 1])
@@ -136,6 +138,11 @@ def collate(
         for name, size in sizes.items()
     }
     sound = _fill_on_threads(graphs, frames, counts, before, species_index, row_offsets, tensors)
+    extra = {
+        name: _extra_edges(graphs, frames, counts, before, row_offsets, name, n_edges, pin_memory)
+        for name in EXTRA_EDGES
+        if getattr(graphs, name) is not None
+    }
     if not sound:
         raise ValueError(
             "graphs must hold the atoms they point to, at finite distances, got an index or a "
@@ -149,6 +156,8 @@ def collate(
         n_frames=len(frames),
         n_targets=graphs.n_targets,
         n_neighbors=k,
+        levels=_levels(graphs, len(frames)),
+        **extra,
     )
 
 
@@ -175,13 +184,52 @@ def _fill_on_threads(
             graphs.neighbors,
             graphs.distances,
             species_index,
-            graphs.n_neighbors or 0,
+            (graphs.n_neighbors or 0) if row_offsets is None else 0,
             np.zeros(1, np.int64) if row_offsets is None else row_offsets,
             *(tensors[name].numpy() for name in DTYPES),
         )
 
     edges_per_frame = len(tensors["distances"]) // max(1, len(frames)) + 1
     return all(over_parts(fill, len(frames), -(-MIN_EDGES_PER_THREAD // edges_per_frame)))
+
+
+def _extra_edges(
+    graphs: GraphTrajectory,
+    frames: np.ndarray,
+    counts: np.ndarray,
+    before: np.ndarray,
+    row_offsets: np.ndarray | None,
+    name: str,
+    n_edges: int,
+    pin_memory: bool,
+) -> Tensor:
+    """A column of edges in the order of the batch."""
+    column = getattr(graphs, name)
+    out = torch.empty((n_edges, *column.shape[1:]), dtype=torch.float32, pin_memory=pin_memory)
+    _copy_edges(
+        counts,
+        before,
+        np.ascontiguousarray(graphs.edge_offsets[frames]),
+        (graphs.n_neighbors or 0) if row_offsets is None else 0,
+        np.zeros(1, np.int64) if row_offsets is None else row_offsets,
+        column.reshape(len(column), -1),
+        out.numpy().reshape(n_edges, -1),
+    )
+    return out
+
+
+def _levels(graphs: GraphTrajectory, n_frames: int) -> Tensor | None:
+    """Groups of the target atoms, (n_levels, n_target_atoms of all frames)."""
+    if graphs.levels is None:
+        return None
+    atoms = graphs.target_atoms
+    target = np.repeat(np.arange(graphs.n_targets), np.diff(graphs.target_offsets))
+    numbered = []
+    for groups in graphs.levels:
+        _, group = np.unique(np.stack([target, groups[atoms]]), axis=1, return_inverse=True)
+        shift = np.arange(n_frames)[:, None] * (group.max() + 1)
+        numbered.append((group.reshape(-1) + shift).ravel())
+    return torch.from_numpy(np.stack(numbered))
 
 
 def _block_starts(counts: np.ndarray) -> np.ndarray:
@@ -281,3 +329,20 @@ def _fill(
                     sound = False
             edge += degree
     return sound
+
+
+@njit(cache=True, nogil=True)
+def _copy_edges(counts, before, edge_starts, k, row_offsets, column, out):
+    """Copy a column of edges (n_edges, n) of frames into hop order."""
+    n_frames, n_hops = counts.shape
+    for f in range(n_frames):
+        edge = edge_starts[f]
+        low = 0
+        for hop in range(n_hops - 1):
+            for a in range(low, counts[f, hop]):
+                row = before[f, hop] + a - low
+                begin = row * k if k > 0 else row_offsets[row]
+                degree = k if k > 0 else row_offsets[row + 1] - begin
+                out[begin : begin + degree] = column[edge : edge + degree]
+                edge += degree
+            low = counts[f, hop]

@@ -1,11 +1,13 @@
 """Receptive fields of the targets, frame by frame, compiled."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from joblib import Parallel, delayed
 from numba import njit
 
+from graphkoopman.graphs._directions import edge_directions
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.neighbors import (
     build_grid,
@@ -28,7 +30,9 @@ def build_graphs(
     n_neighbors: int | None = 20,
     cutoff: float | None = None,
     n_hops: int = 3,
+    directions: bool = False,
     species: np.ndarray | None = None,
+    levels: Mapping[str, np.ndarray] | None = None,
     n_jobs: int | None = None,
 ) -> GraphTrajectory:
     """Neighbour graphs of everything that ``n_hops`` convolutions over the targets can see.
@@ -43,8 +47,12 @@ def build_graphs(
         Å, all neighbours nearer than it; exactly one of the two is given.
     n_hops : int
         Number of convolutions to support.
+    directions : bool
+        Whether to store a unit vector per edge.
     species : ndarray of shape (n_atoms,) or None
         Node types; None takes the atomic numbers.
+    levels : mapping of str to ndarray of shape (n_atoms,), int, or None
+        Groups of atoms for pooling, residues say, by name.
     n_jobs : int or None
         Threads over chunks of frames, joblib's convention.
 
@@ -65,7 +73,9 @@ def build_graphs(
         n_neighbors=n_neighbors,
         cutoff=cutoff,
         n_hops=n_hops,
+        directions=directions,
         species=species,
+        levels=levels,
         n_jobs=n_jobs,
     )
 
@@ -77,7 +87,9 @@ def graphs_of(
     n_neighbors: int | None,
     cutoff: float | None,
     n_hops: int,
+    directions: bool,
     species: np.ndarray | None,
+    levels: Mapping[str, np.ndarray] | None,
     n_jobs: int | None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> GraphTrajectory:
@@ -98,7 +110,7 @@ def graphs_of(
     row_offsets = offsets_of(rows_per_frame)
     edges = rows_per_frame * k if k else np.diff(offsets_of(degrees)[row_offsets])
     most_atoms = int(hop_counts[:, -1].max())
-    return GraphTrajectory(
+    graphs = GraphTrajectory(
         hop_counts=hop_counts,
         atom_offsets=offsets_of(hop_counts[:, -1]),
         edge_offsets=offsets_of(edges),
@@ -113,7 +125,12 @@ def graphs_of(
         timestep=trajectory.timestep,
         parent=trajectory.parent,
         start=trajectory.start,
+        levels=np.stack(list(levels.values())) if levels else None,
+        level_names=np.array(list(levels)) if levels else None,
     )
+    if not directions:
+        return graphs
+    return replace(graphs, directions=edge_directions(trajectory, graphs, n_jobs))
 
 
 def check_searchable(trajectory: Trajectory, n_neighbors: int | None) -> None:

@@ -1,6 +1,5 @@
 """`GraphFeaturizer`: trajectories to neighbour graphs, as a scikit-learn transformer."""
 
-import numbers
 import os
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
+from graphkoopman.checks import check_integer, is_integer, is_positive
 from graphkoopman.graphs._build import build_graphs
+from graphkoopman.graphs._levels import levels_of
 from graphkoopman.graphs._stream import write_graph_file
-from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.graphs._trajectory import GRAPHS, GraphTrajectory
 from graphkoopman.storage import digest
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
 
@@ -37,6 +38,12 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     n_hops : int
         Number of convolutions that the graphs must support. Atoms out of reach of a target are
         neither searched nor stored.
+    directions : bool
+        Whether to store the unit vector of every edge, from an atom to its neighbour, for encoders
+        that need ``"direction"``. Graphs then take twice the memory or more.
+    levels : sequence of str or of arrays of shape (n_atoms,), or a mapping of names to arrays
+        Groups of atoms for hierarchical pooling: ``"residue"`` and ``"chain"`` of the topology, or
+        labels of one's own.
     species_labels : array of shape (n_atoms,) or None
         Node type of every atom (integers or strings), in place of the element.
     cache_dir : path or None
@@ -78,6 +85,8 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         n_neighbors: int | None = 20,
         cutoff: float | None = None,
         n_hops: int = 3,
+        directions: bool = False,
+        levels: Any = (),
         species_labels: Any = None,
         cache_dir: str | os.PathLike | None = None,
         memory_budget: int | None = None,
@@ -87,6 +96,8 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self.n_neighbors = n_neighbors
         self.cutoff = cutoff
         self.n_hops = n_hops
+        self.directions = directions
+        self.levels = levels
         self.species_labels = species_labels
         self.cache_dir = cache_dir
         self.memory_budget = memory_budget
@@ -135,8 +146,8 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         trajectories = as_trajectories(X)
         resolved = [self._resolve(trajectory) for trajectory in trajectories]
         return [
-            self._graphs(trajectory, targets, labels)
-            for trajectory, (targets, labels) in zip(trajectories, resolved, strict=True)
+            self._graphs(trajectory, *found)
+            for trajectory, found in zip(trajectories, resolved, strict=True)
         ]
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -159,33 +170,26 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
             value = getattr(self, name)
             if name == "n_neighbors" and value is None:
                 continue
-            whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-            if not whole or int(value) < 1:
-                raise ValueError(f"{name} must be an integer >= 1, got {value!r}")
-            if int(value) > most:
-                raise ValueError(f"{name} must be an integer <= {most}, got {value!r}")
+            check_integer(value, name, 1, most)
+        if not isinstance(self.directions, bool | np.bool_):
+            raise TypeError(f"directions must be True or False, got {self.directions!r}")
         threads = self.n_jobs
         if threads is not None and (
-            isinstance(threads, bool)
-            or not isinstance(threads, numbers.Integral)
-            or not 0 < abs(int(threads)) <= MAX_THREADS
+            not is_integer(threads, -MAX_THREADS) or not 0 < abs(int(threads)) <= MAX_THREADS
         ):
             raise ValueError(
                 f"n_jobs must be None, a number of threads up to {MAX_THREADS} or -1 for all "
                 f"processors, got {threads!r}"
             )
         self._check_budget()
-        if self.cutoff is not None and not (
-            isinstance(self.cutoff, numbers.Real) and 0 < self.cutoff < np.inf
-        ):
+        if self.cutoff is not None and not is_positive(self.cutoff):
             raise ValueError(f"cutoff must be a positive distance in Å, got {self.cutoff!r}")
 
     def _check_budget(self) -> None:
         budget = self.memory_budget
         if budget is None:
             return
-        whole = isinstance(budget, numbers.Integral) and not isinstance(budget, bool)
-        if not whole or int(budget) < 1:
+        if not is_integer(budget, 1):
             raise ValueError(
                 f"memory_budget must be a number of bytes (int >= 1) or None, got {budget!r}"
             )
@@ -195,7 +199,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
                 "give cache_dir, too"
             )
 
-    def _resolve(self, trajectory: Trajectory) -> tuple[Targets, np.ndarray]:
+    def _resolve(self, trajectory: Trajectory) -> tuple[Targets, np.ndarray, dict[str, np.ndarray]]:
         labels = trajectory.species
         if self.species_labels is not None:
             labels = np.asarray(self.species_labels)
@@ -209,22 +213,28 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
                     f"species_labels must be integers or strings, got dtype {labels.dtype}; "
                     "convert them with .astype(int) or .astype(str)"
                 )
-        return resolve_targets(self.targets, trajectory), labels
+        levels = levels_of(self.levels, trajectory)
+        return resolve_targets(self.targets, trajectory), labels, levels
 
     def _graphs(
-        self, trajectory: Trajectory, targets: Targets, labels: np.ndarray
+        self,
+        trajectory: Trajectory,
+        targets: Targets,
+        labels: np.ndarray,
+        levels: dict[str, np.ndarray],
     ) -> GraphTrajectory:
         settings: dict[str, Any] = {
             "n_neighbors": self.n_neighbors,
             "cutoff": self.cutoff,
             "n_hops": self.n_hops,
+            "directions": bool(self.directions),
         }
-        how: dict[str, Any] = {"species": labels, "n_jobs": self.n_jobs}
+        how: dict[str, Any] = {"species": labels, "levels": levels, "n_jobs": self.n_jobs}
         if self.cache_dir is None:
             return build_graphs(trajectory, targets, **settings, **how)
         folder = Path(self.cache_dir)
         folder.mkdir(parents=True, exist_ok=True)
-        name = _fingerprint(trajectory, targets, labels, tuple(settings.values()))
+        name = _fingerprint(trajectory, targets, labels, levels, tuple(settings.values()))
         path = folder / f"{name}.graphs"
         if not path.exists():
             budget = DEFAULT_BUDGET if self.memory_budget is None else int(self.memory_budget)
@@ -233,11 +243,16 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
 
 
 def _fingerprint(
-    trajectory: Trajectory, targets: Targets, labels: np.ndarray, settings: tuple
+    trajectory: Trajectory,
+    targets: Targets,
+    labels: np.ndarray,
+    levels: dict[str, np.ndarray],
+    settings: tuple,
 ) -> str:
     """Name of a cache file: a hash of everything that the graphs depend on."""
-    header = (settings, trajectory.timestep, trajectory.parent, trajectory.start)
-    arrays = [trajectory.positions, targets.atoms, targets.offsets, labels]
+    run = (trajectory.timestep, trajectory.parent, trajectory.start)
+    header = (settings, *run, list(levels), GRAPHS.version)
+    arrays = [trajectory.positions, targets.atoms, targets.offsets, labels, *levels.values()]
     if trajectory.cell is not None:
         arrays.append(trajectory.cell)
     return digest(repr(header), arrays)

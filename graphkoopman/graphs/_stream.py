@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from joblib import effective_n_jobs
 
-from graphkoopman.graphs._build import CHUNK_BYTES, check_searchable, graphs_of, offsets_of
-from graphkoopman.graphs._file import SCALARS, write_graphs
+from graphkoopman.graphs._build import CHUNK_BYTES, check_searchable, graphs_of
 from graphkoopman.graphs._trajectory import GraphTrajectory
+from graphkoopman.samples import FRAME, OFFSETS, SYSTEM, Column, join_columns, write_columns
 from graphkoopman.storage import StreamedArray
 from graphkoopman.trajectories import Targets, Trajectory
 
-# arrays with a value per stored atom, edge or row
-LONG = ("atoms", "neighbors", "distances", "degrees")
+SHORT = (FRAME, OFFSETS)  # axes of columns that are kept in memory
 
 
 def write_graph_file(
@@ -97,32 +96,35 @@ def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
         If a piece is damaged.
     """
     first = GraphTrajectory.load(pieces[0], mmap=True)
-    hop_counts, frame_edges = [], []
+    columns = [c for c in GraphTrajectory.columns if getattr(first, c.name) is not None]
+    short: dict[str, list[np.ndarray]] = {c.name: [] for c in columns if c.axis in SHORT}
     shapes: dict[str, list[tuple[int, np.dtype]]] = {
-        name: [] for name in LONG if getattr(first, name) is not None
+        c.name: [] for c in columns if c.axis not in (*SHORT, SYSTEM)
     }
     for piece in pieces:
         graphs = GraphTrajectory.load(piece)
-        hop_counts.append(graphs.hop_counts)
-        frame_edges.append(np.diff(graphs.edge_offsets))
-        for name, found in shapes.items():
+        for name, found in short.items():
+            found.append(getattr(graphs, name))
+        for name, known in shapes.items():
             array = getattr(graphs, name)
-            found.append((len(array), array.dtype))
+            known.append((len(array), array.dtype))
 
-    def streamed(name: str) -> StreamedArray:
+    def streamed(column: Column) -> StreamedArray:
         def blocks() -> Iterator[np.ndarray]:
-            return (getattr(GraphTrajectory.load(piece, mmap=True), name) for piece in pieces)
+            return (
+                getattr(GraphTrajectory.load(piece, mmap=True), column.name) for piece in pieces
+            )
 
-        lengths, dtypes = zip(*shapes[name], strict=True)
-        return StreamedArray((sum(lengths),), np.result_type(*dtypes), blocks)
+        lengths, dtypes = zip(*shapes[column.name], strict=True)
+        row = getattr(first, column.name).shape[1:]
+        return StreamedArray((sum(lengths), *row), np.result_type(*dtypes), blocks)
 
-    counts = np.concatenate(hop_counts)
-    small = {
-        "hop_counts": counts,
-        "atom_offsets": offsets_of(counts[:, -1]),
-        "edge_offsets": offsets_of(np.concatenate(frame_edges)),
-        "species": first.species,
-        "target_offsets": first.target_offsets,
-    }
-    scalars = {name: getattr(first, name) for name in SCALARS}
-    write_graphs(path, small | {name: streamed(name) for name in shapes}, scalars)
+    arrays: dict[str, np.ndarray | StreamedArray] = {}
+    for column in columns:
+        if column.axis == SYSTEM:
+            arrays[column.name] = getattr(first, column.name)
+        elif column.axis in SHORT:
+            arrays[column.name] = join_columns(column, short[column.name])
+        else:
+            arrays[column.name] = streamed(column)
+    write_columns(path, GraphTrajectory.file, arrays, first.settings())

@@ -1,17 +1,33 @@
 """`GraphTrajectory`: the receptive fields of all frames of one trajectory, flat and sliceable."""
 
-import os
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from graphkoopman.graphs._file import KINDS, SCALARS, read_graphs, write_graphs
-from graphkoopman.storage import digest
-from graphkoopman.trajectories import adjacent_runs
+from graphkoopman.samples import (
+    FRAME,
+    OF_A_RUN,
+    OFFSETS,
+    SYSTEM,
+    Column,
+    ColumnSamples,
+    Scalar,
+    is_int,
+    is_positive,
+)
+from graphkoopman.storage import FileKind
+
+if TYPE_CHECKING:
+    from graphkoopman.graphs._batch import GraphBatch
+
+GRAPHS = FileKind("graphkoopman-graphs", 2, "graph file", "delete it and featurize again", oldest=2)
+ATOM, EDGE, ROW = "atom", "edge", "row"  # stored atoms, edges, atoms that have edges
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GraphTrajectory:
+class GraphTrajectory(ColumnSamples):
     """Neighbour graphs of the targets' receptive field, frame after frame.
 
     Flat arrays with offsets, so that a contiguous slice is a view and a file can be mapped.
@@ -29,8 +45,6 @@ class GraphTrajectory:
         ``hop_counts[:, -2]`` atoms of the frame, one atom after the other, nearest first.
     distances : ndarray of shape (n_edges,), float32
         Å.
-    degrees : ndarray of shape (n_rows,) or None
-        Number of neighbours of every atom that has edges; None where it is ``n_neighbors``.
     species : ndarray of shape (n_atoms,)
         Node type of every atom of the trajectory: atomic numbers or labels.
     target_offsets : ndarray of shape (n_targets + 1,), int64
@@ -43,6 +57,13 @@ class GraphTrajectory:
         ps per frame.
     parent, start : str or None, int
         The run this is a piece of, and the frame of the run it starts at.
+    degrees : ndarray of shape (n_rows,) or None
+        Number of neighbours of every atom that has edges; None where it is ``n_neighbors``.
+    directions : ndarray of shape (n_edges, 3), float32, or None
+        Unit vectors from the atom to its neighbour; zero where both are at one place.
+    levels : ndarray of shape (n_levels, n_atoms), int64, or None
+        Group of every atom, residues say, one row per level.
+    level_names : ndarray of shape (n_levels,), str, or None
     """
 
     hop_counts: np.ndarray
@@ -51,7 +72,6 @@ class GraphTrajectory:
     atoms: np.ndarray
     neighbors: np.ndarray
     distances: np.ndarray
-    degrees: np.ndarray | None
     species: np.ndarray
     target_offsets: np.ndarray
     n_neighbors: int | None
@@ -59,14 +79,36 @@ class GraphTrajectory:
     timestep: float
     parent: str | None = None
     start: int = 0
+    degrees: np.ndarray | None = None
+    directions: np.ndarray | None = None
+    levels: np.ndarray | None = None
+    level_names: np.ndarray | None = None
+
+    columns: ClassVar = (
+        Column("hop_counts", FRAME, "i", (None,)),
+        Column("atom_offsets", OFFSETS, "i"),
+        Column("edge_offsets", OFFSETS, "i"),
+        Column("atoms", ATOM, "u"),
+        Column("neighbors", EDGE, "u"),
+        Column("distances", EDGE, "f"),
+        Column("directions", EDGE, "f", (3,), optional=True),
+        Column("degrees", ROW, "i", optional=True),
+        Column("species", SYSTEM, "biuU"),
+        Column("levels", SYSTEM, "i", (None,), optional=True),
+        Column("level_names", SYSTEM, "U", optional=True),
+        Column("target_offsets", SYSTEM, "i"),
+    )
+    scalars: ClassVar = (
+        Scalar("n_neighbors", lambda k: k is None or (is_int(k) and k > 0)),
+        Scalar("cutoff", lambda cutoff: cutoff is None or is_positive(cutoff)),
+        *OF_A_RUN,
+    )
+    shared: ClassVar = ("n_neighbors", "cutoff")
+    file: ClassVar = GRAPHS
+    made_by: ClassVar = "GraphFeaturizer"
 
     def __len__(self) -> int:
         return len(self.hop_counts)
-
-    @property
-    def n_frames(self) -> int:
-        """Number of frames."""
-        return len(self)
 
     @property
     def n_hops(self) -> int:
@@ -79,14 +121,72 @@ class GraphTrajectory:
         return len(self.target_offsets) - 1
 
     @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays, in memory or mapped."""
-        return sum(array.nbytes for array in self._arrays().values())
+    def offers(self) -> frozenset[str]:
+        """What an encoder can read of an edge."""
+        return frozenset({"distance"} if self.directions is None else {"distance", "direction"})
+
+    @property
+    def cost(self) -> float:
+        """Mean number of edges of a frame."""
+        return len(self.distances) / max(1, len(self))
+
+    @property
+    def target_atoms(self) -> np.ndarray:
+        """Atoms of all targets."""
+        return self.atoms[: self.hop_counts[0, 0]]
 
     @property
     def row_offsets(self) -> np.ndarray:
         """Where a frame starts in ``degrees``, (n_frames + 1,) int64."""
         return np.concatenate([[0], np.cumsum(self.hop_counts[:, -2], dtype=np.int64)])
+
+    def extent(self, axis: str, begin: int, stop: int) -> slice:
+        """Rows of a range of frames along an axis, see `ColumnSamples.extent`."""
+        if axis in (ATOM, EDGE):
+            offsets = self.atom_offsets if axis == ATOM else self.edge_offsets
+            return slice(int(offsets[begin]), int(offsets[stop]))
+        if axis == ROW:
+            rows = self.row_offsets
+            return slice(int(rows[begin]), int(rows[stop]))
+        return super().extent(axis, begin, stop)
+
+    def batch(
+        self, frames: np.ndarray, species_rows: np.ndarray, n_hops: int, *, pin_memory: bool = False
+    ) -> "GraphBatch":
+        """Some frames as one batch, see `collate`."""
+        from graphkoopman.graphs._batch import collate
+
+        return collate(self, frames, species_rows, n_hops, pin_memory=pin_memory)
+
+    def still_targets(self) -> list[int]:
+        """Targets with neighbours whose distances are the same in every frame.
+
+        Frozen atoms, or one frame over and over. Looks at as many frames as it takes to see all
+        move.
+        """
+        atoms = list(range(self.hop_counts[0, 0]))
+        first = self._target_distances(0)
+        still = [a for a in atoms if len(first[a])]
+        for frame in range(1, len(self)):
+            if not still:
+                return []
+            now = self._target_distances(frame)
+            still = [a for a in still if np.array_equal(first[a], now[a])]
+        moving = set(atoms) - set(still)
+        offsets = self.target_offsets
+        groups = (range(offsets[i], offsets[i + 1]) for i in range(self.n_targets))
+        return [i for i, group in enumerate(groups) if len(self) > 1 and moving.isdisjoint(group)]
+
+    def _target_distances(self, frame: int) -> list[np.ndarray]:
+        """Distances of the neighbours of every target atom in a frame, Å."""
+        n_atoms, begin = self.hop_counts[frame, 0], self.edge_offsets[frame]
+        if self.degrees is None:
+            degrees = np.full(n_atoms, self.n_neighbors)
+        else:
+            row = self.hop_counts[:frame, -2].sum(dtype=np.int64)
+            degrees = self.degrees[row : row + n_atoms]
+        ends = np.cumsum(degrees)
+        return np.split(self.distances[begin : begin + ends[-1]], ends[:-1])
 
     def __repr__(self) -> str:
         kind = f"n_neighbors={self.n_neighbors}" if self.n_neighbors else f"cutoff={self.cutoff} Å"
@@ -95,130 +195,45 @@ class GraphTrajectory:
             f"targets, {kind}, n_hops={self.n_hops}, {self.nbytes / 2**20:.1f} MiB)"
         )
 
-    def __getitem__(self, index: slice) -> "GraphTrajectory":
-        """Contiguous frames as a view.
-
-        Raises
-        ------
-        TypeError
-            If the index is not a slice of step one.
-        """
-        if not isinstance(index, slice) or index.step not in (None, 1):
-            raise TypeError(
-                f"GraphTrajectory takes contiguous slices, got {index!r}; use graphs[a:b], and "
-                "thin out the Trajectory before building graphs"
-            )
-        begin, stop, _ = index.indices(len(self))
-        stop = max(begin, stop)
-        atom = self.atom_offsets[begin : stop + 1]
-        edge = self.edge_offsets[begin : stop + 1]
-        degrees = self.degrees
-        if degrees is not None:
-            rows = self.row_offsets
-            degrees = degrees[rows[begin] : rows[stop]]
-        return replace(
-            self,
-            hop_counts=self.hop_counts[begin:stop],
-            atom_offsets=atom - atom[0],
-            edge_offsets=edge - edge[0],
-            atoms=self.atoms[atom[0] : atom[-1]],
-            neighbors=self.neighbors[edge[0] : edge[-1]],
-            distances=self.distances[edge[0] : edge[-1]],
-            degrees=degrees,
-            start=self.start + begin,
-        )
-
-    def save(self, path: str | os.PathLike) -> None:
-        """Write one safetensors file, whole or not at all.
-
-        Parameters
-        ----------
-        path : path
-            Written beside itself first and then renamed, so an older file survives a failure.
-        """
-        write_graphs(path, self._arrays(), {name: getattr(self, name) for name in SCALARS})
-
     @classmethod
-    def load(
-        cls, path: str | os.PathLike, mmap: bool = False, verify: bool | None = None
-    ) -> "GraphTrajectory":
-        """Read a file written by `save`.
-
-        Parameters
-        ----------
-        path : path
-        mmap : bool
-            Map the arrays instead of reading them, so that only the frames used enter memory.
-        verify : bool or None
-            Compare all arrays with their checksums. None does so unless the file is mapped, since
-            that reads it all; its header and size are checked in any case.
-
-        Returns
-        -------
-        GraphTrajectory
-
-        Raises
-        ------
-        FileNotFoundError, ValueError
-            If there is no such file, or it is not one of ours, damaged, or of a newer version.
-        """
-        verify = not mmap if verify is None else verify
-        return cls(**read_graphs(path, mmap=mmap, verify=verify))
-
-    def digest(self) -> str:
-        """Hash of frames and settings; which part of which run they are does not enter.
-
-        Returns
-        -------
-        str
-            32 hexadecimal digits.
-        """
-        arrays = self._arrays()
-        scalars = (sorted(arrays), self.n_neighbors, self.cutoff, self.timestep)
-        return digest(repr(scalars), [arrays[name] for name in sorted(arrays)])
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        values = {name: getattr(self, name) for name in KINDS}
-        return {name: value for name, value in values.items() if value is not None}
+    def check_columns(cls, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> None:
+        """Offsets against what they point into; costs a pass over frames, not over edges."""
+        hop_counts, degrees, k = arrays["hop_counts"], arrays["degrees"], scalars["n_neighbors"]
+        if (k is None) == (scalars["cutoff"] is None):
+            raise ValueError(f"n_neighbors is {k!r} and cutoff {scalars['cutoff']!r}")
+        n_frames, n_columns = hop_counts.shape
+        if n_frames < 1 or n_columns < 2 or np.any(np.diff(hop_counts, axis=1, prepend=0) < 0):
+            raise ValueError("hop_counts do not grow with the hops")
+        rows = hop_counts[:, -2].astype(np.int64)
+        expected = {"atom_offsets": hop_counts[:, -1].astype(np.int64)}
+        if degrees is None:
+            if k is None:
+                raise ValueError("degrees are missing")
+            expected["edge_offsets"] = rows * k
+        else:
+            if len(degrees) != rows.sum() or np.any(degrees < 0):
+                raise ValueError("degrees do not fit to hop_counts")
+            ends = np.concatenate([[0], np.cumsum(degrees, dtype=np.int64)])
+            expected["edge_offsets"] = np.diff(ends[np.concatenate([[0], np.cumsum(rows)])])
+        for name, sizes in expected.items():
+            if not np.array_equal(arrays[name], np.concatenate([[0], np.cumsum(sizes)])):
+                raise ValueError(f"{name} do not fit to hop_counts")
+        ends_of = {ATOM: arrays["atom_offsets"][-1], EDGE: arrays["edge_offsets"][-1]}
+        for column in cls.columns:
+            array = arrays[column.name]
+            if column.axis in ends_of and array is not None and len(array) != ends_of[column.axis]:
+                raise ValueError(
+                    f"{column.name} hold {len(array)} values in place of {ends_of[column.axis]}"
+                )
+        targets = arrays["target_offsets"]
+        one_per_target = targets[0] == 0 and np.all(np.diff(targets) >= 1)
+        if not one_per_target or np.any(hop_counts[:, 0] != targets[-1]):
+            raise ValueError("target_offsets do not fit to hop_counts")
+        _check_levels(arrays["levels"], arrays["level_names"], len(arrays["species"]))
 
 
-def join_adjacent_graphs(pieces: list[GraphTrajectory]) -> list[GraphTrajectory]:
-    """Merge pieces of one run that follow each other, so that no lagged pair is lost.
-
-    Parameters
-    ----------
-    pieces : list of GraphTrajectory
-
-    Returns
-    -------
-    list of GraphTrajectory
-        Single pieces are returned as they are, without a copy.
-    """
-    runs = adjacent_runs(
-        [piece.parent for piece in pieces],
-        [piece.start for piece in pieces],
-        [len(piece) for piece in pieces],
-    )
-    return [pieces[run[0]] if len(run) == 1 else _join([pieces[i] for i in run]) for run in runs]
-
-
-def _join(pieces: list[GraphTrajectory]) -> GraphTrajectory:
-    first = pieces[0]
-
-    def stacked(name: str) -> np.ndarray:
-        return np.concatenate([getattr(piece, name) for piece in pieces])
-
-    def offsets(name: str) -> np.ndarray:
-        sizes = np.concatenate([np.diff(getattr(piece, name)) for piece in pieces])
-        return np.concatenate([[0], np.cumsum(sizes)])
-
-    return replace(
-        first,
-        hop_counts=stacked("hop_counts"),
-        atom_offsets=offsets("atom_offsets"),
-        edge_offsets=offsets("edge_offsets"),
-        atoms=stacked("atoms"),
-        neighbors=stacked("neighbors"),
-        distances=stacked("distances"),
-        degrees=None if first.degrees is None else stacked("degrees"),
-    )
+def _check_levels(levels: Any, names: Any, n_atoms: int) -> None:
+    if levels is None and names is None:
+        return
+    if levels is None or names is None or levels.shape != (len(names), n_atoms):
+        raise ValueError("levels do not fit to level_names and species")

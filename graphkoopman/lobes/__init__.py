@@ -1,11 +1,11 @@
 """The network χ: neighbour graphs in, probabilities of the targets' states out.
 
 Public: :class:`GDyNetLobe` and its exchangeable parts. Encoders: :class:`Encoder`,
-:class:`GatedEncoder`. Poolings: :class:`Pooling`, :class:`MeanPooling` (10),
-:class:`AttentionPooling`. :class:`Head`. Building blocks for encoders: :func:`gaussian_basis` (7),
-:class:`GraphConvolution` (8)(9), :class:`SpeciesEmbedding`, :func:`segment_sum`,
-:func:`segment_softmax`. :func:`register` lets files name a part of one's own. Equation numbers are
-those of Xie et al., Nat. Commun. 10, 2667 (2019).
+:class:`GatedEncoder`, :class:`FeatureEncoder`. Poolings: :class:`Pooling`,
+:class:`MeanPooling` (10), :class:`AttentionPooling`. :class:`Head`. Building blocks for encoders:
+:func:`gaussian_basis` (7), :class:`GraphConvolution` (8)(9), :class:`SpeciesEmbedding`,
+:func:`segment_sum`, :func:`segment_softmax`. :func:`register` lets files name a part of one's
+own. Equation numbers are those of Xie et al., Nat. Commun. 10, 2667 (2019).
 
 The linear maps of (8) and (9) act on a concatenation, ``W [v_i, v_j, u_ij]``. It is never built:
 ``W [v_i, v_j, u_ij] = W₁ v_i + W₂ v_j + W₃ u_ij``, the two atom terms are computed once per atom,
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from graphkoopman.lobes._basis import gaussian_basis
     from graphkoopman.lobes._convolution import GraphConvolution
     from graphkoopman.lobes._embedding import SpeciesEmbedding
+    from graphkoopman.lobes._features import FeatureEncoder
     from graphkoopman.lobes._gated import GatedEncoder
     from graphkoopman.lobes._head import Head
     from graphkoopman.lobes._network import GDyNetLobe, build_lobe, transfer_weights
@@ -39,6 +40,7 @@ else:
 __all__ = [
     "AttentionPooling",
     "Encoder",
+    "FeatureEncoder",
     "GDyNetLobe",
     "GatedEncoder",
     "GraphConvolution",

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
-from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes._embedding import SpeciesEmbedding
 from graphkoopman.lobes._gated import GatedEncoder
 from graphkoopman.lobes._head import Head
 from graphkoopman.lobes._pooling import MeanPooling
+from graphkoopman.samples import Batch
 
 
 class GDyNetLobe(nn.Module):
@@ -60,20 +60,20 @@ class GDyNetLobe(nn.Module):
             self.pooling.eval()
         return self
 
-    def embed(self, batch: GraphBatch, **options: Any) -> Tensor:
+    def embed(self, batch: Batch, **options: Any) -> Tensor:
         """Pooled vectors of the targets, (n_frames * n_targets, n_features)."""
         return self.pooling(self.encoder(batch, **options), batch)
 
-    def respond(self, batch: GraphBatch) -> Tensor:
+    def respond(self, batch: Batch) -> Tensor:
         """Responses of the head's hidden layer, (n_frames * n_targets, n_hidden)."""
         return self.head.respond(self.embed(batch))
 
-    def forward(self, batch: GraphBatch, **options: Any) -> Tensor:
+    def forward(self, batch: Batch, **options: Any) -> Tensor:
         """Probabilities of the states.
 
         Parameters
         ----------
-        batch : GraphBatch
+        batch : Batch
             With at least as many hops as the encoder has.
         **options
             Of the encoder; that of `GatedEncoder` takes ``reference=True`` for the plain
@@ -93,7 +93,7 @@ def build_lobe(
     encoder: Any = None,
     pooling: Any = None,
     n_hidden: int = 32,
-    example: GraphBatch | None = None,
+    example: Batch | None = None,
     widths: tuple[int, int] | None = None,
 ) -> GDyNetLobe:
     """A network from the settings of its parts, with random weights.
@@ -109,7 +109,7 @@ def build_lobe(
         None is `MeanPooling`; a module is copied.
     n_hidden : int
         Width of the head's hidden layer.
-    example : GraphBatch or None
+    example : Batch or None
         What the modules are tried on where they have no attribute ``n_features``, the length of
         the vectors that they give.
     widths : (int, int) or None
@@ -143,7 +143,7 @@ def _built(part: Any, argument: Any) -> nn.Module:
 
 
 def _width(
-    kind: str, module: nn.Module, apply: Callable[[Any], Tensor], example: GraphBatch | None
+    kind: str, module: nn.Module, apply: Callable[[Any], Tensor], example: Batch | None
 ) -> int:
     """Length of the vectors that a module gives: what it says, or what it does."""
     declared = getattr(module, "n_features", None)

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from torch import nn
 
-NEEDS = frozenset({"distance", "direction"})
+NEEDS = frozenset({"distance", "direction", "features"})
 Part = TypeVar("Part", bound=type)
 _CLASSES: dict[str, dict[str, type]] = {"encoder": {}, "pooling": {}}
 
@@ -31,7 +31,13 @@ class Encoder(Protocol):
     n_hops : int
         Neighbour shells that a message crosses: how deep the graphs of a forward pass must be.
     needs : set of str
-        What it reads of an edge: ``"distance"``, ``"direction"`` or both.
+        What it reads: ``"distance"`` and ``"direction"`` of an edge, or ``"features"``.
+
+    Notes
+    -----
+    The module may have ``n_features``, the length of its vectors, which is found by trying
+    otherwise, and a method ``adapt(batches)``, called once before training with some frames of the
+    data, for constants such as units.
     """
 
     @property
@@ -149,7 +155,7 @@ def register(kind: str, name: str | None = None) -> Any:
 
 def _classes(kind: str) -> dict[str, type]:
     """Classes of a kind by name; our own register themselves when their modules are imported."""
-    for module in ("_gated", "_pooling"):
+    for module in ("_gated", "_features", "_pooling"):
         import_module(f"graphkoopman.lobes.{module}")
     return _CLASSES[kind]
 
@@ -203,12 +209,12 @@ def _plain(value: Any) -> Any:
 
 
 def needs_of(encoder: Any) -> frozenset[str]:
-    """What an encoder, or a module in its place, reads of an edge.
+    """What an encoder, or a module in its place, reads.
 
     Raises
     ------
     ValueError
-        If it is nothing that an edge has.
+        If it is nothing that samples have.
     """
     needs = frozenset(getattr(encoder, "needs", {"distance"}))
     if not needs <= NEEDS:

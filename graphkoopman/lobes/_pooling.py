@@ -4,20 +4,20 @@ import torch
 from torch import Tensor, nn
 
 from graphkoopman.checks import check_integer
-from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes._parts import PartSettings, register
 from graphkoopman.lobes._segments import segment_softmax, segment_sum
+from graphkoopman.samples import Batch
 
 MOST_HIDDEN = 10_000
 
 
-def pool_targets(atoms: Tensor, batch: GraphBatch) -> Tensor:
+def pool_targets(atoms: Tensor, batch: Batch) -> Tensor:
     """Mean over the atoms of each target, eq. (10).
 
     Parameters
     ----------
     atoms : Tensor of shape (n_target_atoms, n_features)
-    batch : GraphBatch
+    batch : Batch
 
     Returns
     -------
@@ -44,10 +44,10 @@ class _Mean(nn.Module):
         super().__init__()
         self.n_features = n_features
 
-    def forward(self, atoms: Tensor, batch: GraphBatch) -> Tensor:
+    def forward(self, atoms: Tensor, batch: Batch) -> Tensor:
         return pool_targets(atoms, batch)
 
-    def weights(self, atoms: Tensor, batch: GraphBatch) -> Tensor:
+    def weights(self, atoms: Tensor, batch: Batch) -> Tensor:
         """Share of every atom in its target, (n_target_atoms,)."""
         one = atoms.new_ones(len(atoms))
         if batch.target_of_atom is None:
@@ -91,13 +91,13 @@ class _Attention(nn.Module):
         self.logit = nn.Linear(n_hidden, 1, bias=False)
         nn.init.zeros_(self.logit.weight)
 
-    def forward(self, atoms: Tensor, batch: GraphBatch) -> Tensor:
+    def forward(self, atoms: Tensor, batch: Batch) -> Tensor:
         if batch.target_of_atom is None:
             return atoms
         shares = self.weights(atoms, batch).unsqueeze(1)
         return segment_sum(shares * atoms, batch.target_of_atom, batch.n_frames * batch.n_targets)
 
-    def weights(self, atoms: Tensor, batch: GraphBatch) -> Tensor:
+    def weights(self, atoms: Tensor, batch: Batch) -> Tensor:
         """Share of every atom in its target, (n_target_atoms,)."""
         if batch.target_of_atom is None:
             return atoms.new_ones(len(atoms))

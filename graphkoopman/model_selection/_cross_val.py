@@ -12,9 +12,9 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from graphkoopman.estimator import GDyNetEstimator, check_gap
-from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.koopman import align_states
 from graphkoopman.model_selection._splitters import SegmentKFold
+from graphkoopman.samples import Samples
 from graphkoopman.trajectories import Trajectory
 
 
@@ -39,7 +39,7 @@ def cross_val_transform(
     ----------
     estimator : estimator
         A `GDyNetEstimator` or a Pipeline that ends in one; it is cloned, not fitted.
-    X : list of Trajectory or GraphTrajectory
+    X : list of Trajectory or Samples
     y : None
         Ignored.
     groups : array-like of shape (n_trajectories,) or None
@@ -101,7 +101,7 @@ def cross_val_transform(
 
 
 def _fit_and_transform(
-    estimator: Any, train: Sequence[Any], test: list[Trajectory] | list[GraphTrajectory]
+    estimator: Any, train: Sequence[Any], test: list[Trajectory] | list[Samples]
 ) -> tuple[Any, list[NDArray[np.float64]]]:
     estimator.fit(train)
     final = estimator[-1] if isinstance(estimator, Pipeline) else estimator

@@ -1,6 +1,6 @@
 """What a splitter needs to know of a list of trajectories: which run each is a piece of, and when.
 
-`Pieces` reads it from a `Trajectory` or a `GraphTrajectory`; both carry ``parent`` and ``start``.
+`Pieces` reads it from a `Trajectory` or from `Samples`; both carry ``parent`` and ``start``.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.samples import Samples
 from graphkoopman.trajectories import Trajectory, resolve_targets
 
 
@@ -63,7 +63,7 @@ def read_pieces(X: Any) -> Pieces:
 
     Parameters
     ----------
-    X : sequence of Trajectory or GraphTrajectory
+    X : sequence of Trajectory or Samples
         Other objects, such as an mdtraj.Trajectory, count as runs of their own.
 
     Returns
@@ -77,7 +77,7 @@ def read_pieces(X: Any) -> Pieces:
     ValueError
         If X is empty or pieces of one run overlap in time.
     """
-    if isinstance(X, Trajectory | GraphTrajectory) or not isinstance(X, Sized):
+    if isinstance(X, Trajectory | Samples) or not isinstance(X, Sized):
         raise TypeError(
             f"X must be a list of trajectories to split, got {type(X).__name__}; cut a single "
             "trajectory with segments(trajectory, n)"
@@ -112,8 +112,19 @@ def _check_disjoint(
             )
 
 
-def target_atoms(item: Trajectory | GraphTrajectory) -> list[int]:
-    """Atoms of all targets of a run."""
-    if isinstance(item, GraphTrajectory):
-        return item.atoms[: item.hop_counts[0, 0]].tolist()
+def target_atoms(item: Trajectory | Samples) -> list[int]:
+    """Atoms of all targets of a run.
+
+    Raises
+    ------
+    ValueError
+        If samples do not know them.
+    """
+    if isinstance(item, Samples):
+        if item.target_atoms is None:
+            raise ValueError(
+                f"folds over targets need to know their atoms, {type(item).__name__} does not; "
+                "give target_atoms"
+            )
+        return item.target_atoms.tolist()
     return resolve_targets(None, item).atoms.tolist()

@@ -19,7 +19,6 @@ from sklearn.pipeline import Pipeline
 
 from graphkoopman.estimator import GDyNetEstimator, check_gap
 from graphkoopman.estimator._lags import LagsMet
-from graphkoopman.graphs import GraphTrajectory, join_adjacent_graphs
 from graphkoopman.koopman import (
     BeyondDataWarning,
     ChapmanKolmogorovError,
@@ -28,6 +27,7 @@ from graphkoopman.koopman import (
     ck_error,
     estimate_koopman,
 )
+from graphkoopman.samples import Samples, join_adjacent_samples
 
 SELECTION_SCORES = ("vampe_cv", "neg_ck_error", "neg_ck_standard_error")
 DEFAULT_MULTIPLES = 5
@@ -118,7 +118,7 @@ class KoopmanScorer:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lags_met": LagsMet()}
 
-    def check_lag(self, graphs: Sequence[GraphTrajectory], lagtime: int) -> None:
+    def check_lag(self, graphs: Sequence[Samples], lagtime: int) -> None:
         """Warn if these data were scored at another lag before."""
         if self.warn_mixed_lags:
             remedy = f"give one scoring lag, KoopmanScorer({self.names!r}, lagtime={{lag}})"
@@ -129,7 +129,7 @@ class _States:
     """A fitted estimator's states on some data, computed once for all scores."""
 
     def __init__(
-        self, scorer: KoopmanScorer, estimator: GDyNetEstimator, graphs: list[GraphTrajectory]
+        self, scorer: KoopmanScorer, estimator: GDyNetEstimator, graphs: list[Samples]
     ) -> None:
         check_gap(estimator, graphs)
         self.scorer = scorer
@@ -196,7 +196,7 @@ _SCORES: dict[str, Callable[[_States], float]] = {
 SCORER_NAMES = tuple(_SCORES)
 
 
-def _final_step(estimator: Any, X: Any) -> tuple[GDyNetEstimator, list[GraphTrajectory]]:
+def _final_step(estimator: Any, X: Any) -> tuple[GDyNetEstimator, list[Samples]]:
     """The estimator behind a Pipeline, and what reaches it."""
     if isinstance(estimator, Pipeline):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
@@ -206,8 +206,8 @@ def _final_step(estimator: Any, X: Any) -> tuple[GDyNetEstimator, list[GraphTraj
             "a KoopmanScorer needs a GDyNetEstimator, or a Pipeline that ends in one, got "
             f"{type(estimator).__name__}"
         )
-    graphs = [X] if isinstance(X, GraphTrajectory) else list(X)
-    return estimator, join_adjacent_graphs(graphs)
+    graphs = [X] if isinstance(X, Samples) else list(X)
+    return estimator, join_adjacent_samples(graphs)
 
 
 vamp1_scorer = KoopmanScorer("vamp1")

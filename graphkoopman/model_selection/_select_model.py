@@ -4,7 +4,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from tqdm.auto import tqdm
 
 from graphkoopman.estimator import GDyNetEstimator
-from graphkoopman.graphs import GraphFeaturizer, GraphTrajectory, join_adjacent_graphs
+from graphkoopman.graphs import GraphFeaturizer
 from graphkoopman.koopman import (
     InvalidTimescaleWarning,
     RankDeficientWarning,
@@ -29,6 +29,7 @@ from graphkoopman.model_selection._selection import (
     warn_unless_markovian,
 )
 from graphkoopman.model_selection._splitters import SegmentKFold
+from graphkoopman.samples import Samples, join_adjacent_samples
 
 __all__ = ["ModelSelection", "select_model"]
 
@@ -83,7 +84,7 @@ def select_model(
 
     Parameters
     ----------
-    trajs : Trajectory, GraphTrajectory, or list of either
+    trajs : Trajectory, Samples, or list of either
         Graphs are built once, before the search.
     lagtimes : sequence of int
         Frames.
@@ -155,13 +156,13 @@ def select_model(
 
 
 def time_pieces(
-    graphs: Sequence[GraphTrajectory], n_splits: int, longest: int, horizon: int
-) -> list[GraphTrajectory]:
+    graphs: Sequence[Samples], n_splits: int, longest: int, horizon: int
+) -> list[Samples]:
     """Cut graphs of whole trajectories into contiguous pieces for lag-safe folds.
 
     Parameters
     ----------
-    graphs : sequence of GraphTrajectory
+    graphs : sequence of Samples
         Joined where they are adjacent.
     n_splits : int
         Number of folds.
@@ -173,7 +174,7 @@ def time_pieces(
 
     Returns
     -------
-    list of GraphTrajectory
+    list of Samples
         In time order, with ``parent`` and ``start``.
 
     Raises
@@ -197,7 +198,7 @@ def time_pieces(
     pieces = []
     for i, (item, count) in enumerate(zip(graphs, counts, strict=True)):
         parent = f"trajectory {i}" if item.parent is None else item.parent
-        item = replace(item, parent=parent)
+        item = item.of_run(parent)
         edges = np.linspace(0, len(item), count + 1).astype(int)
         pieces += [item[begin:stop] for begin, stop in itertools.pairwise(edges.tolist())]
     return pieces
@@ -245,20 +246,20 @@ def _distinct(values: Sequence[int], name: str) -> list[int]:
     return numbers
 
 
-def _graphs(trajs: Any, featurizer: GraphFeaturizer | None) -> list[GraphTrajectory]:
+def _graphs(trajs: Any, featurizer: GraphFeaturizer | None) -> list[Samples]:
     """Graphs of the trajectories, built where they are not given, adjacent ones joined."""
-    items = [trajs] if isinstance(trajs, GraphTrajectory) else trajs
-    if isinstance(items, Sequence) and all(isinstance(item, GraphTrajectory) for item in items):
-        return join_adjacent_graphs(list(items))
+    items = [trajs] if isinstance(trajs, Samples) else trajs
+    if isinstance(items, Sequence) and all(isinstance(item, Samples) for item in items):
+        return join_adjacent_samples(list(items))
     featurizer = GraphFeaturizer() if featurizer is None else featurizer
-    return join_adjacent_graphs(featurizer.fit_transform(items))
+    return join_adjacent_samples(featurizer.fit_transform(items))
 
 
 def _timescales(
     chosen: GDyNetEstimator,
     n_states: Sequence[int],
     lagtimes: Sequence[int],
-    graphs: list[GraphTrajectory],
+    graphs: list[Samples],
 ) -> dict[int, ImpliedTimescales]:
     """Relaxation times over the lags for every number of states, from networks on all data."""
     timescales = {}

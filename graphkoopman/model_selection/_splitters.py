@@ -1,7 +1,7 @@
 """Lag-safe folds of whole trajectories or segments.
 
 `SegmentKFold`, `SegmentShuffleSplit`, `LeaveOneTrajectoryOut` and `TargetKFold` are scikit-learn
-splitters over lists of `Trajectory` or `GraphTrajectory`. They never see the estimator, so they
+splitters over lists of `Trajectory` or `Samples`. They never see the estimator, so they
 keep a gap of whole segments between training and test data of one run; an estimator whose lag is
 longer than that gap refuses to score.
 """
@@ -49,7 +49,7 @@ class _SegmentSplitter(BaseCrossValidator):
 
         Parameters
         ----------
-        X : sequence of Trajectory or GraphTrajectory
+        X : sequence of Trajectory or Samples
         y : None
             Ignored.
         groups : array-like of shape (n_trajectories,) or None
@@ -276,7 +276,7 @@ class LeaveOneTrajectoryOut(_SegmentSplitter):
 
         Parameters
         ----------
-        X : sequence of Trajectory or GraphTrajectory
+        X : sequence of Trajectory or Samples
         y : None
             Ignored.
         groups : array-like of shape (n_trajectories,) or None

@@ -1,6 +1,6 @@
 """Training of the network: statistics batches, chunked gradients, early stopping, checkpoints.
 
-Public: :class:`GraphData`, :class:`TrainingSettings`, :class:`TrainingResult`, :class:`Trainer`,
+Public: :class:`SampleData`, :class:`TrainingSettings`, :class:`TrainingResult`, :class:`Trainer`,
 :class:`Restarts`, :class:`Checkpoint`, :class:`Interruption`, :func:`train`, :func:`evaluate`,
 :func:`sample_batch`, :func:`all_frames`, :func:`generator_state`.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
     from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
-    from graphkoopman.training._data import GraphData
+    from graphkoopman.training._data import SampleData
     from graphkoopman.training._features import backward_score, evaluate
     from graphkoopman.training._interruption import Interruption
     from graphkoopman.training._loop import Trainer
@@ -25,9 +25,9 @@ else:
 __all__ = [
     "CHECKPOINT",
     "Checkpoint",
-    "GraphData",
     "Interruption",
     "Restarts",
+    "SampleData",
     "StatisticsBatch",
     "Trainer",
     "TrainingResult",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphkoopman.graphs import GraphTrajectory
+from graphkoopman.samples import Samples
 
 Block = tuple[int, int, int]  # trajectory, first frame, one past the last frame
 WINDOW_LAGS = 5
@@ -74,7 +74,7 @@ def spacing_for(n_frames: int, lagtime: int, batch_size: int | None) -> int:
 
 def sample_batch(
     blocks: Sequence[Block],
-    graphs: Sequence[GraphTrajectory],
+    graphs: Sequence[Samples],
     lagtime: int,
     batch_size: int | None,
     rng: np.random.RandomState | None,
@@ -85,7 +85,7 @@ def sample_batch(
     ----------
     blocks : sequence of Block
         Contiguous stretches, each longer than the lag; pairs never leave them.
-    graphs : sequence of GraphTrajectory
+    graphs : sequence of Samples
     lagtime : int
         Frames.
     batch_size : int or None

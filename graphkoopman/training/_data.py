@@ -1,4 +1,4 @@
-"""`GraphData`: what a forward pass takes its graphs from."""
+"""`SampleData`: what a forward pass takes its input from."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from graphkoopman.graphs import GraphBatch, GraphTrajectory, collate
+from graphkoopman.samples import Batch, Samples
 from graphkoopman.training._batches import StatisticsBatch
 
 AUTO_CHUNK_EDGES = {"cpu": 400_000, "cuda": 4_000_000}  # fewer would not fill a GPU
@@ -15,34 +15,30 @@ GPU_BYTES_PER_EDGE = 3_000  # of three convolutions in torch's own operations, w
 
 
 @dataclass(frozen=True, eq=False)
-class GraphData:
-    """Graphs with the node types of a network, and how many frames fit in one pass.
+class SampleData:
+    """Samples with the species of a network, and how many frames fit in one pass.
 
     Attributes
     ----------
-    graphs : sequence of GraphTrajectory
-    species_index : list of ndarray of shape (n_atoms,)
-        Row of the embedding for every atom of every trajectory.
-    n_conv : int
+    samples : sequence of Samples
+    species_rows : list of ndarray of shape (n_atoms,)
+        Row of the encoder's species for every atom of every run.
+    n_hops : int
+        How far the encoder looks.
     chunk_size : int or None
         Frames per forward pass; None keeps a pass near a fixed number of edges.
     device : torch.device
     """
 
-    graphs: Sequence[GraphTrajectory]
-    species_index: list[np.ndarray]
-    n_conv: int
+    samples: Sequence[Samples]
+    species_rows: list[np.ndarray]
+    n_hops: int
     chunk_size: int | None
     device: torch.device
 
-    def edges_per_frame(self, trajectory: int) -> float:
-        """Mean number of edges of a frame of a trajectory."""
-        graphs = self.graphs[trajectory]
-        return len(graphs.distances) / max(1, len(graphs))
-
     def keeps(self, batch: StatisticsBatch) -> bool:
         """Whether all chunks of a batch may be in memory at a time."""
-        n_edges = sum(len(run.frames) * self.edges_per_frame(run.trajectory) for run in batch.runs)
+        n_edges = sum(len(run.frames) * self.samples[run.trajectory].cost for run in batch.runs)
         most = float(KEPT_EDGES)
         if self.device.type == "cuda":
             memory = torch.cuda.get_device_properties(self.device).total_memory
@@ -54,14 +50,13 @@ class GraphData:
         if self.chunk_size is not None:
             return self.chunk_size
         n_edges = AUTO_CHUNK_EDGES.get(self.device.type, AUTO_CHUNK_EDGES["cpu"])
-        return max(1, int(n_edges / max(1.0, self.edges_per_frame(trajectory))))
+        return max(1, int(n_edges / max(1.0, self.samples[trajectory].cost)))
 
-    def collate(self, trajectory: int, frames: np.ndarray) -> GraphBatch:
+    def batch(self, trajectory: int, frames: np.ndarray) -> Batch:
         """Frames of a trajectory as one batch on the CPU, in pinned memory for a GPU."""
-        return collate(
-            self.graphs[trajectory],
+        return self.samples[trajectory].batch(
             frames,
-            self.species_index[trajectory],
-            self.n_conv,
+            self.species_rows[trajectory],
+            self.n_hops,
             pin_memory=self.device.type == "cuda",
         )

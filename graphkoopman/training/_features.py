@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkoopman.graphs import GraphBatch
 from graphkoopman.objectives import score_gradient
+from graphkoopman.samples import Batch
 from graphkoopman.training._batches import StatisticsBatch
-from graphkoopman.training._data import GraphData
+from graphkoopman.training._data import SampleData
 
 Chunk = tuple[int, np.ndarray]  # trajectory, frames
 
 
-def chunks_of(data: GraphData, batch: StatisticsBatch) -> Iterator[Chunk]:
+def chunks_of(data: SampleData, batch: StatisticsBatch) -> Iterator[Chunk]:
     """The frames of a batch in the order of its rows, neighbouring runs merged, chunk by chunk."""
     pending: list[np.ndarray] = []
     current = -1
@@ -26,7 +26,7 @@ def chunks_of(data: GraphData, batch: StatisticsBatch) -> Iterator[Chunk]:
     yield from _cut(data, current, pending)
 
 
-def _cut(data: GraphData, trajectory: int, pieces: list[np.ndarray]) -> Iterator[Chunk]:
+def _cut(data: SampleData, trajectory: int, pieces: list[np.ndarray]) -> Iterator[Chunk]:
     if not pieces:
         return
     frames = np.concatenate(pieces)
@@ -35,18 +35,18 @@ def _cut(data: GraphData, trajectory: int, pieces: list[np.ndarray]) -> Iterator
         yield trajectory, frames[begin : begin + size]
 
 
-def batches_of(data: GraphData, chunks: Iterable[Chunk]) -> Iterator[GraphBatch]:
+def batches_of(data: SampleData, chunks: Iterable[Chunk]) -> Iterator[Batch]:
     """Graphs of every chunk on the data's device, one at a time.
 
     A GPU is not waited for: it computes on a chunk while the next one is collated.
     """
-    return (data.collate(*chunk).to(data.device) for chunk in chunks)
+    return (data.batch(*chunk).to(data.device) for chunk in chunks)
 
 
 def evaluate(
-    data: GraphData,
+    data: SampleData,
     batch: StatisticsBatch,
-    function: Callable[[GraphBatch], Tensor],
+    function: Callable[[Batch], Tensor],
 ) -> Tensor:
     """Stack a function of the graphs over a batch, without a graph for gradients.
 
@@ -58,9 +58,9 @@ def evaluate(
 
 
 def _stacked(
-    data: GraphData, batch: StatisticsBatch, function: Callable[[GraphBatch], Tensor]
+    data: SampleData, batch: StatisticsBatch, function: Callable[[Batch], Tensor]
 ) -> Tensor:
-    n_rows = sum(len(run.frames) * data.graphs[run.trajectory].n_targets for run in batch.runs)
+    n_rows = sum(len(run.frames) * data.samples[run.trajectory].n_targets for run in batch.runs)
     features = torch.empty(0)
     row = 0
     with torch.no_grad():
@@ -73,8 +73,8 @@ def _stacked(
 
 
 def backward_score(
-    function: Callable[[GraphBatch], Tensor],
-    data: GraphData,
+    function: Callable[[Batch], Tensor],
+    data: SampleData,
     batch: StatisticsBatch,
     *,
     score: str | Callable[..., Tensor],
@@ -91,7 +91,7 @@ def backward_score(
     ----------
     function : callable
         From graphs to features, the network or a part of it.
-    data : GraphData
+    data : SampleData
     batch : StatisticsBatch
     score : str or callable
         The ``method`` of `score_gradient`.

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.objectives import subspace_score
+from graphkoopman.samples import Batch
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
-from graphkoopman.training._data import GraphData
+from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import backward_score, evaluate
 from graphkoopman.training._initialise import fit_output, initialise_hidden
 from graphkoopman.training._state import (
@@ -53,7 +53,7 @@ class Trainer:
     ----------
     lobe : GDyNetLobe
         Trained in place.
-    data : GraphData
+    data : SampleData
     blocks : tuple of sequences of Block
         Training and validation stretches.
     settings : TrainingSettings
@@ -67,7 +67,7 @@ class Trainer:
     def __init__(
         self,
         lobe: GDyNetLobe,
-        data: GraphData,
+        data: SampleData,
         blocks: tuple[Sequence[Block], Sequence[Block]],
         settings: TrainingSettings,
         rng: np.random.RandomState,
@@ -79,7 +79,7 @@ class Trainer:
         self.settings = settings
         self.rng = rng
         self.held_out = sample_batch(
-            validation_blocks, data.graphs, settings.lagtime, settings.batch_size, None
+            validation_blocks, data.samples, settings.lagtime, settings.batch_size, None
         )
         self.position = Position(settings.learning_rate * SUBSPACE_RATE)
         if state is not None:
@@ -243,7 +243,7 @@ class Trainer:
         """One update; None where the network has collapsed or diverged and nothing was done."""
         self.lobe.train()
         self.optimizer.zero_grad()
-        function: Callable[[GraphBatch], Tensor] = self.lobe
+        function: Callable[[Batch], Tensor] = self.lobe
         score_of: str | Callable[..., Tensor]
         n_frames, epsilon = self.settings.batch_size, self.settings.epsilon
         if self.in_subspace:
@@ -308,7 +308,7 @@ class Trainer:
         return self._sample(rng, self.settings.batch_size)
 
     def _sample(self, rng: np.random.RandomState | None, n_frames: int | None) -> StatisticsBatch:
-        graphs, lagtime = self.data.graphs, self.settings.lagtime
+        graphs, lagtime = self.data.samples, self.settings.lagtime
         return sample_batch(self.training_blocks, graphs, lagtime, n_frames, rng)
 
     def _linear_batch(self) -> StatisticsBatch:
@@ -325,7 +325,7 @@ class Trainer:
     @property
     def _most_targets(self) -> int:
         """Targets of the trajectory that has most of them."""
-        return max(graphs.n_targets for graphs in self.data.graphs)
+        return max(graphs.n_targets for graphs in self.data.samples)
 
     def _subspace_frames(self) -> int | None:
         """Frames of a batch of the subspace, whose functions are as many as hidden units."""
@@ -344,7 +344,7 @@ class Trainer:
             return math.nan
         relaxation = -self.settings.lagtime / math.log(singular_value)
         return sum(
-            self.data.graphs[run.trajectory].n_targets
+            self.data.samples[run.trajectory].n_targets
             * max(1.0, (run.frames[-1] - run.frames[0] + 1) / (2.0 * relaxation))
             for run in self.batch(None).runs
         )

@@ -7,7 +7,7 @@ import numpy as np
 
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training._batches import Block
-from graphkoopman.training._data import GraphData
+from graphkoopman.training._data import SampleData
 from graphkoopman.training._loop import Trainer
 from graphkoopman.training._state import TrainingSettings
 
@@ -22,7 +22,7 @@ class Restarts:
     ----------
     new_lobe : callable
         From a random generator to a network with random weights.
-    data : GraphData
+    data : SampleData
     blocks : tuple of sequences of Block
         Training and validation stretches.
     settings : TrainingSettings
@@ -42,7 +42,7 @@ class Restarts:
     def __init__(
         self,
         new_lobe: Callable[[np.random.RandomState], GDyNetLobe],
-        data: GraphData,
+        data: SampleData,
         blocks: tuple[Sequence[Block], Sequence[Block]],
         settings: TrainingSettings,
         n_init: int,

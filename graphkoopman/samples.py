@@ -424,7 +424,7 @@ class ColumnSamples(ABC):
         try:
             for name, labels in header.get("labels", {}).items():
                 arrays[name] = np.array(labels)
-            values = {scalar.name: header["scalars"][scalar.name] for scalar in cls.scalars}
+            values = {scalar.name: header[scalar.name] for scalar in cls.scalars}
             cls._check_types(arrays, values)
             columns: dict[str, Any] = {c.name: arrays.get(c.name) for c in cls.columns}
             cls.check_columns(columns, values)
@@ -498,7 +498,7 @@ def write_columns(
         if isinstance(array, np.ndarray) and array.dtype.kind == "U"
     }
     numbers = {name: array for name, array in arrays.items() if name not in labels}
-    write_arrays(path, file, numbers, {"scalars": dict(scalars), "labels": labels})
+    write_arrays(path, file, numbers, {**scalars, "labels": labels})
 
 
 def tensors_to(batch: Any, device: "torch.device | str") -> Any:

@@ -329,8 +329,8 @@ def change_graphs(written, path, **changes):
         ({"cutoff": 3.0}, "cutoff 3.0"),
         ({"timestep": -1.0}, "timestep is -1.0"),
         ({"timestep": 10**30}, "timestep is 1000000"),
-        ({"start": "0"}, "start '0'"),
-        ({"start": -(10**30)}, "start -1000000"),
+        ({"start": "0"}, "start is '0'"),
+        ({"start": -(10**30)}, "start is -1000000"),
         ({"n_neighbors": 10**30}, "n_neighbors is 1000000"),
     ],
 )

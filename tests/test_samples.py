@@ -95,7 +95,7 @@ def test_files_with_other_columns_or_values(samples, tmp_path):
     path = tmp_path / "run"
     samples.save(path)
     arrays, header = read_arrays(path, samples.file)
-    scalars = header["scalars"]
+    scalars = {name: value for name, value in header.items() if name != "labels"}
     first = next(name for name, array in arrays.items() if array.dtype.kind in "fi")
     for changed, values in (
         (arrays | {"more": np.zeros(2)}, scalars),
@@ -106,7 +106,7 @@ def test_files_with_other_columns_or_values(samples, tmp_path):
         (arrays, scalars | {"start": 1.5}),
         (arrays, {}),
     ):
-        write_arrays(path, samples.file, changed, header | {"scalars": values})
+        write_arrays(path, samples.file, changed, {"labels": header["labels"], **values})
         with pytest.raises(ValueError, match="is not a consistent"):
             type(samples).load(path)
 

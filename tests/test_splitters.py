@@ -130,9 +130,9 @@ def test_leave_one_trajectory_out():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: SegmentKFold(1), "n_splits must be >= 2, got 1"),
-        (lambda: SegmentKFold(3, gap=-1), "gap must be >= 0, got -1"),
-        (lambda: SegmentShuffleSplit(0), "n_splits must be >= 1, got 0"),
+        (lambda: SegmentKFold(1), "n_splits must be an integer >= 2, got 1"),
+        (lambda: SegmentKFold(3, gap=-1), "gap must be an integer >= 0, got -1"),
+        (lambda: SegmentShuffleSplit(0), "n_splits must be an integer >= 1, got 0"),
         (lambda: SegmentShuffleSplit(test_size=1.0), "test_size must be between 0 and 1, got 1.0"),
         (lambda: folds(SegmentKFold(3), [run()]), "n_splits must not exceed .* .1., got 3"),
         (lambda: folds(SegmentKFold(2), []), "at least one trajectory, got an empty list"),

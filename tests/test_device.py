@@ -42,7 +42,7 @@ def score_and_gradients(device, dtype, chunk_size):
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_batches_are_pinned_for_a_gpu(device):
-    batch = data_on(device, None).collate(1, np.arange(3))
+    batch = data_on(device, None).batch(1, np.arange(3))
     for tensor in (batch.species, batch.neighbors, batch.distances):
         assert tensor.device.type == "cpu"
         assert tensor.is_pinned() == (device == "cuda")

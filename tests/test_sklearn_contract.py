@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 
+import numpy as np
 import pytest
 from estimator_checks import estimator_checks
 from sklearn.base import BaseEstimator, clone
@@ -15,6 +16,7 @@ from small_fits import make_estimator, make_featurizer
 
 import graphkoopman
 from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.descriptors import FunctionFeaturizer
 from graphkoopman.lobes import AttentionPooling
 
 # fits are as short as can be on purpose
@@ -23,7 +25,16 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 def estimators():
     """One small instance of every public estimator, and of one with other parts."""
-    return [make_estimator(), make_estimator(pooling=AttentionPooling(3)), make_featurizer()]
+    return [
+        make_estimator(),
+        make_estimator(pooling=AttentionPooling(3)),
+        make_featurizer(),
+        FunctionFeaturizer(centers),
+    ]
+
+
+def centers(trajectory, targets):
+    return np.stack([trajectory.positions[:, atoms].mean(axis=1) for atoms in targets], axis=1)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +49,7 @@ def runs():
 @pytest.fixture(scope="module")
 def samples(runs):
     graphs = make_featurizer().transform(runs)
-    return {"GDyNetEstimator": graphs, "GraphFeaturizer": runs}
+    return {"GDyNetEstimator": graphs, "GraphFeaturizer": runs, "FunctionFeaturizer": runs}
 
 
 def test_every_estimator_of_the_package_is_checked():

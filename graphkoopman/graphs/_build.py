@@ -87,10 +87,10 @@ def graphs_of(
     n_neighbors: int | None,
     cutoff: float | None,
     n_hops: int,
-    directions: bool,
     species: np.ndarray | None,
-    levels: Mapping[str, np.ndarray] | None,
     n_jobs: int | None,
+    directions: bool = False,
+    levels: Mapping[str, np.ndarray] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> GraphTrajectory:
     """`build_graphs` of a trajectory that has been checked, in chunks of a given size."""

@@ -58,14 +58,16 @@ class Analysis:
         return float(np.abs(self.ck.estimates - self.ck.predictions).max())
 
 
-def analyse(estimator: GDyNetEstimator, graphs: Sequence[GraphTrajectory]) -> Analysis:
+def analyse(
+    estimator: GDyNetEstimator, graphs: Sequence[GraphTrajectory], n_refits: int = 0
+) -> Analysis:
     """Estimate, with error bars, at the lag and as many multiples of it as the data carry."""
     lag = estimator.lagtime
     shortest = min(len(item) for item in graphs)
     # a model at a lag beyond half a trajectory would rest on its two ends alone
     n_lags = max(1, min(MAX_MULTIPLE, shortest // (2 * lag)))
     models = estimator.koopman_models(
-        graphs, [lag * n for n in range(1, n_lags + 1)], n_bootstrap=N_BOOTSTRAP
+        graphs, [lag * n for n in range(1, n_lags + 1)], N_BOOTSTRAP, n_refits
     )
     markov = None
     if shortest > 2 * lag:

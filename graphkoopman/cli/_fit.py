@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     for path, item in zip(options.trajectories, graphs, strict=True):
         print(f"{path}: {item}")
     estimator.fit(graphs)
-    analysis = analyse(estimator, graphs)
+    analysis = analyse(estimator, graphs, options.refits)
     estimator.save(options.out / "model.safetensors")
     write_model(options.out, estimator, analysis)
     arrays: dict[str, Any] = {

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from graphkoopman.callbacks import CallbackSupport, with_callbacks
+from graphkoopman.checks import check_integer
 from graphkoopman.estimator._build import sample_data, set_parts
 from graphkoopman.estimator._checks import (
     check_encoder,
@@ -26,6 +27,7 @@ from graphkoopman.estimator._gap import check_gap, frame_ranges
 from graphkoopman.estimator._lags import LagsMet
 from graphkoopman.estimator._model_file import fitted_source, read_estimator, write_estimator
 from graphkoopman.estimator._models import models_at
+from graphkoopman.estimator._refits import refits_of
 from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
 from graphkoopman.lobes import AttentionPooling, FeatureEncoder, GatedEncoder, MeanPooling
 from graphkoopman.samples import Batch, Samples, join_adjacent_samples
@@ -295,6 +297,37 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             for item, features in self._evaluate(X, self.lobe_)
         ]
 
+    def transform_refits(self, X: Any, n_refits: int) -> list[list[np.ndarray]]:
+        """Probabilities of the states from this network, and from trainings on half of the data.
+
+        Whatever takes probabilities takes this list in their place: its result is that of the
+        fitted network, and its intervals hold the spread over the refits.
+
+        Parameters
+        ----------
+        X : GraphTrajectory or list of GraphTrajectory
+            Usually that of `fit`: refits learn from it.
+        n_refits : int
+            Each starts from the weights of this network, learns from half of the time blocks with
+            other random numbers, and gets its states in the order of the fitted ones.
+
+        Returns
+        -------
+        list of n_refits + 1 lists of ndarray of shape (n_frames, n_targets, n_states)
+            `transform` of this estimator first.
+
+        Notes
+        -----
+        A random half differs from all data as much as all data from others of the same length, so
+        the refits spread as networks do that learned from other data. They stay near the fitted
+        network; where another start finds other states (``n_init`` helps), none of them knows.
+        """
+        check_is_fitted(self)
+        check_integer(n_refits, "n_refits", 0)
+        samples = check_samples(X)
+        probs = self.transform(samples)
+        return [probs, *refits_of(self, samples, probs, n_refits)]
+
     def predict(self, X: Any) -> list[np.ndarray]:
         """Most probable state of every target in every frame.
 
@@ -350,7 +383,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         return self.model_
 
     def koopman_model(
-        self, X: Any, lagtime: int | None = None, n_bootstrap: int = 0
+        self, X: Any, lagtime: int | None = None, n_bootstrap: int = 0, n_refits: int = 0
     ) -> KoopmanModel | BootstrapKoopmanModel:
         """Koopman model of any data with the trained states; no gap to training data is asked for.
 
@@ -360,17 +393,20 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         lagtime : int or None
             Frames; None takes the estimator's.
         n_bootstrap : int
-            Number of bootstrap samples; 0 returns a plain `KoopmanModel`.
+            Number of bootstrap samples; 0 returns a plain `KoopmanModel`, or 200 with refits.
+        n_refits : int
+            Number of trainings on half of ``X`` each, see `transform_refits`; their spread is then
+            part of every interval.
 
         Returns
         -------
         KoopmanModel or BootstrapKoopmanModel
         """
         lags = [self.lagtime if lagtime is None else lagtime]
-        return self.koopman_models(X, lags, n_bootstrap)[0]
+        return self.koopman_models(X, lags, n_bootstrap, n_refits)[0]
 
     def koopman_models(
-        self, X: Any, lagtimes: Sequence[int], n_bootstrap: int = 0
+        self, X: Any, lagtimes: Sequence[int], n_bootstrap: int = 0, n_refits: int = 0
     ) -> list[KoopmanModel] | list[BootstrapKoopmanModel]:
         """Models at several lags, for `deeptime.util.validation.implied_timescales` and `ck_test`.
 
@@ -381,6 +417,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             Frames.
         n_bootstrap : int
             Number of bootstrap samples per lag.
+        n_refits : int
+            Number of trainings on half of ``X`` each, the same for all lags.
 
         Returns
         -------
@@ -389,7 +427,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         samples = join_adjacent_samples(check_samples(X))
         for lagtime in lagtimes:
             check_lagtime(samples, lagtime)
-        return models_at(self, samples, lagtimes, n_bootstrap)
+        check_integer(n_refits, "n_refits", 0)
+        return models_at(self, samples, lagtimes, n_bootstrap, n_refits)
 
     def save(self, path: str | os.PathLike) -> None:
         """Write settings, network, states and model to one safetensors file with a JSON header.

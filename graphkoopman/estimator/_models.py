@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkoopman.estimator._refits import refits_of
 from graphkoopman.koopman import (
     BeyondDataWarning,
     BootstrapKoopmanModel,
@@ -27,6 +28,7 @@ def models_at(
     samples: Sequence[Any],
     lagtimes: Sequence[int],
     n_bootstrap: int = 0,
+    n_refits: int = 0,
     *,
     with_limits: bool = True,
     stacklevel: int = 2,
@@ -42,6 +44,8 @@ def models_at(
         Frames.
     n_bootstrap : int
         Bootstrap samples per lag.
+    n_refits : int
+        Trainings on half of the data.
     with_limits : bool
         Whether to say what the first model claims beyond the data.
     stacklevel : int
@@ -51,11 +55,12 @@ def models_at(
     list of KoopmanModel or of BootstrapKoopmanModel
     """
     probs = estimator.transform(samples)
+    sets = [probs, *refits_of(estimator, samples, probs, n_refits)] if n_refits else probs
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         models: list[Any] = [
             estimate_koopman(
-                probs,
+                sets,
                 lagtime,
                 timestep=samples[0].timestep,
                 constraint="reversible" if estimator.reversible else None,

@@ -20,7 +20,7 @@ from graphkoopman.transport._inputs import check_model
 from graphkoopman.transport._intervals import UNITS
 from graphkoopman.transport._runs import Run, check_count, longer_than, prepare_runs
 from graphkoopman.transport._steps import step_sums
-from graphkoopman.uncertainty import check_unit
+from graphkoopman.uncertainty import check_unit, with_refits
 
 Array = NDArray[np.float64]
 Memory = int | Literal["auto"]
@@ -94,6 +94,7 @@ class PredictedMSD:
         )
 
 
+@with_refits
 def predict_displacements(
     trajs: Any,
     probs: ArrayLike | list[ArrayLike],

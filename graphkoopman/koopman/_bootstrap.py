@@ -15,7 +15,7 @@ from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
 from graphkoopman.koopman._model import KoopmanModel, implied_timescales_of, timescales_in_ps
 from graphkoopman.koopman._units import UnitMoments
 from graphkoopman.koopman._warnings import FewUnitsWarning, InvalidTimescaleWarning
-from graphkoopman.uncertainty import Scatter
+from graphkoopman.uncertainty import Scatter, spread_of_refits
 
 __all__ = ["BootstrapKoopmanModel", "dirichlet_concentration", "draw_weights"]
 
@@ -53,6 +53,8 @@ class BootstrapKoopmanModel(BayesianModel):
     means, dynamics : Scatter or None
         What the scatter of the units says of populations, and of K and all that follows from it.
         None for units that are independent.
+    refits : sequence of KoopmanModel
+        Estimates from all data with networks trained on halves of them, in the same states.
 
     Notes
     -----
@@ -60,6 +62,7 @@ class BootstrapKoopmanModel(BayesianModel):
     samples times the quantile of Student's t for the degrees of freedom, on the scale where the
     estimate is closest to normal (logarithm for timescales, logit for populations). The spread of
     the samples themselves, which deeptime's plots draw as percentiles, matches such an interval
+    without refits
     from eight units on; with fewer it is too narrow, below six a `FewUnitsWarning` says so.
 
     See Also
@@ -78,6 +81,7 @@ class BootstrapKoopmanModel(BayesianModel):
         unit: str,
         means: Scatter | None = None,
         dynamics: Scatter | None = None,
+        refits: Sequence[KoopmanModel] = (),
     ) -> None:
         super().__init__()
         self._prior = prior
@@ -88,11 +92,13 @@ class BootstrapKoopmanModel(BayesianModel):
         self.unit = unit
         self.means = Scatter(1.0, n_effective - 1.0) if means is None else means
         self.dynamics = Scatter(1.0, n_effective - 1.0) if dynamics is None else dynamics
+        self.refits = list(refits)
 
     def __repr__(self) -> str:
         return (
             f"BootstrapKoopmanModel(n_states={self.n_states}, lagtime={self.lagtime}, "
-            f"n_samples={len(self._samples)}, unit={self.unit!r}, n_units={self.n_units})"
+            f"n_samples={len(self._samples)}, unit={self.unit!r}, n_units={self.n_units}"
+            + (f", n_refits={len(self.refits)})" if self.refits else ")")
         )
 
     @property
@@ -185,9 +191,11 @@ class BootstrapKoopmanModel(BayesianModel):
             Low and high. NaN where the estimate has no timescale; an end is 0 or infinite where
             the samples reach an eigenvalue of zero or one.
         """
-        estimate = _log_timescales(self._prior.eigenvalues[1:][:k], self.lagtime)
-        samples = [_log_timescales(s.eigenvalues[1:][:k], self.lagtime) for s in self._samples]
-        interval = np.exp(self.t_interval(estimate, np.array(samples), confidence))
+        interval = np.exp(
+            self.interval_of(
+                lambda m: _log_timescales(m.eigenvalues[1:][:k], m.lagtime), confidence
+            )
+        )
         undefined = np.isnan(implied_timescales_of(self._prior.eigenvalues[1:][:k], self.lagtime))
         interval[undefined] = np.nan
         return interval
@@ -220,9 +228,8 @@ class BootstrapKoopmanModel(BayesianModel):
         bounds = self._prior.timescale_bounds(k)
         if confidence is None:
             return bounds
-        samples = np.array([sample.timescale_bounds(k) for sample in self._samples])
         with np.errstate(divide="ignore"):
-            interval = np.exp(self.t_interval(np.log(bounds), np.log(samples), confidence))
+            interval = np.exp(self.interval_of(lambda m: np.log(m.timescale_bounds(k)), confidence))
         low, high = interval[:, 0, 0], interval[:, 1, 1]
         # an end that is 0 or infinite already has no further to go
         return np.stack([np.nan_to_num(low), np.where(np.isnan(high), np.inf, high)], axis=-1)
@@ -254,8 +261,7 @@ class BootstrapKoopmanModel(BayesianModel):
 
         On the linear scale, because entries of a free estimate may be negative.
         """
-        samples = np.array([sample.koopman_matrix for sample in self._samples])
-        return self.t_interval(self.koopman_matrix, samples, confidence)
+        return self.interval_of(lambda model: model.koopman_matrix, confidence)
 
     def ck_test(self, models: Sequence[Any]) -> ChapmanKolmogorovTest:
         r"""Chapman-Kolmogorov test :math:`K(n\tau) = K^n(\tau)`, eq. (6), with samples.
@@ -283,7 +289,35 @@ class BootstrapKoopmanModel(BayesianModel):
             unit=self.unit,
             means=self.means,
             dynamics=self.dynamics,
+            refits=[refit.permute(order) for refit in self.refits],
         )
+
+    def interval_of(
+        self,
+        quantity: Callable[[KoopmanModel], Array],
+        confidence: float = 0.95,
+        *,
+        scatter: Scatter | None = None,
+    ) -> Array:
+        """Interval of any quantity of a model, with the sampling of the data and the training.
+
+        Parameters
+        ----------
+        quantity : callable
+            From a `KoopmanModel` to an array, on a scale where it is about normal.
+        confidence : float
+            Coverage aimed at.
+        scatter : Scatter or None
+            As for `t_interval`.
+
+        Returns
+        -------
+        ndarray of shape (..., 2)
+        """
+        samples = np.array([quantity(sample) for sample in self._samples])
+        refits = np.array([quantity(refit) for refit in self.refits]) if self.refits else None
+        estimate = quantity(self._prior)
+        return self.t_interval(estimate, samples, confidence, scatter=scatter, refits=refits)
 
     def t_interval(
         self,
@@ -292,6 +326,7 @@ class BootstrapKoopmanModel(BayesianModel):
         confidence: float = 0.95,
         *,
         scatter: Scatter | None = None,
+        refits: ArrayLike | None = None,
     ) -> Array:
         """Interval of any quantity computed from the estimate and from each of the samples.
 
@@ -305,11 +340,13 @@ class BootstrapKoopmanModel(BayesianModel):
             Coverage aimed at.
         scatter : Scatter or None
             What the units say of the quantity: `means` or `dynamics`, the latter by default.
+        refits : ndarray of shape (n_refits, ...) or None
+            The same quantity of each of `refits`, whose spread is added.
 
         Returns
         -------
         ndarray of shape (..., 2)
-            Estimate minus and plus Student's t times the standard error.
+            Estimate minus and plus Student's t times the standard error, with that of training.
         """
         if not 0.0 < confidence < 1.0:
             raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
@@ -326,15 +363,18 @@ class BootstrapKoopmanModel(BayesianModel):
             below = np.where(np.isinf(high) & np.isfinite(low), estimate - low, half)
             above = np.where(np.isinf(low) & np.isfinite(high), high - estimate, half)
             below, above = (np.where(np.isnan(side), np.inf, side) for side in (below, above))
-            return np.stack([estimate - factor * below, estimate + factor * above], axis=-1)
+            below, above = factor * below, factor * above
+            if refits is not None:
+                low, high = spread_of_refits(estimate, refits, confidence)
+                below, above = np.hypot(below, low), np.hypot(above, high)
+            return np.stack([estimate - below, estimate + above], axis=-1)
 
     def _proportion_interval(
         self, populations: Callable[[KoopmanModel], Array], confidence: float, scatter: Scatter
     ) -> Array:
-        estimate = _logit(populations(self._prior))
-        samples = np.array([_logit(populations(sample)) for sample in self._samples])
-        interval = self.t_interval(estimate, samples, confidence, scatter=scatter)
-        return expit(interval)
+        return expit(
+            self.interval_of(lambda m: _logit(populations(m)), confidence, scatter=scatter)
+        )
 
 
 def dirichlet_concentration(units: UnitMoments) -> float:

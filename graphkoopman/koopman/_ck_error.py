@@ -10,7 +10,7 @@ from graphkoopman.koopman._moments import check_lagtime, longer_than
 from graphkoopman.koopman._solve import solve_koopman
 from graphkoopman.koopman._units import UnitMoments, unit_moments
 from graphkoopman.probabilities import probability_arrays
-from graphkoopman.uncertainty import t_quantile
+from graphkoopman.uncertainty import probability_sets, t_quantile
 
 __all__ = ["ChapmanKolmogorovError", "ck_error", "markov_verdict"]
 
@@ -119,9 +119,9 @@ def ck_error(
 
     Parameters
     ----------
-    probs : array or list of arrays
+    probs : array, list of arrays, or list of such lists
         State probabilities, each of shape (n_frames, n_targets, n_states), or
-        (n_frames, n_states) for a single target.
+        (n_frames, n_states) for a single target; of refits, too, as for `estimate_koopman`.
     lagtime : int
         Lag time :math:`\tau` in frames.
     horizon : int
@@ -170,7 +170,8 @@ def ck_error(
         )
     multiples = _multiples(int(horizon) // lagtime)
     times = [lagtime * n for n in multiples]
-    arrays = longer_than(probability_arrays(probs), times[-1])
+    first, *refit_sets = probability_sets(probs)
+    arrays = longer_than(probability_arrays(first), times[-1])
     base, *others = unit_moments(arrays, [lagtime, *times], unit)
     matrix, change = _matrix_and_influence(base)
     error, influence, largest = 0.0, np.zeros(base.n_units), 0.0
@@ -186,9 +187,13 @@ def ck_error(
     scale = len(matrix) * len(multiples)
     n_units = base.n_units
     variance = np.square(influence / scale).sum() * n_units / (n_units - 1.0)
+    variance /= base.dynamics.share
+    if refit_sets:
+        refits = np.array([ck_error(one, lagtime, horizon, unit=unit).error for one in refit_sets])
+        variance += np.square(refits - float(error) / scale).mean()
     return ChapmanKolmogorovError(
         error=float(error) / scale,
-        standard_error=float(np.sqrt(variance / base.dynamics.share)),
+        standard_error=float(np.sqrt(variance)),
         largest=largest,
         lagtime=lagtime,
         times=tuple(times),

@@ -1,5 +1,6 @@
 """Koopman models from state probabilities: `estimate_koopman`."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, overload
@@ -23,12 +24,16 @@ from graphkoopman.koopman._moments import (
 )
 from graphkoopman.koopman._solve import solve_koopman
 from graphkoopman.koopman._units import unit_moments
+from graphkoopman.koopman._warnings import SkippedTrajectoryWarning
 from graphkoopman.probabilities import probability_arrays
 from graphkoopman.randomness import RandomState, as_random_state
+from graphkoopman.uncertainty import probability_sets
 
 __all__ = ["Constraint", "estimate_koopman"]
 
 Constraint = Literal["stochastic", "reversible"]
+
+DEFAULT_SAMPLES = 200
 
 
 @overload
@@ -74,9 +79,11 @@ def estimate_koopman(
 
     Parameters
     ----------
-    probs : array or list of arrays
+    probs : array, list of arrays, or list of such lists
         State probabilities, each of shape (n_frames, n_targets, n_states), or
-        (n_frames, n_states) for a single target.
+        (n_frames, n_states) for a single target. Several lists are of the same frames by the
+        fitted network and by refits, see `GDyNetEstimator.transform_refits`; intervals then hold
+        their spread.
     lagtime : int
         Lag time :math:`\tau` in frames.
     timestep : float, optional
@@ -87,7 +94,8 @@ def estimate_koopman(
         :math:`\langle\|\chi_{t+\tau}-K^T\chi_t\|^2\rangle` among those is returned, and the free
         estimate itself where it satisfies the constraint.
     n_bootstrap : int
-        Number of resampled models; 0 for none. 200 give intervals good to about 5 %.
+        Number of resampled models; 0 for none, but 200 with refits. 200 give intervals good to
+        about 5 %.
     unit : str or int
         What is resampled as an independent unit: "trajectories", "blocks" of time (all targets
         together), "targets" (over all times and runs), "trajectories+targets" or "blocks+targets"
@@ -149,7 +157,10 @@ def estimate_koopman(
     if n_bootstrap < 0 or n_bootstrap == 1:
         raise ValueError(f"n_bootstrap must be 0 (none) or at least 2, got {n_bootstrap}")
     lagtime = check_lagtime(lagtime)
-    arrays = longer_than(probability_arrays(probs), lagtime)
+    first, *others = probability_sets(probs)
+    if others and n_bootstrap == 0:
+        n_bootstrap = DEFAULT_SAMPLES
+    arrays = longer_than(probability_arrays(first), lagtime)
     moments = _with_double(lagged_moments(arrays, lagtime), arrays)
     prior = _model(moments, timestep, constraint, warn=True)
     warn_of_limits(data_limits(arrays, prior), timestep=timestep)
@@ -167,6 +178,20 @@ def estimate_koopman(
         unit=units.unit,
         means=units.means,
         dynamics=units.dynamics,
+        refits=[_refit(other, lagtime, timestep, constraint) for other in others],
+    )
+
+
+def _refit(
+    probs: Any, lagtime: int, timestep: float | None, constraint: Constraint | None
+) -> KoopmanModel:
+    """Model of the same data as another network sees them."""
+    with warnings.catch_warnings():
+        # said of the first set already
+        warnings.simplefilter("ignore", SkippedTrajectoryWarning)
+        arrays = longer_than(probability_arrays(probs), lagtime)
+    return _model(
+        _with_double(lagged_moments(arrays, lagtime), arrays), timestep, constraint, warn=False
     )
 
 

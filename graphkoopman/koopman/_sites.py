@@ -294,8 +294,11 @@ def _interval(
 ) -> Array:
     """t intervals of the multiplets on the logarithmic scale, (n_multiplets, 2)."""
     first = np.r_[0, np.cumsum(degeneracies)[:-1]]
-    samples = []
-    for sample in local_model.samples:
-        times = _relaxation_times(_spread_rates(_local_rates(sample, graph, warn=False), graph))
-        samples.append(times[first])
-    return np.exp(local_model.t_interval(np.log(timescales), np.log(samples)))
+
+    def log_times(model: KoopmanModel) -> Array:
+        if model is local_model.prior:
+            return np.log(timescales)
+        generator = _spread_rates(_local_rates(model, graph, warn=False), graph)
+        return np.log(_relaxation_times(generator)[first])
+
+    return np.exp(local_model.interval_of(log_times))

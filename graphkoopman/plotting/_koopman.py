@@ -185,9 +185,12 @@ def plot_eigenvectors(model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | No
 def _eigenvector_intervals(model: BootstrapKoopmanModel) -> NDArray[np.float64]:
     """Limits of the components, (n_states, n_states, 2)."""
     estimate = model.prior.eigenvectors.real
-    samples = np.array([sample.eigenvectors.real for sample in model.samples])
-    overlap = np.einsum("sp,nsp->np", estimate, samples)
-    return model.t_interval(estimate, samples * np.where(overlap < 0.0, -1.0, 1.0)[:, None])
+
+    def turned(other: KoopmanModel) -> NDArray[np.float64]:
+        vectors = other.eigenvectors.real
+        return vectors * np.where((estimate * vectors).sum(axis=0) < 0.0, -1.0, 1.0)
+
+    return model.interval_of(turned)
 
 
 def plot_populations(model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None) -> Axes:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_range, check_runs, warn_empty_states
 from graphkoopman.structure._shells import block_populations, block_shell_sums
+from graphkoopman.uncertainty import with_refits
 
 __all__ = ["ChargeIntegral", "charge_integral"]
 
@@ -71,6 +72,7 @@ class ChargeIntegral:
         return self.charge[:, np.argmin(np.abs(self.r - radius))].copy()
 
 
+@with_refits
 def charge_integral(
     trajs: Any,
     probs: Any,

@@ -28,6 +28,7 @@ from graphkoopman.structure._rules import (
 )
 from graphkoopman.structure._shells import block_populations
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateDescription", "describe_states"]
 
@@ -169,6 +170,7 @@ class StateDescription(Tabular):
         return f"<ul>{sentences}</ul><p>{html.escape(self.summary)}</p>"
 
 
+@with_refits
 def describe_states(
     trajs: Any,
     probs: Any,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
+from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateProfile", "state_profile"]
 
@@ -54,6 +55,7 @@ class StateProfile:
     n_blocks: int
 
 
+@with_refits
 def state_profile(
     trajs: Any,
     probs: Any,

@@ -16,6 +16,7 @@ from graphkoopman.structure._inputs import (
 )
 from graphkoopman.structure._shells import block_populations, block_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
+from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateRDF", "state_rdf"]
 
@@ -64,6 +65,7 @@ class StateRDF:
     n_blocks: int
 
 
+@with_refits
 def state_rdf(
     trajs: Any,
     probs: Any,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
+from graphkoopman.uncertainty import with_refits
 
 __all__ = ["SpatialMap", "spatial_map"]
 
@@ -47,6 +48,7 @@ class SpatialMap:
         return (np.moveaxis(np.indices(shape), 0, -1) + 0.5) / shape @ self.cell
 
 
+@with_refits
 def spatial_map(
     trajs: Any,
     probs: Any,

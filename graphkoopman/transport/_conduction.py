@@ -31,6 +31,7 @@ from graphkoopman.transport._sums import (
     pair_sums,
 )
 from graphkoopman.transport._warnings import NegativeConductivityWarning
+from graphkoopman.uncertainty import with_refits
 
 Array = NDArray[np.float64]
 
@@ -125,6 +126,7 @@ class Conduction:
     n_blocks: int
 
 
+@with_refits
 def conduction_contributions(
     trajs: Any,
     probs: ArrayLike | list[ArrayLike],

@@ -12,6 +12,7 @@ from graphkoopman.transport._finite_size import yeh_hummer
 from graphkoopman.transport._intervals import Units, jackknife, transition_units
 from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
 from graphkoopman.transport._sums import pair_sums
+from graphkoopman.uncertainty import with_refits
 
 Array = NDArray[np.float64]
 Method: TypeAlias = Literal["slope", "secant"]
@@ -82,6 +83,7 @@ class TransitionDiffusion:
         return self.total * ANGSTROM2_PER_PS_IN_CM2_PER_S
 
 
+@with_refits
 def transition_diffusion(
     trajs: Any,
     probs: ArrayLike | list[ArrayLike],

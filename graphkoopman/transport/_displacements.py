@@ -12,6 +12,7 @@ from graphkoopman.transport._intervals import Units, jackknife, transition_units
 from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
 from graphkoopman.transport._sums import PairSums, pair_sums
 from graphkoopman.transport._warnings import UnobservedTransitionWarning
+from graphkoopman.uncertainty import with_refits
 
 Array = NDArray[np.float64]
 
@@ -59,6 +60,7 @@ class TransitionMSD:
         return self.lags.astype(np.float64) * self.timestep
 
 
+@with_refits
 def transition_displacements(
     trajs: Any,
     probs: ArrayLike | list[ArrayLike],

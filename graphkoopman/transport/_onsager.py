@@ -13,6 +13,7 @@ from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_charges, check_model, check_runs, check_temperature
 from graphkoopman.transport._intervals import jackknife
 from graphkoopman.transport._runs import check_count, prepare_runs
+from graphkoopman.uncertainty import with_refits
 
 Array = NDArray[np.float64]
 
@@ -120,6 +121,7 @@ class OnsagerContributions:
         )
 
 
+@with_refits
 def onsager_contributions(
     trajs: Any,
     probs: ArrayLike | list[ArrayLike],

@@ -11,7 +11,7 @@ from scipy import stats
 from graphkoopman.probabilities import as_probabilities
 from graphkoopman.transport._runs import check_count
 from graphkoopman.transport._warnings import UnvisitedStateWarning
-from graphkoopman.uncertainty import CONFIDENCE
+from graphkoopman.uncertainty import CONFIDENCE, with_refits
 
 Array = NDArray[np.float64]
 
@@ -51,6 +51,7 @@ class ResidenceTimes:
     timestep: float
 
 
+@with_refits
 def residence_times(
     probs_or_labels: ArrayLike | list[ArrayLike],
     *,

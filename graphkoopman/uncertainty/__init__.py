@@ -7,6 +7,8 @@ correlation time of the states, and Student's t for the degrees of freedom that 
 
 from graphkoopman.uncertainty._blocks import Block, cut_blocks
 from graphkoopman.uncertainty._correlation import correlation_time
+from graphkoopman.uncertainty._refits import probability_sets, with_refits
+from graphkoopman.uncertainty._refits import spread_of_refits as spread_of_refits
 from graphkoopman.uncertainty._scatter import Scatter, block_scatter
 from graphkoopman.uncertainty._student import CONFIDENCE, effective_units, t_quantile
 from graphkoopman.uncertainty._units import UNITS, check_unit
@@ -22,5 +24,7 @@ __all__ = [
     "correlation_time",
     "cut_blocks",
     "effective_units",
+    "probability_sets",
     "t_quantile",
+    "with_refits",
 ]

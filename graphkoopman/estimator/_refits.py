@@ -1,0 +1,86 @@
+"""Networks trained again on half of the data, and what they say of all: `refits_of`."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from graphkoopman.koopman import align_states
+from graphkoopman.randomness import as_random_state
+
+__all__ = ["refits_of"]
+
+MOST_PIECES = 20
+# A piece has frames to train on and to hold out, with a lag between them.
+LAGS_PER_PIECE = 8
+SHARE_OF_EPOCHS = 0.2
+
+
+def refits_of(
+    estimator: Any, samples: Sequence[Any], probs: Sequence[NDArray[Any]], n_refits: int
+) -> Iterator[list[NDArray[np.float64]]]:
+    """Probabilities of all samples from networks trained again on half of their time blocks.
+
+    Each starts from the weights of the fitted network, with other random numbers and other
+    held-out frames, and its states are put into the order of the fitted ones.
+
+    Parameters
+    ----------
+    estimator : GDyNetEstimator
+        Fitted.
+    samples : sequence of GraphTrajectory
+    probs : sequence of ndarray of shape (n_frames, n_targets, n_states)
+        Of the fitted network.
+    n_refits : int
+
+    Yields
+    ------
+    list of ndarray of shape (n_frames, n_targets, n_states)
+    """
+    rng = as_random_state(estimator.random_state)
+    pieces = _pieces(samples, estimator.lagtime)
+    for _ in range(n_refits):
+        chosen = _half(pieces, rng)
+        again = clone(estimator, safe=False).set_params(
+            init_from=estimator,
+            n_init=1,
+            max_epochs=max(2, round(SHARE_OF_EPOCHS * estimator.max_epochs)),
+            checkpoint_dir=None,
+            verbose=False,
+            random_state=rng.randint(2**31 - 1),
+        )
+        with warnings.catch_warnings():
+            # half the data and a short training: doubts that the interval is to show
+            warnings.simplefilter("ignore")
+            again.fit([samples[i][start:stop] for i, start, stop in chosen])
+        found = again.transform(samples)
+        order = align_states(list(probs), found)
+        yield [array[..., order] for array in found]
+
+
+def _pieces(samples: Sequence[Any], lagtime: int) -> list[tuple[int, int, int]]:
+    """Contiguous pieces (run, start, stop) that are long enough to learn from."""
+    total = sum(len(item) for item in samples)
+    size = max(total / MOST_PIECES, LAGS_PER_PIECE * lagtime)
+    pieces = []
+    for i, item in enumerate(samples):
+        if len(item) <= lagtime:
+            continue
+        count = max(1, int(len(item) / size))
+        edges = [len(item) * k // count for k in range(count + 1)]
+        pieces += [(i, a, b) for a, b in pairwise(edges)]
+    return pieces
+
+
+def _half(
+    pieces: list[tuple[int, int, int]], rng: np.random.RandomState
+) -> list[tuple[int, int, int]]:
+    """Half of the pieces at random, in their order; all of one or two."""
+    if len(pieces) < 3:
+        return pieces
+    kept = rng.permutation(len(pieces))[: (len(pieces) + 1) // 2]
+    return [pieces[i] for i in sorted(kept.tolist())]

@@ -24,7 +24,7 @@ class LagsMet:
 
         Parameters
         ----------
-        samples : sequence of GraphTrajectory
+        samples : sequence of Samples
         lagtime : int
             Frames.
         remedy : str

@@ -106,7 +106,8 @@ def warn_beyond_data(
 
 def _kinds(samples: Sequence[Any]) -> list[list[str]] | None:
     """What every target is made of, such as "O" or "H2 O"; None where samples do not say."""
-    if not all(hasattr(item, "species") and hasattr(item, "target_offsets") for item in samples):
+    known = ("species", "target_offsets", "atoms")
+    if not all(hasattr(item, name) for item in samples for name in known):
         return None
     kinds = []
     for item in samples:

@@ -32,7 +32,7 @@ def refits_of(
     ----------
     estimator : GDyNetEstimator
         Fitted.
-    samples : sequence of GraphTrajectory
+    samples : sequence of Samples
     probs : sequence of ndarray of shape (n_frames, n_targets, n_states)
         Of the fitted network.
     n_refits : int

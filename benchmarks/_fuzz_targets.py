@@ -23,6 +23,7 @@ from benchmarks._mutations import (
     outcome,
     replace_leaf,
 )
+from benchmarks._reader_files import Run, vasprun
 from graphkoopman import (
     GDyNetEstimator,
     GraphFeaturizer,
@@ -43,9 +44,9 @@ SMALL = {
     "lagtime": 2,
     "random_state": 0,
 }
-WITH_TOP = ("xtc", "trr", "dcd", "nc", "lammpstrj")
+WITH_TOP = ("xtc", "trr", "dcd", "nc", "mdcrd", "lammpstrj")
 MDTRAJ = (*WITH_TOP, "pdb", "gro")
-ASE = ("XDATCAR", "extxyz", "dump")
+ASE = ("XDATCAR", "extxyz", "dump", "vasprun.xml")
 
 
 def walk(n_frames: int = 30, n_atoms: int = 12, seed: int = 0) -> Trajectory:
@@ -80,6 +81,10 @@ def _write_trajectories(folder: Path, run: Trajectory) -> None:
     ]
     for suffix, name in (("XDATCAR", "vasp-xdatcar"), ("extxyz", "extxyz")):
         ase.io.write(folder / f"run.{suffix}", frames, format=name)
+    symbols = tuple(frames[0].get_chemical_symbols())
+    times = 0.5 * np.arange(1, len(run) + 1)
+    cells = np.repeat(np.asarray(run.cell)[None], len(run), 0)
+    vasprun(folder / "run.vasprun.xml", Run(run.positions, cells, times, symbols, symbols))
     np.savez(
         folder / "run.npz",
         traj_coords=run.positions.astype(np.float32),

@@ -40,18 +40,15 @@ class Lines:
 
     def next(self) -> str | None:
         """The next line; None at the end of the file."""
-        if self._returned:
-            self.number += 1
-            return self._returned.pop()
         lines = self.take(1)
         return lines[0].decode("utf-8", "replace") if lines else None
 
     def take(self, n: int) -> list[bytes]:
         """The next n lines, fewer at the end of the file."""
-        if self._returned:
-            raise RuntimeError("a line was given back")
+        lines = [line.encode() for line in self._returned[:n]]
+        self._returned = self._returned[n:]
         try:
-            lines = list(islice(self._file, n))
+            lines += islice(self._file, n - len(lines))
         except COMPRESSION_ERRORS as error:
             raise self.error(f"the compressed file breaks off ({error})", self.number + 1) from None
         self.number += len(lines)
@@ -59,7 +56,7 @@ class Lines:
 
     def give_back(self, line: str) -> None:
         """Read a line again."""
-        self._returned.append(line)
+        self._returned.insert(0, line)
         self.number -= 1
 
     def need(self, what: str) -> str:

@@ -185,13 +185,13 @@ def dump_text(run: Run, columns: str = "x y z", units: str | None = None, seed: 
         if run.cells is None:
             low, high = run.positions[k].min(axis=0) - 1, run.positions[k].max(axis=0) + 1
             text.append("ITEM: BOX BOUNDS ss ss ss\n")
-            text += [f"{a:.10f} {b:.10f}\n" for a, b in zip(low, high, strict=True)]
+            text += [f"{a:.12g} {b:.12g}\n" for a, b in zip(low, high, strict=True)]
         else:
             text.append("ITEM: BOX BOUNDS abc origin pp pp pp\n")
-            text += [" ".join(f"{v:.10f}" for v in row) + " 0\n" for row in run.cells[k]]
+            text += [" ".join(f"{v:.12g}" for v in row) + " 0\n" for row in run.cells[k]]
         text.append(f"ITEM: ATOMS id type element {columns}\n")
         for i in rng.permutation(n_atoms):
-            numbers = " ".join(f"{v:.7f}" for v in run.positions[k, i])
+            numbers = " ".join(f"{v:.10g}" for v in run.positions[k, i])
             text.append(f"{i + 1} {types[run.symbols[i]]} {run.symbols[i]} {numbers}\n")
     return "".join(text)
 

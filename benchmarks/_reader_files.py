@@ -191,7 +191,7 @@ def dump_text(run: Run, columns: str = "x y z", units: str | None = None, seed: 
             text += [" ".join(f"{v:.12g}" for v in row) + " 0\n" for row in run.cells[k]]
         text.append(f"ITEM: ATOMS id type element {columns}\n")
         for i in rng.permutation(n_atoms):
-            numbers = " ".join(f"{v:.10g}" for v in run.positions[k, i])
+            numbers = " ".join(f"{v:.13g}" for v in run.positions[k, i])
             text.append(f"{i + 1} {types[run.symbols[i]]} {run.symbols[i]} {numbers}\n")
     return "".join(text)
 

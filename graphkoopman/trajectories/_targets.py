@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from graphkoopman.trajectories._species import species_label
 from graphkoopman.trajectories._trajectory import Trajectory
 
-ELEMENT_SELECTION = re.compile(r"element((?:\s+[A-Za-z]{1,2})+)")
+ELEMENT_SELECTION = re.compile(r"element((?:\s+[A-Za-z][\w:]*)+)")
 INDEX_SELECTION = re.compile(r"index((?:\s+\d+)+)")
 RANGE_SELECTION = re.compile(r"index\s+(\d+)\s+to\s+(\d+)")
 
@@ -189,7 +189,8 @@ def _simple_selection(
     known = {word: present.get(word.upper()) or _atomic_number(word) for word in words}
     numbers = [number for number in known.values() if number]
     if None in known.values():
-        if topology is not None:
+        longer = any(len(word) > 2 and number is None for word, number in known.items())
+        if topology is not None or longer:
             return None  # "element C or N": a keyword, not a symbol
         unknown = next(word for word in words if not known[word])
         raise ValueError(

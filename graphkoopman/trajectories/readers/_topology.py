@@ -16,12 +16,13 @@ from graphkoopman.trajectories.readers._elements import (
     atoms_from_guesses,
     atoms_from_masses,
     elements_of_residue,
+    parse_symbol,
 )
 from graphkoopman.trajectories.readers._registry import COMPRESSION, find_reader, first_bytes
 from graphkoopman.trajectories.readers._text import open_binary
 
 NM_TO_ANGSTROM = 10.0
-PDB_ELEMENT = slice(76, 78)
+PDB_SERIAL, PDB_ELEMENT = slice(6, 11), slice(76, 78)
 MDTRAJ_TOPOLOGIES = [
     ".pdb", ".gro", ".psf", ".prmtop", ".parm7", ".prm7", ".mol2", ".h5", ".lh5", ".hdf5",
     ".hoomdxml", ".gsd", ".arc", ".pdbx", ".cif", ".mmcif",
@@ -151,7 +152,7 @@ def _mdtraj_structure(path: Path, suffix: str) -> Structure:
     if suffix == ".gro":
         return Structure(atoms_of_names(topology), _gro_cell(path))
     if suffix == ".pdb":
-        return Structure(atoms_of_names(topology, pdb_elements(path)), _pdb_cell(path))
+        return Structure(atoms_of_names(topology, pdb_elements(path, topology)), _pdb_cell(path))
     if suffix == ".psf":
         names = [atom.name for atom in topology.atoms]
         return Structure(atoms_from_masses(_psf_masses(path), names, topology=topology), None)
@@ -160,19 +161,22 @@ def _mdtraj_structure(path: Path, suffix: str) -> Structure:
     return Structure(atoms_of_topology(topology), None)
 
 
-def pdb_elements(path: Path) -> list[int]:
+def pdb_elements(path: Path, topology: md.Topology) -> list[int]:
     """Atomic numbers in the element columns of a pdb file's first model; 0 where they are blank."""
-    from graphkoopman.trajectories.readers._elements import parse_symbol
-
-    numbers = []
+    numbers, serials = [], []
     with open_binary(path) as file:
         for line in file:
             if line.startswith((b"ATOM  ", b"HETATM")):
                 symbol = line[PDB_ELEMENT].decode("ascii", "replace").strip()
                 numbers.append(parse_symbol(symbol.capitalize()))
-            elif line.startswith((b"ENDMDL", b"END")) and numbers:
+                serials.append(line[PDB_SERIAL].strip())
+            elif line.startswith((b"MODEL ", b"ENDMDL", b"END")) and numbers:
                 break
-    return numbers
+    if len(numbers) == topology.n_atoms:
+        return numbers
+    # mdtraj leaves out alternate locations: by the numbers of the atoms then
+    known = dict(zip(serials, numbers, strict=True))
+    return [known.get(str(atom.serial).encode(), 0) for atom in topology.atoms]
 
 
 def _pdb_cell(path: Path) -> NDArray[np.float64] | None:

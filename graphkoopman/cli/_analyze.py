@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     cut_radius = radius("--cut-radius", trajectories, options.cut_radius, CUT_RADIUS)
     charges = None if options.charges is None else read_charges(options.charges, trajectories)
     graphs = featurizer.fit_transform(trajectories)
-    for path, item in zip(options.trajectories, graphs, strict=True):
+    for path, item in zip(options.runs, graphs, strict=True):
         print(f"{path}: {item}")
     analysis = analyse(estimator, graphs)
     options.out.mkdir(parents=True, exist_ok=True)

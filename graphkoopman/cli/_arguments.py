@@ -23,6 +23,28 @@ METHOD_HELP = (
     "adds up to all of the diffusion (slope)"
 )
 
+CELL_HELP = (
+    "three lengths in Å, with or without three angles in degrees, or none for a system that is not "
+    "periodic; give it after the files (the file's cell, else that of --top)"
+)
+LABELS_HELP = (
+    'node types in place of elements, as "Oe=resname PEO and element O"; or a file with a label '
+    "per atom"
+)
+JOIN_HELP = (
+    "take the files for consecutive pieces of one run, or none of them (joined where atoms move "
+    "on from one file to the next)"
+)
+INSPECT = """\
+Say what was understood of trajectory files before any work is done with them: reader, frames, time
+step and where it comes from, cell, atoms by element and which are guesses, density, shortest
+distances, largest step, drift, identical frames; and what of it is implausible, with a remedy.
+
+examples:
+  graphkoopman inspect run1.xtc --top box.pdb
+  graphkoopman inspect *.XDATCAR.gz --timestep 0.1
+"""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
@@ -35,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add_command in (
         add_demo,
+        add_inspect,
         add_fit,
         add_select,
         add_analyze,
@@ -67,6 +90,19 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--lag", type=float, default=10.0, help="lag time in ps (10)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
     parser.add_argument("--out", type=Path, default=Path("graphkoopman-demo"), help="output folder")
+
+
+def add_inspect(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman inspect``."""
+    parser = _command(
+        commands, "inspect", "what is in trajectory files, and whether it is plausible", INSPECT
+    )
+    add = parser.add_argument
+    add("trajectories", nargs="+", metavar="FILE", help="trajectory files")
+    add("--top", help="topology file, for formats that carry none")
+    add("--timestep", type=float, help="ps per frame, for files that carry no time")
+    add("--stride", type=int, default=1, help="read every n-th frame (1)")
+    add_reading_arguments(parser)
 
 
 FIT = """\
@@ -240,7 +276,9 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     add("--out", type=Path, help="write the figures to this JSON file, too")
 
 
-def add_input_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> None:
+def add_input_arguments(
+    parser: argparse.ArgumentParser, nargs: str = "+", format_option: str = "--format"
+) -> None:
     """Arguments that say what to read and which graphs to build; how many files is up to nargs."""
     add = parser.add_argument
     add("trajectories", nargs=nargs, metavar="TRAJ", help="trajectory files")
@@ -248,11 +286,26 @@ def add_input_arguments(parser: argparse.ArgumentParser, nargs: str = "+") -> No
     add("--timestep", type=float, help="ps per frame, for files that carry no time")
     add("--stride", type=int, default=1, help="read every n-th frame (1)")
     add("--targets", help='mdtraj selection such as "element Li"; default: the file\'s own')
+    add("--molecules", metavar="SELECTION", help='one target per molecule, as "resname HOH"')
+    add_reading_arguments(parser, format_option)
     add("--neighbors", type=int, help=f"M nearest neighbours per atom ({DEFAULT_NEIGHBORS})")
     add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
+    add("--species-labels", nargs="+", metavar="LABEL=SELECTION", help=LABELS_HELP)
     add("--jobs", type=int, help="threads for building graphs")
     add("--cache", type=Path, help="folder that holds positions and graphs in place of memory")
     add("--memory", type=float, help="GiB of graphs in memory, with --cache (1)")
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser, format_option: str = "--format") -> None:
+    """Arguments that say how files are to be understood."""
+    add = parser.add_argument
+    add("--cell", nargs="+", metavar="Å", help=CELL_HELP)
+    add("--exclude", metavar="SELECTION", help='atoms to leave out, as "name MW"')
+    add("--elements", nargs="+", metavar="NAME=ELEMENT", help='elements of names, as "OW=O"')
+    add(format_option, dest="input_format", help="file format, where its name does not tell")
+    add("--skip", type=int, default=0, help="frames left out at the beginning of a run (0)")
+    add("--ignore-times", action="store_true", help="--timestep replaces wrong times of the files")
+    add("--join", action=argparse.BooleanOptionalAction, help=JOIN_HELP)
 
 
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:

@@ -113,7 +113,8 @@ def _steps(graphs: GraphTrajectory, n_conv: int) -> tuple[dict[str, Callable[[],
 def _trajectories(options: argparse.Namespace) -> Iterator[tuple[str, Trajectory]]:
     """Names and trajectories, those of the package with targets of their own."""
     if options.trajectories:
-        yield from zip(options.trajectories, read_inputs(options), strict=True)
+        trajectories = read_inputs(options)
+        yield from zip(options.runs, trajectories, strict=True)
         return
     if options.targets is not None:
         raise ValueError("--targets needs trajectories, got none; give files or leave it out")

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     )
     options.out.mkdir(parents=True, exist_ok=True)
     graphs = featurizer.fit_transform(trajectories)
-    for path, item in zip(options.trajectories, graphs, strict=True):
+    for path, item in zip(options.runs, graphs, strict=True):
         print(f"{path}: {item}")
     estimator.fit(graphs)
     analysis = analyse(estimator, graphs, options.refits)
@@ -50,21 +51,31 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def lag_in_frames(text: str, timestep: float) -> int:
-    """Frames of a lag given as a number of frames or with a unit of ps or ns."""
+def lag_in_frames(text: str, timestep: float, tell: Callable[[str], None] = print) -> int:
+    """Frames of a lag given as a number of frames, or with a unit of ps or ns.
+
+    A time is rounded to the nearest frame, of which there is at least one, and said.
+    """
     match = re.fullmatch(r"\s*([0-9.eE+-]+)\s*(ps|ns)?\s*", text)
     try:
         value = float(match.group(1)) if match else float("nan")
     except ValueError:
         value = float("nan")
     unit = match.group(2) if match else None
-    frames = value if unit is None else value * {"ps": 1.0, "ns": 1000.0}[unit] / timestep
-    if not (frames > 0 and abs(frames - round(frames)) < 1e-3 * max(1.0, frames) and round(frames)):
+    exact = value if unit is None else value * {"ps": 1.0, "ns": 1000.0}[unit] / timestep
+    frames = round(exact) if np.isfinite(exact) else 0
+    if (unit is None and abs(exact - frames) > 1e-9) or not exact > 0 or (not frames and not unit):
         raise ValueError(
-            f"--lag must be whole frames (of {timestep:g} ps), such as 10 or {10 * timestep:g}ps, "
-            f"got {text!r}"
+            f"--lag must be whole frames (of {timestep:g} ps), such as 10, or a time, such as "
+            f"{10 * timestep:g}ps, got {text!r}"
         )
-    return round(frames)
+    frames = max(1, frames)
+    if abs(exact - frames) > 1e-6 * exact:
+        tell(
+            f"{text.strip()} is {frames * timestep:.6g} ps, {frames} frame{'s' * (frames > 1)} of "
+            f"{timestep:g} ps"
+        )
+    return frames
 
 
 def report(estimator: GDyNetEstimator, analysis: Analysis) -> None:

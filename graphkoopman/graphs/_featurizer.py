@@ -44,8 +44,9 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     levels : sequence of str or of arrays of shape (n_atoms,), or a mapping of names to arrays
         Groups of atoms for hierarchical pooling: ``"residue"`` and ``"chain"`` of the topology, or
         labels of one's own.
-    species_labels : array of shape (n_atoms,) or None
-        Node type of every atom (integers or strings), in place of the element.
+    species_labels : array of shape (n_atoms,), callable or None
+        Node type of every atom (integers or strings), in place of the element, or a function of
+        the trajectory that returns them.
     cache_dir : path or None
         Folder that keeps graphs between calls; a trajectory seen before with the same settings is
         mapped from there. Graphs go to the file piece by piece and are never all in memory;
@@ -202,7 +203,8 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     def _resolve(self, trajectory: Trajectory) -> tuple[Targets, np.ndarray, dict[str, np.ndarray]]:
         labels = trajectory.species
         if self.species_labels is not None:
-            labels = np.asarray(self.species_labels)
+            own = self.species_labels
+            labels = np.asarray(own(trajectory) if callable(own) else own)
             if labels.shape != (trajectory.n_atoms,):
                 raise ValueError(
                     f"species_labels must hold one label per atom ({trajectory.n_atoms}), got "

@@ -11,16 +11,23 @@ if TYPE_CHECKING:
     from graphkoopman.trajectories._cells import MissingCellWarning, OtherCellWarning
     from graphkoopman.trajectories._fractions import check_not_fractional
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
+    from graphkoopman.trajectories._inspect import Finding, TrajectoryReport, inspect
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
-    from graphkoopman.trajectories._molecules import MoleculeTargets, molecules
+    from graphkoopman.trajectories._molecules import molecules
     from graphkoopman.trajectories._readers import read_trajectory
-    from graphkoopman.trajectories._seams import Seam, find_seams, join_runs
+    from graphkoopman.trajectories._seams import (
+        Seam,
+        concatenate,
+        find_seams,
+        group_runs,
+        join_runs,
+    )
     from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
     from graphkoopman.trajectories._source import Source
     from graphkoopman.trajectories._species import species_label, species_mass, species_number
     from graphkoopman.trajectories._steps import LongStepWarning
     from graphkoopman.trajectories._target_split import split_targets
-    from graphkoopman.trajectories._targets import Targets, resolve_targets
+    from graphkoopman.trajectories._targets import Targets, resolve_targets, species_labels
     from graphkoopman.trajectories._trajectory import (
         Trajectory,
         as_trajectories,
@@ -40,14 +47,15 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
+    "Finding",
     "LongStepWarning",
     "MissingCellWarning",
-    "MoleculeTargets",
     "OtherCellWarning",
     "Seam",
     "Source",
     "Targets",
     "Trajectory",
+    "TrajectoryReport",
     "UnknownTimestepWarning",
     "adjacent_runs",
     "as_trajectories",
@@ -55,10 +63,13 @@ __all__ = [
     "block_split",
     "check_integer",
     "check_not_fractional",
+    "concatenate",
     "converter",
     "find_seams",
     "follow_basis",
+    "group_runs",
     "height_limit",
+    "inspect",
     "items_of",
     "join_adjacent",
     "join_runs",
@@ -70,6 +81,7 @@ __all__ = [
     "resolve_targets",
     "segments",
     "species_label",
+    "species_labels",
     "species_mass",
     "species_number",
     "split_targets",

@@ -1,8 +1,7 @@
-"""Molecules as targets: `molecules`, and `MoleculeTargets` for every trajectory of its own."""
+"""Molecules as targets: `molecules`."""
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import mdtraj as md
@@ -12,7 +11,6 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from graphkoopman.trajectories._targets import check_indices, select_atoms
-from graphkoopman.trajectories._trajectory import Trajectory
 
 Division = Literal["molecule", "residue", "fragment"]
 
@@ -86,24 +84,6 @@ def molecules(
     order = np.argsort(labels, kind="stable")
     groups = np.split(chosen[order], np.flatnonzero(np.diff(labels[order])) + 1)
     return sorted(groups, key=lambda group: int(group[0]))
-
-
-@dataclass(frozen=True)
-class MoleculeTargets:
-    """Molecules of whatever trajectory it is called with, see `molecules`.
-
-    Attributes
-    ----------
-    selection : str or None
-    by : {"molecule", "residue", "fragment"}
-    """
-
-    selection: str | None = None
-    by: Division = "molecule"
-
-    def __call__(self, trajectory: Trajectory) -> list[NDArray[np.int64]]:
-        """Atoms of each molecule."""
-        return molecules(trajectory, self.selection, by=self.by)
 
 
 def _topology_of(topology: Any) -> md.Topology:

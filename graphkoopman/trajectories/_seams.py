@@ -7,6 +7,7 @@ in a gas that is stored seldom, nothing can be told from positions.
 
 import itertools
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from graphkoopman.trajectories._frames import position_store
 from graphkoopman.trajectories._minimum_image import image_shift, minimum_image
 from graphkoopman.trajectories._segments import joined_cell, joined_long_steps
+from graphkoopman.trajectories._steps import LongStepWarning, near_half
 from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories
 
 WINDOW = 20  # steps at each side that a seam is compared with
@@ -152,6 +154,7 @@ def concatenate(
         if seam.repeated and len(piece) == 1:
             continue
         kept.append(_continued(kept[-1], piece[1:] if seam.repeated else piece))
+        _warn_of_long_seam(kept[-2], kept[-1])
     return kept[0]._with(
         positions=_stacked([piece.positions for piece in kept], positions_file),
         cell=joined_cell(kept),
@@ -159,6 +162,21 @@ def concatenate(
         parent=None,
         start=0,
     )
+
+
+def _warn_of_long_seam(before: Trajectory, after: Trajectory) -> None:
+    """Frames that a stride left out are followed inside the pieces, but not between them."""
+    if before.long_steps is None or after.long_steps is None or after.cells is None:
+        return
+    step = after.positions[:1].astype(np.float64) - before.positions[-1:]
+    if near_half(minimum_image(step, after.cells[:1]), after.cells[:1]):
+        warnings.warn(
+            "steps from one piece to the next come near half the shortest lattice vector, and "
+            "the frames between are not known: some may be taken for shorter ones through the "
+            "boundary; join the pieces before striding",
+            LongStepWarning,
+            stacklevel=3,
+        )
 
 
 def _stacked(

@@ -4,6 +4,7 @@
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from graphkoopman.trajectories._trajectory import Trajectory
 
 ELEMENT_SELECTION = re.compile(r"element((?:\s+[A-Za-z][\w:]*)+)")
 INDEX_SELECTION = re.compile(r"index((?:\s+\d+)+)")
+MOLECULES_SELECTION = re.compile(r"\s*(molecules|residues|fragments)\b(.*)")
 RANGE_SELECTION = re.compile(r"index\s+(\d+)\s+to\s+(\d+)")
 
 
@@ -52,9 +54,11 @@ def resolve_targets(targets: Any, trajectory: Trajectory) -> Targets:
     targets : str, array-like, list of array-like, callable, Targets or None
         None is the trajectory's own. A string is an mdtraj selection, one target per atom;
         without a topology only ``element X [Y ...]``, ``index i [j ...]`` and ``index i to j``
-        (j included) work. Indices of shape (n,) and boolean masks of shape (n_atoms,) are
-        single-atom targets, (n, k) are n targets of k atoms, a list of index arrays holds
-        targets of different sizes. A callable gets the trajectory and returns any of these.
+        (j included) work. With ``molecules``, ``residues`` or ``fragments`` ahead of it, it is
+        one target per molecule, see `molecules`: ``"molecules resname HOH"``. Indices of shape
+        (n,) and boolean masks of shape (n_atoms,) are single-atom targets, (n, k) are n targets
+        of k atoms, a list of index arrays holds targets of different sizes. A callable gets the
+        trajectory and returns any of these.
     trajectory : Trajectory
 
     Returns
@@ -85,7 +89,13 @@ def resolve_targets(targets: Any, trajectory: Trajectory) -> Targets:
             "targets must be given, got None and the trajectory has none of its own; "
             'pass a selection such as "element Li" or atom indices'
         )
-    if isinstance(targets, str):
+    if isinstance(targets, str) and (match := MOLECULES_SELECTION.fullmatch(targets)):
+        from graphkoopman.trajectories._molecules import molecules
+
+        division, selection = match[1].removesuffix("s"), match[2].strip() or None
+        found = molecules(trajectory, selection, by=division)  # type: ignore[arg-type]
+        groups = [group[None] for group in found]
+    elif isinstance(targets, str):
         groups = [_select(targets, trajectory)[:, None]]
     else:
         groups = _index_groups(targets, trajectory.n_atoms)
@@ -172,6 +182,49 @@ def select_atoms(selection: str, topology: md.Topology) -> NDArray[np.int64]:
     if atoms is None:
         return _topology_selection(selection, topology)
     return atoms[atoms < topology.n_atoms]
+
+
+def species_labels(trajectory: Trajectory, selections: Mapping[str, str]) -> NDArray[np.str_]:
+    """Node type of every atom: its element, or a label where a selection holds.
+
+    For the same element in roles that matter, such as the oxygen of ethers and of an anion.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    selections : mapping of str to str
+        Label → mdtraj selection. Atoms of none keep the symbol of their element.
+
+    Returns
+    -------
+    labels : ndarray of shape (n_atoms,) of str
+        For ``GraphFeaturizer(species_labels=…)``, which also takes a function of the trajectory.
+
+    Raises
+    ------
+    ValueError
+        If a selection is empty, or an atom is in two of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from graphkoopman.trajectories import Trajectory, species_labels
+    >>> trajectory = Trajectory(np.zeros((1, 4, 3)), None, [3, 16, 3, 16], timestep=1.0)
+    >>> species_labels(trajectory, {"Sa": "index 1"}).tolist()
+    ['Li', 'Sa', 'Li', 'S']
+    """
+    labels = np.array([species_label(number) for number in trajectory.species], dtype=object)
+    taken = np.zeros(trajectory.n_atoms, dtype=bool)
+    for label, selection in selections.items():
+        atoms = _select(selection, trajectory)
+        if taken[atoms].any():
+            atom = int(atoms[taken[atoms]][0])
+            raise ValueError(
+                f"selections of labels must not overlap, got atom {atom} for {label!r} and "
+                f"{labels[atom]!r}"
+            )
+        labels[atoms], taken[atoms] = label, True
+    return labels.astype(str)
 
 
 def _simple_selection(

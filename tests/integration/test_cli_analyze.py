@@ -254,7 +254,7 @@ def test_missing_inputs_are_named(run, capsys):
         (["--state-charges", "0"], "not all zero"),
         (["--temperature", "-3"], "--temperature must be a positive number"),
         (["--r-max", "500"], "half the smallest height of the cell"),
-        (["--timestep", "2"], "frames 0.5 ps apart, got 2 ps"),
+        (["--timestep", "2"], "timestep must agree with the times of"),
         (["--stride", "2"], "frames 0.5 ps apart, got 1 ps"),
         (["--cutoff", "3"], "exclude each other"),
         (["--cut-radius", "500"], "--cut-radius must be > 0 and at most half the smallest height"),

@@ -80,6 +80,21 @@ def test_frames_too_far_apart_tell_nothing():
     assert find_seams([run_of(gas[:1]), run_of(gas[1:2])])[0].follows is None
 
 
+@pytest.mark.parametrize(("lag", "follows"), [(1, True), (9, False), (-300, None)])
+def test_times_of_the_files_decide_where_atoms_do_not(tmp_path, lag, follows):
+    gas = np.random.default_rng(0).uniform(0, 10, (60, 32, 3))
+    runs = [run_of(gas[:30], 10 * np.eye(3)), run_of(gas[30:], 10 * np.eye(3))]
+    read = []
+    for run, start in zip(runs, (300, 329 + lag), strict=True):
+        made = run.to_mdtraj()
+        made.time = (start + np.arange(30)) * 0.1
+        made.save(str(tmp_path / f"{start}.xtc"))
+        read.append(read_trajectory(tmp_path / f"{start}.xtc", run.to_mdtraj()))
+    assert find_seams(read)[0].follows is follows
+    # a part of a file has none of its times
+    assert find_seams([read[0][:20], read[1]])[0].follows is None
+
+
 def test_other_systems_do_not_continue_and_cannot_be_joined():
     whole = wrap(path())
     first = run_of(whole[:100])

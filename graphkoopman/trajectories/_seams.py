@@ -214,11 +214,31 @@ def _seam(before: Trajectory, after: Trajectory) -> Seam:
         limit = np.minimum(limit, spread)
     shown = int(np.argmax(jump - limit if (jump > limit).any() else reach))
     moved = float(across[shown]), float(largest[shown])
+    lapse = _frames_between(before, after)
     if (jump > limit).any():
         return Seam(False, False, *moved, "atoms jump")
+    if lapse is not None and lapse > 1.5:
+        return Seam(False, False, *moved, f"its times begin {lapse:.3g} frames later")
+    if lapse is not None and lapse > 0.5:
+        return Seam(True, False, *moved, "times and atoms go on")
     if reach.max() < SCATTER:
         return Seam(None, False, *moved, "atoms move as far in a frame as in the whole run")
     return Seam(True, False, *moved, "atoms move on")
+
+
+def _frames_between(before: Trajectory, after: Trajectory) -> float | None:
+    """Frames from the last of one file to the first of the next by their times.
+
+    None where a file has none, or where they begin anew.
+    """
+    one, other = before.source, after.source
+    if one is None or other is None or one.times is None or other.times is None:
+        return None
+    if "times" not in (one.timestep, other.timestep) or one.n_stored < 2:
+        return None
+    spacing = (one.times[1] - one.times[0]) / (one.n_stored - 1)
+    lapse = (other.times[0] - one.times[1]) / spacing
+    return lapse if lapse > -0.5 else None
 
 
 def _ratio(moved: NDArray[np.float64], largest: NDArray[np.float64]) -> NDArray[np.float64]:

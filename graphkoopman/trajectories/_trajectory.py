@@ -4,7 +4,7 @@ Also `as_trajectories`, the door through which every other layer takes trajector
 `height_limit`.
 """
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
 import mdtraj as md
@@ -154,6 +154,8 @@ class Trajectory:
         frames = slice(first, stop, step)
         cell = self.cell[frames] if self.cell is not None and self.cell.ndim == 3 else self.cell
         changes: dict[str, Any] = {"positions": self.positions[frames], "cell": cell}
+        if self.source is not None and stop - first < self.n_frames:
+            changes["source"] = replace(self.source, times=None)
         if step == 1:
             changes["start"] = self.start + first
             if self.long_steps is not None:

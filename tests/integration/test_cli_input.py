@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
     pytest.mark.filterwarnings("ignore::graphkoopman.koopman.FewUnitsWarning"),
     pytest.mark.filterwarnings("ignore::graphkoopman.koopman.InvalidTimescaleWarning"),
+    pytest.mark.filterwarnings("ignore::graphkoopman.koopman.BeyondDataWarning"),
 ]
 EDGE = 12.0
 

@@ -7,11 +7,12 @@ transition matrix at a lag of t picoseconds is expm(Q t).
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import expm
 from scipy.sparse.csgraph import connected_components
+
+from graphkoopman._compiling import njit
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -241,7 +242,7 @@ def sample_chain(
     return _invert_cumulative(cumulative, start, uniform)
 
 
-@numba.njit(cache=True)
+@njit(cache=True)
 def _invert_cumulative(cumulative, start, uniform):  # pragma: no cover - compiled
     last = len(start) - 1
     labels = np.empty(uniform.shape, dtype=np.int64)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman._compiling import njit
 from graphkoopman.datasets._references import (
     LITHIUM,
     SULFUR,
@@ -244,7 +244,7 @@ def _propagate(
     return positions
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _energy_force(position, lattice):  # pragma: no cover - compiled
     """Energy in eV and force in eV/Å on Li."""
     a = lattice.a
@@ -278,7 +278,7 @@ def _energy_force(position, lattice):  # pragma: no cover - compiled
     return energy, fx, fy, fz
 
 
-@numba.njit(cache=True, error_model="numpy")
+@njit(cache=True, error_model="numpy")
 def _baoab(positions, state, n_steps, lattice, langevin, rng):  # pragma: no cover - compiled
     x = state[0].copy()
     v = state[1].copy()

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman._compiling import njit
 from graphkoopman.generation._stochastic import check_size, first_states, stochastic_model
 from graphkoopman.randomness import RandomState, as_generator
 

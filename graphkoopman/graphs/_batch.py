@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from graphkoopman._compiling import njit
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.samples import tensors_to
 from graphkoopman.threads import over_parts

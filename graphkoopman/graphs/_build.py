@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 from joblib import Parallel, delayed
-from numba import njit
 
+from graphkoopman._compiling import njit
 from graphkoopman.graphs._directions import edge_directions
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.neighbors import (
@@ -94,13 +94,13 @@ def graphs_of(
     chunk_bytes: int = CHUNK_BYTES,
 ) -> GraphTrajectory:
     """`build_graphs` of a trajectory that has been checked, in chunks of a given size."""
-    k = n_neighbors or 0
-    radius = 0.0 if cutoff is None else float(cutoff)
-    first = _chunk_of_graphs(trajectory, slice(0, 1), targets.atoms, k, radius, n_hops)
+    k = None if n_neighbors is None else int(n_neighbors)
+    cutoff = None if cutoff is None else float(cutoff)
+    first = _chunk_of_graphs(trajectory, slice(0, 1), targets.atoms, k, cutoff, n_hops)
     degree = k or max(2 * len(first[2]) // max(1, len(first[1])), 16)
     slices = list(_chunks(trajectory, degree, chunk_bytes))
     chunks = Parallel(n_jobs=n_jobs, prefer="threads")(
-        delayed(_chunk_of_graphs)(trajectory, frames, targets.atoms, k, radius, n_hops)
+        delayed(_chunk_of_graphs)(trajectory, frames, targets.atoms, k, cutoff, n_hops)
         for frames in slices
     )
     hop_counts, atoms, neighbors, distances, degrees = (
@@ -120,8 +120,8 @@ def graphs_of(
         degrees=None if k else degrees,
         species=trajectory.species if species is None else np.asarray(species),
         target_offsets=targets.offsets,
-        n_neighbors=None if n_neighbors is None else int(n_neighbors),
-        cutoff=None if cutoff is None else float(cutoff),
+        n_neighbors=k,
+        cutoff=cutoff,
         timestep=trajectory.timestep,
         parent=trajectory.parent,
         start=trajectory.start,
@@ -173,8 +173,8 @@ def _chunk_of_graphs(
     trajectory: Trajectory,
     frames: slice,
     target_atoms: np.ndarray,
-    k: int,
-    cutoff: float,
+    k: int | None,
+    cutoff: float | None,
     n_hops: int,
 ) -> tuple[np.ndarray, ...]:
     positions = np.ascontiguousarray(trajectory.positions[frames], dtype=np.float64)
@@ -229,19 +229,23 @@ def _receptive_fields(
 
     A frame's atoms are a growing queue: the targets, then every neighbour not seen before in the
     order found. Atoms up to hop ``n_hops - 1`` are searched, atoms at hop ``n_hops`` only listed.
-    ``local`` is -1 for all atoms of the system. The numbers returned are of atoms, of rows (atoms
-    that were searched) and of edges, which may exceed the room there is.
+    One of ``k`` and ``cutoff`` is None, and its search is not compiled. ``local`` is -1 for all
+    atoms of the system. The numbers returned are of atoms, of rows (atoms that were searched) and
+    of edges, which may exceed the room there is.
     """
     n_frames, n_atoms, _ = positions.shape
     n_hops = hop_counts.shape[1] - 1
     capacity = len(neighbors)
-    size = k if k > 0 else 64
+    size = k if cutoff is None else 64
     index = np.empty(size, np.int64)
     distance = np.empty(size, np.float64)
     n_stored, n_rows, n_edges = 0, 0, 0
     for f in range(n_frames):
         cell = cells[min(f, len(cells) - 1)]
-        occupancy = _occupancy(k, cutoff, n_atoms, cell, periodic)
+        if cutoff is None:
+            occupancy = occupancy_for_nearest(k)
+        else:
+            occupancy = occupancy_for_cutoff(n_atoms, cell, periodic, cutoff)
         grid = build_grid(positions[f], cell, periodic, occupancy)
         for i in range(len(targets)):
             atoms[n_stored + i] = targets[i]
@@ -252,9 +256,8 @@ def _receptive_fields(
         for hop in range(1, n_hops + 1):
             while row < hop_counts[f, hop - 1]:
                 atom = np.int64(atoms[n_stored + row])
-                found = k
-                if k > 0:
-                    nearest_of(atom, grid, index, distance)
+                if cutoff is None:
+                    found = nearest_of(atom, grid, index, distance)
                 else:
                     found = within_of(atom, grid, cutoff, index, distance)
                     if found > len(index):
@@ -279,10 +282,3 @@ def _receptive_fields(
             local[atoms[n_stored + i]] = -1
         n_stored += queue
     return n_stored, n_rows, n_edges
-
-
-@njit(cache=True, nogil=True)
-def _occupancy(k, cutoff, n_atoms, cell, periodic):
-    if k > 0:
-        return occupancy_for_nearest(k)
-    return occupancy_for_cutoff(n_atoms, cell, periodic, cutoff)

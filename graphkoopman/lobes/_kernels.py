@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from torch import Tensor
 
+from graphkoopman._compiling import njit
 from graphkoopman.lobes._vectors import (
     element,
     load,

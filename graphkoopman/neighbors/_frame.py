@@ -4,9 +4,9 @@ import math
 from typing import NoReturn
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman._compiling import njit
 from graphkoopman.neighbors._grid import build_grid
 from graphkoopman.neighbors._search import (
     nearest_of,

@@ -12,7 +12,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from graphkoopman._compiling import njit
 
 # Bins are refined when an atom shares its bin with this many times more atoms than aimed at,
 CROWDED = 4.0

@@ -9,7 +9,8 @@ that holds k; a sphere that holds fewer is widened, which makes the result exact
 import math
 
 import numpy as np
-from numba import njit
+
+from graphkoopman._compiling import njit
 
 # The first sphere is the one where this many times k neighbours are expected: large enough that
 # few atoms need a second one, small enough that few candidates are thrown away.

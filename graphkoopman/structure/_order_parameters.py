@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import mdtraj as md
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
+from graphkoopman._compiling import njit
 from graphkoopman.structure._blocks import Division
 from graphkoopman.structure._inputs import Run
 from graphkoopman.structure._pairs import add_shell_sums

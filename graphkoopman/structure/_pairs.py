@@ -8,8 +8,8 @@ all atoms is exact, and faster than a grid until the system is far larger than t
 import math
 
 import numpy as np
-from numba import njit
 
+from graphkoopman._compiling import njit
 from graphkoopman.neighbors import build_grid, occupancy_for_cutoff, within_of
 
 # A visit of one atom in a plain pass costs this fraction of a sorted neighbour from the grid.

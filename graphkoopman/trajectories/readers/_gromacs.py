@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from numba import njit
 
+from graphkoopman._compiling import njit
 from graphkoopman.trajectories.readers._contents import FileFormatError
 
 N_ATOMS_AT = {".xtc": 4, ".trr": 64}  # bytes from the beginning of a frame

@@ -197,7 +197,7 @@ def _chunk_of_graphs(
             cells,
             trajectory.cell is not None,
             target_atoms.astype(np.int64),
-            k,
+            k or 64,
             cutoff,
             np.full(n_atoms, -1),
             hop_counts,
@@ -222,28 +222,28 @@ def _chunk_of_graphs(
 
 @njit(cache=True, nogil=True)
 def _receptive_fields(
-    positions, cells, periodic, targets, k, cutoff, local, hop_counts, atoms, degrees, neighbors,
+    positions, cells, periodic, targets, size, cutoff, local, hop_counts, atoms, degrees, neighbors,
     distances,
 ):  # fmt: skip
     """Fill hop-ordered atoms and edges of a chunk of frames; return how many there are.
 
     A frame's atoms are a growing queue: the targets, then every neighbour not seen before in the
     order found. Atoms up to hop ``n_hops - 1`` are searched, atoms at hop ``n_hops`` only listed.
-    One of ``k`` and ``cutoff`` is None, and its search is not compiled. ``local`` is -1 for all
-    atoms of the system. The numbers returned are of atoms, of rows (atoms that were searched) and
-    of edges, which may exceed the room there is.
+    ``size`` is the number of neighbours of every atom, and ``cutoff`` None, which leaves the other
+    search out of what is compiled; or there is a cutoff, and room for so many at first. ``local``
+    is -1 for all atoms of the system. The numbers returned are of atoms, of rows (atoms that were
+    searched) and of edges, which may exceed the room there is.
     """
     n_frames, n_atoms, _ = positions.shape
     n_hops = hop_counts.shape[1] - 1
     capacity = len(neighbors)
-    size = k if cutoff is None else 64
     index = np.empty(size, np.int64)
     distance = np.empty(size, np.float64)
     n_stored, n_rows, n_edges = 0, 0, 0
     for f in range(n_frames):
         cell = cells[min(f, len(cells) - 1)]
         if cutoff is None:
-            occupancy = occupancy_for_nearest(k)
+            occupancy = occupancy_for_nearest(size)
         else:
             occupancy = occupancy_for_cutoff(n_atoms, cell, periodic, cutoff)
         grid = build_grid(positions[f], cell, periodic, occupancy)

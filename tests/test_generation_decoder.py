@@ -190,6 +190,23 @@ def test_clashes_are_found_by_elements():
     assert not contacts.is_free(near, data.species[:10]).any()
 
 
+def test_atoms_too_close_are_pushed_apart():
+    data = shells()
+    contacts = Contacts.of(data)
+    near = data.positions[:200].copy()
+    near[:, 0] = near[:, 6] + 0.3
+    near[:, 1] *= 0.7
+    apart = contacts.apart(near, data.species[:200])
+    assert contacts.is_free(near, data.species[:200]).mean() < 0.05
+    assert contacts.is_free(apart, data.species[:200]).mean() > 0.95
+    # equivariant, and the identity where nothing is close
+    turn = Rotation.random(random_state=1).as_matrix()
+    np.testing.assert_allclose(contacts.apart(near @ turn, data.species[:200]), apart @ turn)
+    loose = contacts.is_free(data.positions * 1.5, data.species)
+    wide = data.positions[loose] * 1.5
+    np.testing.assert_allclose(contacts.apart(wide, data.species[loose]), wide, atol=0.06)
+
+
 @pytest.fixture(scope="module")
 def cages():
     system = make_hopping(

@@ -41,9 +41,10 @@ class EnvironmentDecoder(BaseEstimator):
     elements, in the order of distance, are those of an environment of the data whose
     probabilities are as asked for. Points at distances that each rank of neighbour has in such
     environments, in random directions, are carried to positions by a flow that is equivariant to
-    rotations, reflections and permutations [1]_ [2]_. Distances to the target are then corrected
-    element by element such that they are distributed as in the data, and environments with a pair
-    of atoms closer than in the data are drawn again.
+    rotations, reflections and permutations [1]_ [2]_. Atoms closer than nearly all such pairs of
+    the data are then pushed apart, distances to the target are corrected element by element such
+    that they are distributed as in the data, and environments that still hold a close pair are
+    drawn again.
 
     Parameters
     ----------
@@ -252,14 +253,15 @@ class EnvironmentDecoder(BaseEstimator):
             yield FlowBatch(begin, end, kinds, data.probs[chosen])
 
     def _flow(self, templates: Index, rng: np.random.Generator) -> Array:
-        """Positions by the flow alone, (n, n_atoms, 3) in Å."""
+        """Positions by the flow, atoms that are too close pushed apart, (n, n_atoms, 3) in Å."""
         parts = []
         for start in range(0, len(templates), CHUNK):
             part = templates[start : start + CHUNK]
             kinds, probs = self._prior.kinds[part], self.environments_.probs[part]
             begin = self._prior.points(part, rng)
             parts.append(follow_flow(self.network_, begin, kinds, probs, self.n_integration))
-        return np.concatenate(parts)
+        species = self.environments_.species[templates]
+        return self._contacts.apart(np.concatenate(parts), species)
 
     def _calibrate(self, rng: np.random.Generator) -> None:
         """Learn the correction of radii from environments that the flow draws."""
@@ -270,9 +272,14 @@ class EnvironmentDecoder(BaseEstimator):
         )
         drawn = self._flow(templates, rng)
         self._radii = RadialCorrection.of(self._prior, templates, drawn)
+        species = self.environments_.species[templates]
+        corrected = self._corrected(drawn, templates)
+        self.acceptance_ = float(self._contacts.is_free(corrected, species).mean())
+
+    def _corrected(self, drawn: Array, templates: Index) -> Array:
+        """With distances to the target as in the data, and no atoms that this has made clash."""
         corrected = self._radii.apply(drawn, self._prior, templates)
-        is_free = self._contacts.is_free(corrected, self.environments_.species[templates])
-        self.acceptance_ = float(is_free.mean())
+        return self._contacts.apart(corrected, self.environments_.species[templates])
 
     def _draw_without_clash(self, asked: Array, rng: np.random.Generator) -> tuple[Array, Index]:
         templates = self._prior.templates(asked, rng)
@@ -281,7 +288,7 @@ class EnvironmentDecoder(BaseEstimator):
         clashing = np.arange(len(asked))
         for _ in range(MOST_DRAWS):
             drawn = self._flow(templates[clashing], rng)
-            positions[clashing] = self._radii.apply(drawn, self._prior, templates[clashing])
+            positions[clashing] = self._corrected(drawn, templates[clashing])
             is_free = self._contacts.is_free(positions[clashing], species[clashing])
             clashing = clashing[~is_free]
             if len(clashing) == 0:

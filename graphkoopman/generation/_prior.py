@@ -19,6 +19,8 @@ LEVELS = np.linspace(0.002, 0.998, 125)  # of quantiles of radii
 FEWEST_RADII = 50  # for a correction of their quantiles
 CLOSEST = 1e-3  # quantile of distances between two elements
 TOLERANCE = 0.05  # Å below it that count as a clash
+MOST_PUSHES = 40
+OVERSHOOT = 1.1  # of a push, so that a few are enough where many atoms are in each other's way
 
 
 class Prior:
@@ -148,14 +150,39 @@ class Contacts:
         }
         return cls(first, closest)
 
+    def apart(self, positions: Array, species: Index) -> Array:
+        """Environments whose atoms are pushed apart where they are closer than in the data.
+
+        Both atoms of a pair move by half of what they lack, along the line between them; the atom
+        at the origin stays.
+        """
+        points = np.concatenate([np.zeros((len(positions), 1, 3)), positions], axis=1)
+        least = self._least(species)
+        i, j = np.triu_indices(points.shape[1], 1)
+        ends = np.zeros((points.shape[1], len(i)))  # +1 where a pair ends, -1 where it begins
+        ends[j, np.arange(len(j))], ends[i, np.arange(len(i))] = 1.0, -1.0
+        for _ in range(MOST_PUSHES):
+            arms = points[:, j] - points[:, i]
+            distances = np.maximum(np.linalg.norm(arms, axis=-1), 1e-6)
+            lack = np.maximum(least - distances, 0.0)
+            if not lack.any():
+                break
+            push = (0.5 * OVERSHOOT * lack / distances)[..., None] * arms
+            points[:, 1:] += (ends @ push)[:, 1:]
+        return points[:, 1:]
+
     def is_free(self, positions: Array, species: Index) -> NDArray[np.bool_]:
         """Whether environments are without a pair that is closer than in the data, (n,)."""
-        distances, pairs = _distances(positions, species, self.first)
-        clash = np.zeros(len(positions), dtype=bool)
+        distances, _ = _distances(positions, species, self.first)
+        return np.all(distances >= self._least(species) - TOLERANCE, axis=1)
+
+    def _least(self, species: Index) -> Array:
+        """Shortest distance of every pair of atoms, (n, n_pairs) in Å."""
+        pairs = _pairs(species, self.first)
+        least = np.zeros(pairs.shape)
         for pair, closest in self.closest.items():
-            near = (pairs == _code(*pair)) & (distances < closest - TOLERANCE)
-            clash |= near.any(axis=1)
-        return ~clash
+            least[pairs == _code(*pair)] = closest
+        return least
 
 
 def _code(one: int, other: int) -> int:
@@ -163,11 +190,16 @@ def _code(one: int, other: int) -> int:
     return 1000 * min(one, other) + max(one, other)
 
 
+def _pairs(species: Index, first: int) -> Index:
+    """Code of every pair of atoms, (n, n_pairs); the first atom is at the origin."""
+    numbers = np.concatenate([np.full((len(species), 1), first), species], axis=1)
+    i, j = np.triu_indices(numbers.shape[1], 1)
+    low, high = np.minimum(numbers[:, i], numbers[:, j]), np.maximum(numbers[:, i], numbers[:, j])
+    return 1000 * low + high
+
+
 def _distances(positions: Array, species: Index, first: int) -> tuple[Array, Index]:
     """Distance and code of every pair of atoms, (n, n_pairs) each; the origin is an atom."""
     points = np.concatenate([np.zeros((len(positions), 1, 3)), positions], axis=1)
-    numbers = np.concatenate([np.full((len(species), 1), first), species], axis=1)
     i, j = np.triu_indices(points.shape[1], 1)
-    distances = np.linalg.norm(points[:, i] - points[:, j], axis=-1)
-    low, high = np.minimum(numbers[:, i], numbers[:, j]), np.maximum(numbers[:, i], numbers[:, j])
-    return distances, 1000 * low + high
+    return np.linalg.norm(points[:, i] - points[:, j], axis=-1), _pairs(species, first)

@@ -269,6 +269,39 @@ def test_several_runs_are_pooled_and_unequal_charges_kept():
 
 # the two atoms of a molecule are anywhere in the cell here
 @pytest.mark.filterwarnings("ignore::graphkoopman.trajectories.LongStepWarning")
+def test_trajectories_as_units():
+    parts = [salt(seed=seed) for seed in range(6)]
+    options = {
+        "trajs": [part[0] for part in parts],
+        "probs": [part[1] for part in parts],
+        "targets": "element Li",
+        "model": three_states(4),
+        "state_charges": 1.0,
+        "temperature": TEMPERATURE,
+    }
+    runs, blocks = (
+        onsager_contributions(**options, unit=unit) for unit in ("trajectories", "auto")
+    )
+    assert (runs.unit, runs.n_units) == ("trajectories", 6)
+    assert blocks.unit == "blocks"
+    np.testing.assert_allclose(runs.distinct, blocks.distinct)
+    # a leave-one-out of whole runs, by hand
+    without = [
+        onsager_contributions(
+            **options
+            | {"trajs": options["trajs"][:k] + options["trajs"][k + 1 :]}
+            | {"probs": options["probs"][:k] + options["probs"][k + 1 :]}
+        ).distinct[0, 1]
+        for k in range(6)
+    ]
+    half = np.ptp(runs.distinct_interval[0, 1]) / 2
+    error = np.sqrt(5 * np.var(without))
+    # Student's t of nearly five degrees of freedom
+    assert 2.5 < half / error < 2.8
+    with pytest.raises(ValueError, match="unit must be one of"):
+        onsager_contributions(**options, unit="targets")
+
+
 def test_molecules_move_with_their_centre():
     rng = np.random.default_rng(6)
     paths = random_walks([0.05] * 10, 300, rng)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from graphkoopman.transport._carriers import Carrier, charge_path
 from graphkoopman.transport._runs import Run, target_blocks
 from graphkoopman.transport._sums import Charges, TimeBlocks, _origins, _Sums, mean_volume
+from graphkoopman.uncertainty import Scatter
 
 Array = NDArray[np.float64]
 
@@ -54,6 +55,14 @@ class CurrentBlocks:
 
     sums: CurrentSums
     blocks: TimeBlocks
+
+
+def current_units(blocks: CurrentBlocks, name: str) -> tuple[CurrentSums, Scatter]:
+    """Sums of what is independent, "blocks" or "trajectories", and what their scatter shows."""
+    if name == "blocks":
+        return blocks.sums, blocks.blocks.scatter()
+    labels = np.array([block.trajectory for block in blocks.blocks])
+    return blocks.sums.grouped(labels), blocks.blocks.scatter(labels=labels)
 
 
 def current_sums(

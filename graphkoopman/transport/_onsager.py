@@ -8,14 +8,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.transport._carriers import check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN
-from graphkoopman.transport._current_sums import CurrentBlocks, CurrentSums, current_sums
+from graphkoopman.transport._current_sums import CurrentSums, current_sums, current_units
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_charges, check_model, check_runs, check_temperature
 from graphkoopman.transport._intervals import jackknife
 from graphkoopman.transport._runs import check_count, prepare_runs
-from graphkoopman.uncertainty import with_refits
+from graphkoopman.uncertainty import Scatter, check_unit, with_refits
 
 Array = NDArray[np.float64]
+UNITS = ("auto", "blocks", "trajectories")
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +135,7 @@ def onsager_contributions(
     others: Any = None,
     drift: Drift = None,
     stride: int = 1,
+    unit: str = "auto",
 ) -> OnsagerContributions:
     r"""Split the Einstein conductivity exactly over transitions, correlation included.
 
@@ -170,6 +172,10 @@ def onsager_contributions(
     drift, stride
         See `transition_displacements`. What is held at rest is the frame of the transference
         numbers; ``total`` does not depend on it where the charges of all carriers sum to zero.
+
+    unit : {"auto", "blocks", "trajectories"}
+        What counts as an independent unit for the intervals, all ions together: blocks of time,
+        which "auto" takes, or whole trajectories.
 
     Returns
     -------
@@ -237,23 +243,26 @@ def onsager_contributions(
     carriers = check_carriers(others, runs)
     timestep = runs[0].trajectory.timestep
     scale = NERNST_EINSTEIN / check_temperature(temperature) / (6.0 * tau * timestep)
+    name, _ = check_unit(unit, UNITS)
     blocks = current_sums(runs, tau, check_count(stride, "stride"), charges, carriers)
+    sums, scatter = current_units(blocks, name)
     return OnsagerContributions(
-        **_with_intervals(blocks, len(matrix), scale),
+        **_with_intervals(sums, scatter, len(matrix), scale),
         carriers=("targets", *(carrier.name for carrier in carriers[0])),
         temperature=float(temperature),
         lagtime=tau,
         timestep=timestep,
-        unit="blocks",
-        n_units=len(blocks.sums.volume),
+        unit=name,
+        n_units=len(sums.volume),
     )
 
 
-def _with_intervals(blocks: CurrentBlocks, n_states: int, scale: float) -> dict[str, Any]:
-    """Every estimate with its interval from blocks of time."""
-    estimates = _estimates(blocks.sums.total(), n_states, scale)
-    replicates = _estimates(blocks.sums.leave_one_out(), n_states, scale)
-    scatter = blocks.blocks.scatter()
+def _with_intervals(
+    sums: CurrentSums, scatter: Scatter, n_states: int, scale: float
+) -> dict[str, Any]:
+    """Every estimate with its interval from units with all ions together."""
+    estimates = _estimates(sums.total(), n_states, scale)
+    replicates = _estimates(sums.leave_one_out(), n_states, scale)
     positive = {"self_", "nernst_einstein", "total"}
     if estimates["onsager"].size == 1:  # squares, which no other carrier can make negative
         positive |= {"einstein", "inverse_total_haven"}
@@ -263,7 +272,7 @@ def _with_intervals(blocks: CurrentBlocks, n_states: int, scale: float) -> dict[
         results[f"{name.rstrip('_')}_interval"] = jackknife(
             estimate,
             replicates[name],
-            _weights(name, blocks.sums, estimate.shape, n_states),
+            _weights(name, sums, estimate.shape, n_states),
             scatter,
             positive=name in positive,
         )

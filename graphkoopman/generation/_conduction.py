@@ -15,7 +15,7 @@ from graphkoopman.transport._inputs import check_charges, check_model, check_run
 from graphkoopman.transport._intervals import UNITS
 from graphkoopman.transport._runs import check_count, prepare_runs
 from graphkoopman.transport._steps import collective_step_sums, step_sums
-from graphkoopman.uncertainty import check_unit
+from graphkoopman.uncertainty import check_unit, with_refits
 
 Array = NDArray[np.float64]
 
@@ -83,6 +83,7 @@ class PredictedConduction:
         )
 
 
+@with_refits
 def predict_conduction(
     trajs: Any,
     probs: ArrayLike | list[ArrayLike],

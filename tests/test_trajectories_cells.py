@@ -178,3 +178,13 @@ def test_unwrapped_columns_of_a_dump(tmp_path):
     np.testing.assert_allclose(
         unwrap(read_trajectory(path, timestep=1.0, stride=7)), x[::7], atol=1e-5
     )
+
+
+def test_positions_that_the_user_says_are_unwrapped(tmp_path):
+    rng = np.random.default_rng(0)
+    path = np.cumsum(rng.normal(0, 3.0, (60, 10, 3)), axis=0)
+    run = Trajectory(path, 10 * np.eye(3), [3] * 10, timestep=0.1).to_mdtraj()
+    run.save(str(tmp_path / "run.dcd"))
+    for stride in (1, 5):
+        read = read_trajectory(tmp_path / "run.dcd", run, 0.1, stride=stride, unwrapped=True)
+        np.testing.assert_allclose(unwrap(read), path[::stride], atol=1e-4)

@@ -305,6 +305,7 @@ def add_reading_arguments(parser: argparse.ArgumentParser, format_option: str = 
     add(format_option, dest="input_format", help="file format, where its name does not tell")
     add("--skip", type=int, default=0, help="frames left out at the beginning of a run (0)")
     add("--ignore-times", action="store_true", help="--timestep replaces wrong times of the files")
+    add("--unwrapped", action="store_true", help="positions do not jump at the boundaries")
     add("--join", action=argparse.BooleanOptionalAction, help=JOIN_HELP)
 
 

@@ -157,6 +157,7 @@ def _read(options: argparse.Namespace, number: int, path: Path, skip: int) -> Tr
         exclude=options.exclude,
         format=options.input_format,
         ignore_times=options.ignore_times,
+        unwrapped=True if options.unwrapped else None,
         positions_file=_positions_file(options.cache, number, path),
     )
 

@@ -36,6 +36,7 @@ def read_trajectory(
     exclude: Any = None,
     format: str | None = None,
     ignore_times: bool = False,
+    unwrapped: bool | None = None,
 ) -> Trajectory:
     """Read a trajectory file.
 
@@ -82,6 +83,10 @@ def read_trajectory(
         Name of a reader, where the name of the file does not tell.
     ignore_times : bool
         True where the file's times and steps are wrong: ``timestep`` replaces them.
+    unwrapped : bool or None
+        True where positions follow the atoms through the boundaries although the file does not
+        say so, as after ``trjconv -pbc nojump``: steps between frames are then taken as they
+        are. None is what the file says.
 
     Returns
     -------
@@ -135,7 +140,8 @@ def read_trajectory(
     identity = identify(path, contents.n_atoms, contents.atoms, in_top, elements, exclude)
     cells = CellSource(cell, None if structure is None else structure.cell)
     blocks = _kept_frames(path, contents, identity, cells)
-    tracker = None if stride == 1 or contents.unwrapped else StepTracker(stride)
+    unwrapped = contents.unwrapped if unwrapped is None else unwrapped
+    tracker = None if stride == 1 or unwrapped else StepTracker(stride)
     with position_store(positions_file, contents.precision) as store:
         frames = collect(blocks, stride, str(path), store, skip, tracker)
     cells.warn_if_missing(str(path), contents.periodic)
@@ -149,7 +155,7 @@ def read_trajectory(
         timestep=spacing * stride,
         topology=identity.topology,
         targets=contents.targets if targets is None else targets,
-        unwrapped=contents.unwrapped,
+        unwrapped=unwrapped,
         long_steps=None if tracker is None or frames.cells is None else tracker.long_steps(),
         source=_source(path, contents, identity, cells, frames, timestep, stride, skip),
     )

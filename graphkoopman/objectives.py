@@ -2,7 +2,7 @@
 
 Public: :class:`Moments`, :func:`moments`, :func:`moments_of_rows`, :func:`vamp1_score`,
 :func:`vamp2_score`, :func:`vampe_score`, :func:`singular_values`, :func:`subspace_score`,
-:func:`score_of_moments`, :func:`score_gradient`.
+:func:`score_of_moments`, :func:`score_gradient`, :func:`register_objective`.
 
 All scores count the constant function (deeptime's convention): the best score of ``n_states``
 softmax outputs is ``n_states``. Moments are centred, which takes the constant out exactly and is
@@ -21,6 +21,7 @@ __all__ = [
     "Moments",
     "moments",
     "moments_of_rows",
+    "register_objective",
     "score_gradient",
     "score_of_moments",
     "singular_values",
@@ -313,13 +314,73 @@ _OF_MOMENTS: dict[str, Callable[[Moments, float], Tensor]] = {
 }
 
 
+Objective = Callable[[Moments, float], Tensor]
+
+
+def register_objective(name: str) -> Callable[[Objective], Objective]:
+    """Let ``GDyNetEstimator(objective=name)`` maximise a function of the moments; a decorator.
+
+    Files of models name the objective; they can be read wherever the module that registers it has
+    been imported.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    callable
+        Takes ``function(moments, epsilon)`` and returns it. The function gives a Tensor of shape
+        (), differentiable, of float64, counted like a VAMP score: one where nothing is told apart,
+        and larger is better. ``epsilon`` is the ridge relative to the mean variance.
+
+    Raises
+    ------
+    ValueError
+        If the name is that of another function.
+
+    Examples
+    --------
+    >>> from graphkoopman.objectives import register_objective, score_of_moments
+    >>> @register_objective("halfway to VAMP-1")
+    ... def halfway(moments, epsilon):
+    ...     scores = [
+    ...         score_of_moments(moments, method=method, epsilon=epsilon)
+    ...         for method in ("VAMP1", "VAMP2")
+    ...     ]
+    ...     return sum(scores) / 2
+    """
+
+    def decorate(function: Objective) -> Objective:
+        known = _OF_MOMENTS.get(name)
+        # a notebook's cell that is run again defines the same function anew
+        if known is not None and _place(known) != _place(function):
+            raise ValueError(
+                f"objective {name!r} is registered as {_place(known)}; give {_place(function)} "
+                "another name"
+            )
+
+        def score(chi_0: Tensor, chi_t: Tensor, *, epsilon: float = EPSILON) -> Tensor:
+            return function(moments(chi_0, chi_t), epsilon)
+
+        _OF_MOMENTS[name], SCORES[name] = function, score
+        return function
+
+    return decorate
+
+
+def _place(function: Objective) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
 def score_of_moments(m: Moments, *, method: str = "VAMP2", epsilon: float = EPSILON) -> Tensor:
     """One of the scores from moments that are there already.
 
     Parameters
     ----------
     m : Moments
-    method : {"VAMP1", "VAMP2", "VAMPE"}
+    method : str
+        "VAMP1", "VAMP2", "VAMPE" or a name that was registered.
     epsilon : float
         Ridge added to both covariances, relative to their mean variance.
 

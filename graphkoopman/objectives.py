@@ -17,15 +17,7 @@ import torch
 from torch import Tensor
 
 __all__ = [
-    "SCORES",
-    "Moments",
-    "moments",
-    "moments_of_rows",
     "register_objective",
-    "score_gradient",
-    "score_of_moments",
-    "singular_values",
-    "subspace_score",
     "vamp1_score",
     "vamp2_score",
     "vampe_score",

@@ -14,12 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
 
 __all__ = [
-    "ROW_SUM_TOLERANCE",
-    "TargetRun",
     "as_probabilities",
-    "check_rows",
-    "pair_runs",
-    "probability_arrays",
 ]
 
 Array = NDArray[np.float64]

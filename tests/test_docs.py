@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import graphkoopman
+from graphkoopman._lazy import _declared, _source
 
 DOCS = Path(__file__).parents[1] / "docs"
 MODULES = [
@@ -15,12 +16,13 @@ MODULES = [
     for _, name, _ in pkgutil.walk_packages(graphkoopman.__path__, "graphkoopman.")
     if not any(part.startswith("_") for part in name.split("."))
 ]
+PACKAGES = [name for name in MODULES if hasattr(importlib.import_module(name), "__path__")]
 
 
-def listed_names():
-    """Full names in the autosummary tables of api.rst."""
+def listed_names(page="api.rst"):
+    """Full names in the autosummary tables of a page."""
     module, names = "", set()
-    for line in (DOCS / "api.rst").read_text().splitlines():
+    for line in (DOCS / page).read_text().splitlines():
         if match := re.fullmatch(r"\.\. currentmodule:: (\S+)", line):
             module = match[1]
         elif match := re.fullmatch(r"   (\w+)", line):
@@ -32,10 +34,20 @@ def public_names(module_name):
     return getattr(importlib.import_module(module_name), "__all__", ())
 
 
+def names_of(module, listed):
+    return {name for name in listed if name.rpartition(".")[0] == module}
+
+
 @pytest.mark.parametrize("module", MODULES)
-def test_every_public_name_has_a_page(module):
-    listed = listed_names()
-    assert {f"{module}.{name}" for name in public_names(module)} <= listed
+def test_public_names_are_those_that_have_a_page(module):
+    public = {f"{module}.{name}" for name in public_names(module)}
+    assert public == names_of(module, listed_names())
+
+
+@pytest.mark.parametrize("module", PACKAGES)
+def test_what_packages_share_is_listed_as_internal(module):
+    offered = {f"{module}.{name}" for name, _ in _declared(_source(module))}
+    assert offered - listed_names() <= names_of(module, listed_names("internals.rst"))
 
 
 def test_names_of_the_package_itself_have_a_page_where_they_live():
@@ -43,8 +55,9 @@ def test_names_of_the_package_itself_have_a_page_where_they_live():
     assert {id(getattr(graphkoopman, name)) for name in graphkoopman.__all__} <= listed
 
 
-def test_nothing_listed_is_gone():
-    for name in listed_names():
+@pytest.mark.parametrize("page", ["api.rst", "internals.rst"])
+def test_nothing_listed_is_gone(page):
+    for name in listed_names(page):
         _resolve(name)
 
 

@@ -32,26 +32,14 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "GDYNET_TIMESTEPS",
-    "FCCSites",
-    "GlobalReference",
     "Hopping",
     "LabelTimescales",
     "LiFCC",
     "SiteReference",
     "TooFewTransitionsError",
-    "TwoStateReference",
-    "assign_sites",
-    "chain_rates",
-    "fcc_sites",
     "fetch_gdynet",
-    "global_reference",
     "label_timescales",
     "li_fcc_reference",
     "make_hopping",
-    "projected_transition_matrix",
-    "relaxation_timescales",
     "simulate_li_fcc",
-    "stationary_distribution",
-    "two_state_reference",
 ]

@@ -10,4 +10,6 @@ else:
 
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = ["GDyNetEstimator", "check_gap"]
+__all__ = [
+    "GDyNetEstimator",
+]

@@ -25,6 +25,4 @@ __all__ = [
     "GraphBatch",
     "GraphFeaturizer",
     "GraphTrajectory",
-    "build_graphs",
-    "collate",
 ]

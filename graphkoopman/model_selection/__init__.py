@@ -45,10 +45,7 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "SCORER_NAMES",
-    "SELECTION_SCORES",
     "KoopmanScorer",
-    "LagChoice",
     "LeaveOneTrajectoryOut",
     "MixedLagWarning",
     "ModelSelection",
@@ -56,7 +53,6 @@ __all__ = [
     "SegmentShuffleSplit",
     "Selection",
     "SelectionWarning",
-    "StateChoice",
     "TargetKFold",
     "ck_scorer",
     "cross_val_transform",
@@ -65,7 +61,6 @@ __all__ = [
     "select_markovian",
     "select_model",
     "selection_report",
-    "time_pieces",
     "timescale_scorer",
     "vamp1_scorer",
     "vamp2_scorer",

@@ -42,14 +42,6 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "Grid",
-    "build_grid",
-    "check_frame",
-    "check_not_nanometre",
     "k_nearest",
-    "nearest_of",
-    "occupancy_for_cutoff",
-    "occupancy_for_nearest",
     "within",
-    "within_of",
 ]

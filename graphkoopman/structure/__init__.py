@@ -38,7 +38,6 @@ __all__ = [
     "charge_integral",
     "describe_states",
     "representative_frames",
-    "select_representatives",
     "spatial_map",
     "state_profile",
     "state_rdf",

@@ -23,19 +23,7 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "CHECKPOINT",
-    "Checkpoint",
-    "Interruption",
-    "Restarts",
-    "SampleData",
-    "StatisticsBatch",
-    "Trainer",
     "TrainingResult",
     "TrainingSettings",
-    "all_frames",
-    "backward_score",
-    "evaluate",
-    "generator_state",
-    "sample_batch",
     "train",
 ]

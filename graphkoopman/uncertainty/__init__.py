@@ -15,16 +15,5 @@ from graphkoopman.uncertainty._units import UNITS, check_unit
 from graphkoopman.uncertainty._units import unit_labels as unit_labels
 
 __all__ = [
-    "CONFIDENCE",
-    "UNITS",
-    "Block",
-    "Scatter",
-    "block_scatter",
-    "check_unit",
     "correlation_time",
-    "cut_blocks",
-    "effective_units",
-    "probability_sets",
-    "t_quantile",
-    "with_refits",
 ]

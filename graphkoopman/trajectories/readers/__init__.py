@@ -15,7 +15,7 @@ from graphkoopman.trajectories.readers._contents import (
 from graphkoopman.trajectories.readers._registry import READERS, Reader, find_reader, reader
 
 # the readers register themselves; later ones come first where two know a name
-from graphkoopman.trajectories.readers import (  # isort: skip # noqa: F401
+from graphkoopman.trajectories.readers import (  # isort: skip
     _ase_formats,
     _lammps_data,
     _history,
@@ -42,7 +42,5 @@ __all__ = [
     "FrameBlock",
     "Reader",
     "Structure",
-    "find_reader",
-    "load_structure",
     "reader",
 ]

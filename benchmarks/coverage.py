@@ -8,6 +8,10 @@ and counts how often the intervals of timescales and populations hold the exact 
 * targets that are independent, that share half of their random numbers, or that all follow the same
   chain (a common mode). With a common mode, exchanges are counted once, not once per target.
 
+``--part groups``, ``learned``, ``structure`` and ``transport`` are about runs of 5, 10 and 50
+relaxation times, see `benchmarks._short_runs`: states given, states learned, with refits
+in the intervals, coordination numbers, and diffusion; with targets in groups that share a mode.
+
 The exact value is that of the states as they are seen: noise of single frames makes
 K = C00^-1 C0t decay faster than the chain, and both moments are known in closed form.
 
@@ -26,6 +30,8 @@ from joblib import Parallel, delayed
 from numba import njit
 from scipy.linalg import expm
 
+from benchmarks._short_runs import EVENTS as SHORT_EVENTS
+from benchmarks._short_runs import N_TIMES, PARTS, SYSTEMS, one_set
 from graphkoopman.koopman import FewUnitsWarning, estimate_koopman
 
 LAGTIME = 2
@@ -173,6 +179,50 @@ def table(rows):
     return "\n".join(lines)
 
 
+def run_short(part, datasets, n_jobs, path, cases=None):
+    """Run what is missing of a part about short runs; returns all rows of it."""
+    cases = list(product(SYSTEMS, SHORT_EVENTS, N_TIMES)) if cases is None else cases
+    rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    done = {(*row["case"], row["seed"]) for row in rows}
+    missing = [
+        (part, *case, seed)
+        for seed in range(datasets)
+        for case in cases
+        if (part, *case, seed) not in done
+    ]
+    with path.open("a") as file, Parallel(n_jobs=n_jobs) as parallel:
+        for start in range(0, len(missing), n_jobs):
+            batch = missing[start : start + n_jobs]
+            results = parallel(delayed(one_set)(*task, make_chain, simulate) for task in batch)
+            for task, result in zip(batch, results, strict=True):
+                rows.append({"case": list(task[:-1]), "seed": task[-1], **result})
+                file.write(json.dumps(rows[-1]) + "\n")
+            file.flush()
+    return [row for row in rows if row["case"][0] == part and row["seed"] < datasets]
+
+
+def short_table(rows):
+    """Coverage of every quantity of every case, and its extremes, as text."""
+    names = [name for name in rows[0] if name not in ("case", "seed", "units", "width")]
+    lines = [f"| system | exchanges | times | units | sets | {' | '.join(names)} |"]
+    lines.append("|---" * (5 + len(names)) + "|")
+    cases = defaultdict(list)
+    for row in rows:
+        cases[tuple(row["case"][1:])].append(row)
+    hits = {name: [] for name in names}
+    for (system, events, n_times), group in sorted(cases.items()):
+        cells = []
+        for name in names:
+            covered = np.array([row[name] for row in group])
+            hits[name] += covered.ravel().tolist()
+            cells.append(" ".join(f"{rate:.2f}" for rate in covered.mean(axis=0)))
+        units = np.median([row["units"] for row in group])
+        head = f"| {system} | {events} | {n_times} | {units:.0f} | {len(group)} | "
+        lines.append(head + " | ".join(cells) + " |")
+    pooled = ", ".join(f"{name} {np.mean(found):.3f}" for name, found in hits.items())
+    return "\n".join([*lines, f"\npooled: {pooled}"])
+
+
 def main():
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -180,7 +230,12 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, help="parallel processes")
     parser.add_argument("--unit", default="auto", help='resampling unit, for example "chunks"')
     parser.add_argument("--out", type=Path, default=Path("coverage.jsonl"), help="results so far")
+    parser.add_argument("--part", choices=["chains", *PARTS], default="chains")
     arguments = parser.parse_args()
+    if arguments.part != "chains":
+        rows = run_short(arguments.part, arguments.datasets, arguments.jobs, arguments.out)
+        print(short_table(rows))
+        return
     print(table(run(arguments.datasets, arguments.jobs, arguments.unit, arguments.out)))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import device, memory, training_step
+from benchmarks import coverage, device, memory, seeds, training_step
 from benchmarks.__main__ import main, parts
 from benchmarks._rows import Row, peak_memory, rows_table
 
@@ -80,3 +80,16 @@ def test_table_of_rows():
     assert lines[2] == "| step | toy | plain | 1 – 2 – 4 | yes | MiB 3.14 |"
     assert lines[3] == "| exponent | atoms | edges | 1 – 1 – 1 |  |  |"
     assert "| NO |" in lines[4]
+
+
+@pytest.mark.parametrize("part", ["groups", "learned", "structure", "transport"])
+def test_coverage_in_short_runs(part, tmp_path):
+    rows = coverage.run_short(part, 1, 1, tmp_path / "rows.jsonl", cases=[("two", 50, 5)])
+    assert len(rows) == 1
+    held = [value for value in rows[0].values() if isinstance(value, list)]
+    assert {type(flag) for flags in held[1:] for flag in flags} == {bool}  # the first is the case
+    assert "| two | 50 | 5 | 6 | 1 |" in coverage.short_table(rows)
+
+
+def test_disjoint_pairs_of_intervals():
+    assert seeds.disjoint_pairs([[0, 2], [1, 3], [2.5, 4]]) == "1 of 3"

@@ -7,6 +7,7 @@ import pytest
 from koopman_chains import THREE_STATE, TWO_STATE, simulate
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory
+from graphkoopman.cli import main
 from graphkoopman.koopman import (
     BeyondDataWarning,
     FewUnitsWarning,
@@ -151,3 +152,20 @@ def test_verdict_of_data_in_words():
     short = chain[:120, :1]
     assert ck_error(short, 2, 30).verdict == "inconclusive"
     assert "can't tell" in str(ck_error(short, 2, 30))
+
+
+@pytest.mark.filterwarnings("always")
+def test_the_fit_command_prints_each_warning_once_and_the_verdict(tmp_path, capsys):
+    run = gas_of_two_elements()
+    run.to_mdtraj().save_pdb(tmp_path / "run.pdb")
+    options = ["--targets", "all", "--timestep", "0.1", "--lag", "5", "--neighbors", "4"]
+    options += ["--convolutions", "1", "--epochs", "2", "--refits", "2"]
+    code = main(["fit", str(tmp_path / "run.pdb"), *options, "--out", str(tmp_path / "out")])
+    captured = capsys.readouterr()
+    assert code == 0
+    assert captured.err.count("no target ever passes between groups of states") == 1
+    assert "made of" in captured.err
+    lines = [line for line in captured.err.splitlines() if "warning:" in line]
+    assert len(lines) == len(set(lines))
+    assert captured.out.count("Markovian at this lag") == 1
+    assert "bound low" in captured.out

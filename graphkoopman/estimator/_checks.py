@@ -27,7 +27,10 @@ AT_LEAST = {
     "patience": 1,
     "n_init": 1,
 }
-CLIPPED_MASS_LIMIT = 0.01
+# Clipped mass of crisp memberships from which states are called parts of a continuum: silicon at its
+# melt has 0.015, lithium in argyrodites 0.02 to 0.09, in a polymer 0.11, water 0.2.
+LARGEST_OVERLAP = 0.1
+LEAST_AGREEMENT = 0.8  # Cohen's κ between starts
 # Excess of a VAMP-2 score over one below which there is doubt, and above which there is none: the
 # best of many epochs on noise reaches 0.02, and few events have large errors.
 LEAST_EXCESS, PLAIN_EXCESS = 0.03, 0.1
@@ -317,26 +320,55 @@ def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruptio
             f"training was still improving after max_epochs={estimator.max_epochs}; "
             "raise max_epochs"
         )
-    doubts += _doubts_of_training(training.best.result)
-    n_distinct = estimator.state_map_.n_distinct
-    if n_distinct < estimator.n_states:
+    doubts += _doubts_of_training(training.best.result, estimator.steps_per_epoch)
+    doubts += _doubts_of_states(estimator, training)
+    if estimator.converged_ and estimator.agreement_ < LEAST_AGREEMENT:
+        scores = ", ".join(f"{score:.3f}" for score in sorted(estimator.start_scores_)[::-1])
         doubts.append(
-            f"the network tells only {n_distinct} of n_states={estimator.n_states} states apart, "
-            "the others are empty; lower n_states or give more data"
-        )
-    if estimator.clipped_mass_ > CLIPPED_MASS_LIMIT:
-        doubts.append(
-            f"{estimator.clipped_mass_:.1%} of the memberships lay outside the simplex of the "
-            f"states (limit {CLIPPED_MASS_LIMIT:.0%}) and were cut off: states overlap; lower "
-            "n_states, raise lagtime or give more data"
+            f"starts disagree: Cohen's κ between their states is {estimator.agreement_:.2f} (limit "
+            f"{LEAST_AGREEMENT:g}), validation scores {scores}; the data do not decide between "
+            "several slow processes, or a start has missed one: give longer data, take fewer states "
+            "or a longer lag, or raise n_init"
         )
     for doubt in doubts:
         warnings.warn(doubt, ConvergenceWarning, stacklevel=4)
 
 
-def _doubts_of_training(result: TrainingResult) -> list[str]:
+def _doubts_of_states(estimator: Any, training: Restarts) -> list[str]:
+    """Whether there are as many states as asked for, and whether they are apart.
+
+    States that the network failed to find have no process in the held-out frames; states that
+    overlap have one, and are parts of a continuum.
+    """
+    n_states, n_distinct = estimator.n_states, estimator.state_map_.n_distinct
+    if n_distinct < n_states:
+        return [
+            f"the network tells only {n_distinct} of n_states={n_states} states apart, the others "
+            "are empty; lower n_states or give more data"
+        ]
+    if not estimator.converged_ or not training.best.result.validated:
+        return []
+    n_seen = training.best.n_processes_seen()
+    if n_seen < n_states - 1:
+        return [
+            f"held-out frames show only {n_seen} of the {n_states - 1} processes between "
+            f"n_states={n_states} states: not all states were found; lower n_states, give more "
+            "data or lower lagtime"
+        ]
+    overlap = estimator.state_map_.overlap
+    if overlap > LARGEST_OVERLAP:
+        return [
+            f"{overlap:.1%} of the memberships lay outside the simplex of the states (limit "
+            f"{LARGEST_OVERLAP:.0%}): all processes were found, and the states overlap, as parts of "
+            "a continuum do; their populations depend on where the boundary is drawn, timescales "
+            "do not"
+        ]
+    return []
+
+
+def _doubts_of_training(result: TrainingResult, steps_per_epoch: int) -> list[str]:
     """Whether the network learned anything, and from which frames."""
-    if result.history and all(math.isnan(row["train_score"]) for row in result.history):
+    if result.history and all(row["n_rollbacks"] >= steps_per_epoch for row in result.history):
         return [
             "every update of the network was taken back, it is as it was before training; lower "
             "learning_rate, n_hidden or n_features of the encoder, or give more data"

@@ -73,10 +73,11 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Score to maximise once the subspace of the states is found, see Notes; a sequence trains in
         stages, ``("VAMP2", "VAMP1", "VAMP2")`` is the schedule of the authors' code.
     learning_rate : float
-        Of Adam, for the head; layers before it are scaled by the spread of the embedding.
+        Of Adam, for all layers, at the height of a cycle; the subspace takes 15 times as much.
     max_epochs, steps_per_epoch, patience : int
-        Most epochs per stage, updates per epoch, epochs in which the validation score rises by less
-        than a tenth of its statistical error before the end; the rate falls at half of them.
+        Most epochs per stage, updates per epoch, epochs of a cycle. The rate rises and falls in
+        every cycle; a stage ends with a cycle that has not raised the validation score by more than
+        the statistical error of the difference.
     batch_size : int, "auto" or None
         Frames that make one VAMP estimate (about). None takes all training frames, the paper's
         "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples, fewer
@@ -88,7 +89,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     epsilon : float
         Ridge of the covariances relative to their mean variance.
     n_init : int
-        Starts; all find a subspace, the one with the best validation score goes on.
+        Starts; all train their subspace for one cycle and are compared on the same held-out frames,
+        the best goes on.
     checkpoint_dir : path or None
         Folder for the state of the training, from which `fit` continues by itself; a finished one
         gives its result at once, one of other settings or data is refused. See Notes.
@@ -119,7 +121,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     state_map_ : StateMap
         The map from its outputs to the states.
     clipped_mass_ : float
-        Mean part of a membership that had to be cut off to stay non-negative.
+        Mean part of a membership that was cut off to stay non-negative, at most 0.02; what crisp
+        states would need is ``state_map_.overlap``.
     model_ : KoopmanModel
         Model of all frames seen by `fit`.
     validation_score_ : float
@@ -128,6 +131,12 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         One row per epoch of the start that went on: scores, sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
         Number of epochs, and whether training stopped by itself.
+    agreement_ : float
+        Median of Cohen's κ between the states of the good starts, matched, on training frames: good
+        ones are within the error of the difference, or 5 %, of the best, and with a single good one
+        the next best is compared. NaN with one start. It is of the starts as they were compared.
+    start_scores_ : ndarray of shape (n_init,)
+        Validation score of every start when they were compared.
     species_, timestep_ : ndarray, float
         Of the samples in training: kinds of atoms, or columns of features.
     kind_ : dict
@@ -182,17 +191,17 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         *,
         encoder: Any = None,
         pooling: Any = None,
-        n_hidden: int = 32,
+        n_hidden: int = 16,
         objective: str | Sequence[str] = "VAMP2",
         learning_rate: float = 1e-3,
-        max_epochs: int = 50,
+        max_epochs: int = 60,
         steps_per_epoch: int = 10,
-        patience: int = 4,
+        patience: int = 12,
         batch_size: int | str | None = "auto",
         chunk_size: int | None = None,
         validation_fraction: float = 0.2,
         epsilon: float = 1e-8,
-        n_init: int = 1,
+        n_init: int = 3,
         checkpoint_dir: str | os.PathLike | None = None,
         checkpoint_interval: float = 60.0,
         reversible: bool = False,
@@ -230,28 +239,29 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> "GDyNetEstimator":
         """Train the network, fix the states, estimate the Koopman model.
 
-        Parameters
-        ----------
-        X : Samples or list of Samples
-            Graphs (`GraphTrajectory`), features (`FeatureTrajectory`) or samples of one's own.
-            Adjacent pieces of one run are joined, so that no lagged pair is lost.
-        y : None
-            Ignored.
+                Parameters
+                ----------
+                X : Samples or list of Samples
+                    Graphs (`GraphTrajectory`), features (`FeatureTrajectory`) or samples of one's own.
+                    Adjacent pieces of one run are joined, so that no lagged pair is lost.
+                y : None
+                    Ignored.
 
-        Returns
-        -------
-        GDyNetEstimator
-            Itself.
+                Returns
+                -------
+                GDyNetEstimator
+                    Itself.
 
-        Raises
-        ------
-        ValueError
-            If a setting, the samples or the lag cannot work.
+                Raises
+                ------
+                ValueError
+                    If a setting, the samples or the lag cannot work.
 
-        Warns
-        -----
-        ConvergenceWarning
-            If epochs ran out while the score still rose, or the states overlap.
+                Warns
+                -----
+                ConvergenceWarning
+                    If epochs ran out while the score still rose, if starts disagree, if held-out frames show
+            fewer processes than states need, or if the states overlap.
         BeyondDataWarning, FixedStateWarning
             If a relaxation time is longer than the longest run; if states tell kinds of targets
             apart.

@@ -17,10 +17,10 @@ from graphkoopman.storage import FileKind, read_arrays, write_arrays
 
 MODEL = FileKind(
     "graphkoopman-model",
-    2,
+    3,
     "model file",
     "fit again and write it with GDyNetEstimator.save",
-    oldest=2,
+    oldest=3,
 )
 FITTED = (
     "n_hops_",
@@ -32,6 +32,7 @@ FITTED = (
     "converged_",
 )
 KINDS = ("encoder", "pooling")
+STATE_NUMBERS = ("clipped_mass", "overlap", "n_distinct")
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
 
 
@@ -54,9 +55,13 @@ def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
         "parts": {kind: describe_part(kind, getattr(estimator, f"{kind}_")) for kind in KINDS},
         "widths": estimator.lobe_.widths,
         "species": estimator.species_.tolist(),
-        "states": {"clipped_mass": states.clipped_mass, "n_distinct": states.n_distinct},
+        "states": {name: getattr(states, name) for name in STATE_NUMBERS},
         "moments": {"n_pairs": int(moments.n_pairs), "lagtime": int(moments.lagtime)},
         "fitted": {name: getattr(estimator, name) for name in FITTED},
+        "starts": {
+            "agreement": float(estimator.agreement_),
+            "scores": estimator.start_scores_.tolist(),
+        },
         "training_frames": estimator.training_frames_,
     }
     write_arrays(path, MODEL, arrays, header)
@@ -94,6 +99,8 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     check_settings(estimator.get_params(deep=False))
     for name in FITTED:
         setattr(estimator, name, header["fitted"][name])
+    estimator.agreement_ = float(header["starts"]["agreement"])
+    estimator.start_scores_ = np.array(header["starts"]["scores"], dtype=float)
     for kind in KINDS:
         setattr(estimator, f"{kind}_", part_of(kind, header["parts"][kind]))
     estimator.timestep_ = float(estimator.timestep_)
@@ -114,6 +121,7 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
         populations=arrays["states.populations"],
         clipped_mass=float(header["states"]["clipped_mass"]),
         n_distinct=int(header["states"]["n_distinct"]),
+        overlap=float(header["states"]["overlap"]),
     )
     estimator.clipped_mass_ = estimator.state_map_.clipped_mass
     sums: dict[str, Any] = {name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}

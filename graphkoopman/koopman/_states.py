@@ -13,7 +13,10 @@ of a simplex (Deuflhard and Weber's picture), and memberships are the barycentri
 Extreme frames alone would make vibrations inside a state look like a mixture; their centres do
 not. Step 4 works on real singular functions, so complex or negative eigenvalues of K do no harm.
 It fails where the states are no clusters (a diffusive barrierless coordinate, or more states than
-slow processes): the clipped mass then is large, and reported.
+slow processes): the clipped mass then is large, and reported as overlap. Clipping that much throws
+away what tells frames apart beyond the centres. On request the simplex is therefore widened about
+its own centre until little is clipped: memberships then are less crisp, the most probable state of
+every frame is the same.
 """
 
 from dataclasses import dataclass
@@ -23,6 +26,7 @@ from scipy.linalg import svd
 from sklearn.utils.extmath import svd_flip
 
 MAX_SWEEPS = 50
+WIDENING_STEPS = 30  # halvings of an interval
 RELATIVE_RANK = 1e-10  # of a covariance's largest eigenvalue
 
 
@@ -40,6 +44,9 @@ class StateMap:
         Mean memberships of the fitted frames, falling.
     n_distinct : int
         Number of states that the features can tell apart; the others stay empty.
+    overlap : float
+        The clipped mass of crisp memberships, those of a simplex that is not widened: small for
+        metastable states, a tenth and more for parts of a continuum.
     """
 
     weight: np.ndarray
@@ -47,6 +54,7 @@ class StateMap:
     clipped_mass: float
     populations: np.ndarray
     n_distinct: int
+    overlap: float = 0.0
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
         """Memberships of the states.
@@ -127,13 +135,15 @@ def inner_simplex(points: np.ndarray) -> np.ndarray | None:
     return points[corners]
 
 
-def identify_states(chi_0: np.ndarray, chi_t: np.ndarray) -> StateMap:
-    """Fit the affine map from features to crisp memberships.
+def identify_states(chi_0: np.ndarray, chi_t: np.ndarray, largest_cut: float = 1.0) -> StateMap:
+    """Fit the affine map from features to the crispest memberships.
 
     Parameters
     ----------
     chi_0, chi_t : ndarray of shape (n_pairs, n_states)
         Features at both ends of every pair, for instance softmax outputs.
+    largest_cut : float
+        Clipped mass beyond which the simplex is widened. 1 leaves it as it is.
 
     Returns
     -------
@@ -165,15 +175,46 @@ def identify_states(chi_0: np.ndarray, chi_t: np.ndarray) -> StateMap:
     weight[:, :n_distinct] = coefficients[:, : n_distinct - 1] @ to_memberships[:-1]
     bias[:n_distinct] = to_memberships[-1] - offset @ weight[:, :n_distinct]
     raw = chi_0 @ weight + bias
+    overlap = _clipped_mass(raw)
+    widening = _widening(raw[:, :n_distinct], largest_cut)
+    weight /= widening
+    # the centre of the simplex, where all memberships are the same, stays where it is
+    bias[:n_distinct] = (bias[:n_distinct] - 1.0 / n_distinct) / widening + 1.0 / n_distinct
+    raw = chi_0 @ weight + bias
     populations = _clip(raw).mean(axis=0)
     order = np.argsort(-populations, kind="stable")
     return StateMap(
         weight=weight[:, order],
         bias=bias[order],
-        clipped_mass=float(np.maximum(-raw, 0.0).sum(axis=1).mean()),
+        clipped_mass=_clipped_mass(raw),
         populations=populations[order],
         n_distinct=n_distinct,
+        overlap=overlap,
     )
+
+
+def _clipped_mass(raw: np.ndarray) -> float:
+    return float(np.maximum(-raw, 0.0).sum(axis=1).mean())
+
+
+def _widening(raw: np.ndarray, largest_cut: float) -> float:
+    """How much wider than crisp a simplex has to be, for no more than that to be clipped.
+
+    Memberships of a simplex that is wider by ``w`` are ``1/n + (raw - 1/n) / w``. What is clipped
+    of them falls with ``w``, to zero at the end.
+    """
+    if _clipped_mass(raw) <= largest_cut:
+        return 1.0
+    centre = 1.0 / raw.shape[1]
+
+    def cut(widening: float) -> float:
+        return _clipped_mass(centre + (raw - centre) / widening)
+
+    lower, upper = 1.0, max(2.0, 1.0 - raw.min() * raw.shape[1] * 2.0)
+    for _ in range(WIDENING_STEPS):
+        middle = 0.5 * (lower + upper)
+        lower, upper = (middle, upper) if cut(middle) > largest_cut else (lower, middle)
+    return upper
 
 
 def _centred_vertices(points: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from graphkoopman.storage import FileKind, read_arrays, write_arrays
 from graphkoopman.training._restarts import Restarts, generator_state, set_generator_state
 
 CHECKPOINT = FileKind(
-    "graphkoopman-checkpoint", 2, "checkpoint", "delete it to train again from the start", oldest=2
+    "graphkoopman-checkpoint", 3, "checkpoint", "delete it to train again from the start", oldest=3
 )
 # what reading numbers, lists and tensors out of a wrong structure ends in
 STRUCTURE_ERRORS: tuple[type[Exception], ...] = (ArithmeticError, AttributeError, LookupError)

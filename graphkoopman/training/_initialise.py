@@ -8,17 +8,21 @@ singular functions span.
 """
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from graphkoopman.koopman import inner_simplex, singular_functions
 from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.objectives import moments_of_rows, score_of_moments
 
 # Directions of the embedding that vary less are left to training: whitened, they would be mostly
 # rounding, and weights this large would make every step of the layers before them a leap.
 RELATIVE_VARIANCE = 1e-3
 RELATIVE_SPREAD = 1e-2  # of single features, for the same reason
 SMALLEST_SPREAD = 1e-6  # rounding of float32
-LOGIT_RANGE = 4.0  # e⁴: a start that is neither uniform nor saturated
+# Logits between the vertices: the softmax is nearly linear at the first, nearly a step at the last.
+# Where states overlap, bending costs score; where they are apart, it takes out noise.
+LOGIT_RANGES = (1.0, 2.0, 4.0, 8.0)
 
 
 def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
@@ -55,10 +59,12 @@ def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
 
 def fit_output(
     lobe: GDyNetLobe, responses: Tensor, start_rows: np.ndarray, end_rows: np.ndarray
-) -> None:
+) -> float:
     """Point the output layer at the vertices of the slowest singular functions, in place.
 
-    Nothing changes where the hidden layer has fewer independent directions than states.
+    Of several slopes of the softmax the one with the best score is taken, so that making states
+    costs as little as it can. Nothing changes where the hidden layer has fewer independent
+    directions than states.
 
     Parameters
     ----------
@@ -67,6 +73,11 @@ def fit_output(
         Output of ``lobe.respond``.
     start_rows, end_rows : ndarray of shape (n_pairs,)
         Rows at both ends of every pair.
+
+    Returns
+    -------
+    float
+        VAMP-2 of the states on the same samples; NaN where nothing changes.
     """
     response = responses.double().numpy()
     coefficients, offset = singular_functions(response[start_rows], response[end_rows])
@@ -74,11 +85,21 @@ def fit_output(
     functions = (response - offset) @ coefficients[:, :n_processes]
     vertices = inner_simplex(functions) if functions.shape[1] == n_processes else None
     if vertices is None:
-        return
+        return float("nan")
     to_memberships = np.linalg.inv(np.column_stack([vertices, np.ones(len(vertices))]))
+    memberships = torch.from_numpy(functions @ to_memberships[:-1] + to_memberships[-1])
+    rows = torch.from_numpy(start_rows), torch.from_numpy(end_rows)
+    scores = {
+        width: score_of_moments(
+            moments_of_rows(torch.softmax(width * memberships, dim=1), *rows)
+        ).item()
+        for width in LOGIT_RANGES
+    }
+    best = max(scores, key=lambda width: scores[width])
     slope = coefficients[:, :n_processes] @ to_memberships[:-1]
     intercept = to_memberships[-1] - offset @ slope
-    lobe.head.set_output(LOGIT_RANGE * slope.T, LOGIT_RANGE * intercept)
+    lobe.head.set_output(best * slope.T, best * intercept)
+    return scores[best]
 
 
 def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,17 +1,10 @@
-"""The optimisation of one network: epochs of statistics batches, validation, early stopping.
-
-A softmax that has settled on too few states stays there: the outputs of a state that it does not
-tell apart are saturated or alike, and no gradient leads out. Training therefore begins in front of
-the softmax, with the best linear functions of the head's hidden layer, among which nothing
-saturates, and makes states of them afterwards.
-"""
+"""The optimisation of one network: stages of cycles of epochs, validation, the end of a stage."""
 
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,31 +12,41 @@ import torch
 from torch import Tensor
 
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import subspace_score
-from graphkoopman.samples import Batch
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import backward_score, evaluate
-from graphkoopman.training._initialise import fit_output, initialise_hidden
+from graphkoopman.training._initialise import initialise_hidden
+from graphkoopman.training._schedule import rate_in_cycle
+from graphkoopman.training._stages import Stage, SubspaceStage, stages_of
 from graphkoopman.training._state import (
-    SUBSPACE,
     Position,
+    Reference,
     TrainingResult,
     TrainingSettings,
     check_numbers,
 )
-from graphkoopman.training._validation import Validation, says_something, validation_of
+from graphkoopman.training._validation import (
+    Validation,
+    cautious,
+    n_significant,
+    says_something,
+    validation_of,
+)
 
 MAX_GRADIENT_NORM = 1.0
-SUBSPACE_RATE = 10.0  # of the learning rate; linear functions bear longer steps than a softmax
-SUBSPACE_PATIENCE = 3
-SAMPLES_PER_FUNCTION = 40  # of a subspace batch: keeps noise small against a process worth finding
-MOST_LINEAR_SAMPLES = 200_000  # whose 32 hidden units in float64, at both ends, are 100 MB
-MIN_IMPROVEMENT = 0.1  # statistical errors of the validation score
-LEARNING_RATE_FACTOR = 0.3
+# Of frames whose vectors are needed at a time: those that make states, and the held-out ones. All
+# frames of scarce data, whose batches would leave out much of what is known.
+LINEAR_SAMPLES = 40_000
+LINEAR_EDGES = 12_000_000
+SIGNIFICANT_RISE = 1.0  # errors of the difference that a cycle has to gain
+LEAST_RISE = 5e-3  # less is not worth a cycle, however well it is known
+DAMPING = 0.3  # of the rate after a collapse
 # A batch that keeps less than this share of the best score's excess over the constant has lost a
 # process: units died or outputs saturated.
 COLLAPSED_SHARE = 0.3
+# Training frames that keep less than this share of the excess once reached: the network serves its
+# batches with outliers, of which the frames together know nothing.
+RUNAWAY_SHARE = 0.5
 
 
 class Trainer:
@@ -62,6 +65,14 @@ class Trainer:
     state : dict or None
         What `state_dict` returned: continue there. None starts from the network as it is, with
         the head set from the untrained embedding.
+
+    Attributes
+    ----------
+    stages : tuple of Stage
+    held_out : StatisticsBatch
+        Frames of the validation, the same throughout.
+    position : Position
+    result : TrainingResult
     """
 
     def __init__(
@@ -77,31 +88,40 @@ class Trainer:
         self.data = data
         self.training_blocks, validation_blocks = blocks
         self.settings = settings
+        self.stages: tuple[Stage, ...] = stages_of(settings.objectives)
         self.rng = rng
         self.held_out = sample_batch(
-            validation_blocks, data.samples, settings.lagtime, settings.batch_size, None
+            validation_blocks, data.samples, settings.lagtime, self._linear_frames(), None
         )
-        self.position = Position(settings.learning_rate * SUBSPACE_RATE)
+        self.result = TrainingResult({}, 1.0, math.inf)
         if state is not None:
             self._load_state_dict(state)
             return
         # states of an earlier training are kept unless those of a linear start are better
         earlier = self._present_result() if lobe.has_states else None
-        initialise_hidden(lobe, evaluate(data, self._linear_batch(), lobe.embed))
-        self._fit_output()
+        initialise_hidden(lobe, evaluate(data, self.linear_batch(), lobe.embed))
+        SubspaceStage().make_states(lobe, self._responses, self._linear_rows())
         self.result = self._present_result()
         if earlier is not None and earlier.score > self.result.score:
             self.result = earlier
+        self.position = Position(reference=self._reference())
         self._restart()
 
     def _present_result(self) -> TrainingResult:
         validation = self.validate()
-        return TrainingResult(_snapshot(self.lobe), validation.score, validation.error)
+        return TrainingResult(
+            _snapshot(self.lobe), validation.score, validation.error, validation.without
+        )
 
     @property
     def finished(self) -> bool:
         """Whether all stages are done."""
-        return self.position.stage == len(self.settings.stages)
+        return self.position.stage == len(self.stages)
+
+    @property
+    def explored(self) -> bool:
+        """Whether the first cycle is done, after which starts are compared."""
+        return (self.position.stage, self.position.cycle) > (0, 0)
 
     def advance(self) -> None:
         """One update of the network and, where it completes an epoch, a validation."""
@@ -109,7 +129,7 @@ class Trainer:
         now = self.position
         score = self._step()
         if score is None:
-            now.learning_rate *= LEARNING_RATE_FACTOR
+            now.damping *= DAMPING
             now.n_rollbacks += 1
             self._restart()
         else:
@@ -145,10 +165,14 @@ class Trainer:
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
         settings = self.settings
-        self.position = now = Position(**state["position"])
+        position = dict(state["position"])
+        position["reference"] = Reference(**position["reference"])
+        self.position = now = Position(**position)
         places = (
-            (now.stage, len(settings.stages)),
+            (now.stage, len(self.stages)),
+            (now.cycle, settings.max_epochs),
             (now.epoch, settings.max_epochs),
+            (now.cycle_start, settings.max_epochs),
             (now.step, settings.steps_per_epoch),
         )
         if not all(n in range(most + 1) for n, most in places):
@@ -163,97 +187,96 @@ class Trainer:
         self.optimizer.load_state_dict(optimizer)
 
     def _end_epoch(self, begin: float) -> None:
-        """Validate, keep the best weights, go on to the next epoch or stage."""
-        now = self.position
-        if self.in_subspace:
-            self._fit_output()
+        """Make states, validate, keep the best weights, go on to the next epoch, cycle or stage."""
+        now, stage = self.position, self.stages[self.position.stage]
+        train_score = stage.make_states(self.lobe, self._responses, self._linear_rows())
+        if train_score is None:
+            train_score = float(np.mean(now.scores)) if now.scores else math.nan
         validation = self.validate()
-        train_score = float(np.mean(now.scores)) if now.scores else math.nan
         row = {
             "stage": now.stage,
             "epoch": now.epoch,
-            "objective": self.settings.stages[now.stage],
+            "objective": stage.name,
             "train_score": train_score,
             "validation_score": validation.score,
             "validation_error": validation.error,
             "effective_sample_size": self._effective_sample_size(validation.slowest),
-            "learning_rate": now.learning_rate,
+            "learning_rate": self._rate(),
             "n_rollbacks": now.n_rollbacks,
         }
-        now.stale = 0 if self._has_risen(validation) else now.stale + 1
-        now.highest = max(now.highest, train_score)
         self._keep_if_better(validation, train_score)
+        if train_score - 1.0 < RUNAWAY_SHARE * (now.highest - 1.0):
+            now.damping *= DAMPING
+            row["n_rollbacks"] += 1
+            self._restart()
+        now.highest = max(now.highest, train_score)
         row["seconds"] = now.seconds + time.perf_counter() - begin
         self.result.history.append(row)
         self._next_epoch()
 
-    def _has_risen(self, validation: Validation) -> bool:
-        """Whether the epoch gained more than noise.
-
-        The held-out frames decide. Where they hold no event of any process, the training frames
-        have to.
-        """
-        if self.result.validated or says_something(validation.score, validation.error):
-            return validation.score > self.result.score + MIN_IMPROVEMENT * validation.error
-        scores = self.position.scores
-        error = np.std(scores) / math.sqrt(len(scores)) if scores else math.nan
-        return bool(np.mean(scores) > self.position.highest + 2.0 * error) if scores else False
-
     def _keep_if_better(self, validation: Validation, train_score: float) -> None:
         best = self.result
         if best.validated or says_something(validation.score, validation.error):
-            better = validation.score > best.score
+            better = cautious(validation.score, validation.error) > cautious(best.score, best.error)
         else:
             better = train_score > best.train_score
         if better:
             best.score, best.error = validation.score, validation.error
-            best.train_score, best.weights = train_score, _snapshot(self.lobe)
+            best.without, best.train_score = validation.without, train_score
+            best.weights = _snapshot(self.lobe)
 
     def _next_epoch(self) -> None:
-        """The next epoch, at a lower rate where the score is stale, or the next stage."""
+        """The next epoch, the next cycle from the best weights at full rate, or the next stage.
+
+        A stage ends with a cycle that has not raised the score beyond the error of the rise.
+        """
         now, settings = self.position, self.settings
-        patience = SUBSPACE_PATIENCE if self.in_subspace else settings.patience
-        stopped = now.stale >= patience
-        if stopped or now.epoch + 1 == settings.max_epochs:
-            if not self.in_subspace:
-                self.result.converged = self.result.converged and stopped
-            self.position = Position(settings.learning_rate, stage=now.stage + 1)
-            self.result.train_score = 1.0  # scores of two stages are not comparable
-            self._restart()
+        now.epoch, now.step, now.scores, now.n_rollbacks, now.seconds = now.epoch + 1, 0, [], 0, 0.0
+        out_of_epochs = now.epoch == settings.max_epochs
+        whole = now.epoch - now.cycle_start == settings.patience
+        if not whole and not out_of_epochs:
             return
-        self.position = Position(
-            now.learning_rate, now.stage, now.epoch + 1, stale=now.stale, highest=now.highest
-        )
-        if not self.in_subspace and now.stale and now.stale % max(1, patience // 2) == 0:
-            self.position.learning_rate *= LEARNING_RATE_FACTOR
-            self._restart()
+        done = whole and not self._has_risen()
+        if done or out_of_epochs:
+            self.result.converged = self.result.converged and done
+            self.result.train_score = 1.0  # scores of two stages are not comparable
+            self.position = Position(reference=self._reference(), stage=now.stage + 1)
+        else:
+            now.reference = self._reference()
+            now.cycle, now.cycle_start = now.cycle + 1, now.epoch
+            now.damping = max(now.damping, DAMPING)
+        self._restart()
 
-    @property
-    def in_subspace(self) -> bool:
-        """Whether linear functions of the hidden layer are trained, not yet states."""
-        return not self.finished and self.settings.stages[self.position.stage] == SUBSPACE
+    def _has_risen(self) -> bool:
+        """Whether the cycle gained more than noise.
 
-    @property
-    def trains_states(self) -> bool:
-        """Whether the first step behind the subspace has been made."""
-        now = self.position
-        return (now.stage, now.epoch, now.step) > (1, 0, 0)
+        The held-out frames decide. Where they hold no event of any process, the training frames
+        have to.
+        """
+        if self.result.validated:
+            rise, error = self.result.rise_over(self.position.reference)
+        else:
+            rise, error = self.result.train_score - self.position.reference.train_score, 0.0
+        return rise > max(LEAST_RISE, SIGNIFICANT_RISE * error)
+
+    def _reference(self) -> Reference:
+        best = self.result
+        return Reference(best.score, list(best.without), best.train_score)
 
     def _step(self) -> float | None:
         """One update; None where the network has collapsed or diverged and nothing was done."""
         self.lobe.train()
         self.optimizer.zero_grad()
-        function: Callable[[Batch], Tensor] = self.lobe
-        score_of: str | Callable[..., Tensor]
-        n_frames, epsilon = self.settings.batch_size, self.settings.epsilon
-        if self.in_subspace:
-            function, n_frames = self.lobe.respond, self._subspace_frames()
-            score_of = partial(subspace_score, n_functions=self.lobe.head.n_states - 1)
-        else:
-            score_of = self.settings.stages[self.position.stage]
+        stage, epsilon = self.stages[self.position.stage], self.settings.epsilon
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        n_frames = stage.batch_frames(self.lobe, self.settings.batch_size, self._most_targets)
         batch = self._sample(self.rng, n_frames)
+        score_of = stage.score(self.lobe, epsilon)
         try:
-            score = backward_score(function, self.data, batch, score=score_of, epsilon=epsilon)
+            score = backward_score(
+                stage.features(self.lobe), self.data, batch, score=score_of, epsilon=epsilon
+            )
         except torch.linalg.LinAlgError:  # outputs that are not finite
             return None
         norm = torch.nn.utils.clip_grad_norm_(self.lobe.parameters(), MAX_GRADIENT_NORM)
@@ -263,12 +286,22 @@ class Trainer:
         self.optimizer.step()
         return score
 
-    def _fit_output(self) -> None:
-        """Make states of the best linear functions of the hidden layer."""
-        batch = self._linear_batch()
+    def _rate(self) -> float:
+        """The learning rate of the next update."""
+        now, settings = self.position, self.settings
+        n_epochs = min(settings.patience, settings.max_epochs - now.cycle_start)
+        n_done = (now.epoch - now.cycle_start) * settings.steps_per_epoch + now.step
+        full = settings.learning_rate * self.stages[now.stage].rate * now.damping
+        return full * rate_in_cycle(n_done / (n_epochs * settings.steps_per_epoch))
+
+    def _responses(self) -> Tensor:
+        """Responses of the head's hidden layer on the frames that make states."""
         self.lobe.eval()
-        responses = evaluate(self.data, batch, self.lobe.respond)
-        fit_output(self.lobe, responses, batch.start_rows, batch.end_rows)
+        return evaluate(self.data, self.linear_batch(), self.lobe.respond)
+
+    def _linear_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        batch = self.linear_batch()
+        return batch.start_rows, batch.end_rows
 
     def _restart(self) -> None:
         """Back to the best weights, with a fresh optimiser."""
@@ -276,24 +309,9 @@ class Trainer:
         self.optimizer = self._new_optimizer()
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
-        """Adam at the present rate.
-
-        What the head sees is the embedding in units of its spread over the frames, often a few
-        hundredths. Steps of the layers before it are scaled by that spread, or each would move the
-        embedding by many times what tells frames apart.
-        """
-        rate = self.position.learning_rate
+        """Adam at one rate for all layers, which `_step` sets."""
         trained = [p for p in self.lobe.parameters() if p.requires_grad]
-        head = {id(p) for p in self.lobe.head.parameters()}
-        spread = min(1.0, self.lobe.head.spread)
-        groups = [
-            {
-                "params": [p for p in trained if (id(p) in head) == in_head],
-                "lr": rate * (1.0 if in_head else spread),
-            }
-            for in_head in (True, False)
-        ]
-        return torch.optim.Adam(groups)
+        return torch.optim.Adam(trained, lr=self.settings.learning_rate)
 
     def validate(self) -> Validation:
         """Score of the network on the held-out frames; NaN where it has diverged."""
@@ -303,36 +321,31 @@ class Trainer:
             return Validation(math.nan, math.nan, math.nan)
         return validation_of(features, self.held_out, self.settings.epsilon)
 
-    def batch(self, rng: np.random.RandomState | None) -> StatisticsBatch:
-        """Training frames of one estimate; without a generator always the same ones."""
-        return self._sample(rng, self.settings.batch_size)
+    def n_processes_seen(self) -> int:
+        """Number of processes of the best network that the held-out frames show beyond noise."""
+        features = evaluate(self.data, self.held_out, self.best_lobe())
+        return n_significant(features, self.held_out, self.settings.epsilon)
 
-    def _sample(self, rng: np.random.RandomState | None, n_frames: int | None) -> StatisticsBatch:
-        graphs, lagtime = self.data.samples, self.settings.lagtime
-        return sample_batch(self.training_blocks, graphs, lagtime, n_frames, rng)
-
-    def _linear_batch(self) -> StatisticsBatch:
-        """Always the same training frames: those of an estimate, or about as many as memory bears.
+    def linear_batch(self) -> StatisticsBatch:
+        """Always the same training frames: all of them, or as many as memory and time bear.
 
         The best linear functions of some frames need the vectors of all of them at a time.
         """
-        n_frames = sum(end - begin for _, begin, end in self.training_blocks)
-        most = max(1, MOST_LINEAR_SAMPLES // self._most_targets)
-        if self.settings.batch_size is None and n_frames > most:
-            return self._sample(None, most)
-        return self.batch(None)
+        return self._sample(None, self._linear_frames())
+
+    def _sample(self, rng: np.random.RandomState | None, n_frames: int | None) -> StatisticsBatch:
+        samples, lagtime = self.data.samples, self.settings.lagtime
+        return sample_batch(self.training_blocks, samples, lagtime, n_frames, rng)
+
+    def _linear_frames(self) -> int:
+        cost = max(1.0, *(samples.cost for samples in self.data.samples))
+        most = min(LINEAR_SAMPLES / self._most_targets, LINEAR_EDGES / cost)
+        return max(1, int(most), self.settings.batch_size or 1)
 
     @property
     def _most_targets(self) -> int:
         """Targets of the trajectory that has most of them."""
-        return max(graphs.n_targets for graphs in self.data.samples)
-
-    def _subspace_frames(self) -> int | None:
-        """Frames of a batch of the subspace, whose functions are as many as hidden units."""
-        if self.settings.batch_size is None:
-            return None
-        n_samples = SAMPLES_PER_FUNCTION * self.lobe.head.n_hidden
-        return min(self.settings.batch_size, -(-n_samples // self._most_targets))
+        return max(samples.n_targets for samples in self.data.samples)
 
     def _effective_sample_size(self, singular_value: float) -> float:
         """Independent samples of the slowest process in one batch.
@@ -346,7 +359,7 @@ class Trainer:
         return sum(
             self.data.samples[run.trajectory].n_targets
             * max(1.0, (run.frames[-1] - run.frames[0] + 1) / (2.0 * relaxation))
-            for run in self.batch(None).runs
+            for run in self._sample(None, self.settings.batch_size).runs
         )
 
 

@@ -1,22 +1,30 @@
-"""Several runs from different random networks, the best of which is kept."""
+"""Several runs from different random networks, the best of which goes on."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from graphkoopman.koopman import identify_states
 from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.training._agreement import median_agreement
 from graphkoopman.training._batches import Block
 from graphkoopman.training._data import SampleData
+from graphkoopman.training._features import evaluate
 from graphkoopman.training._loop import Trainer
 from graphkoopman.training._state import TrainingSettings
+from graphkoopman.training._validation import cautious
+
+GOOD_ERRORS = 2.0  # of the difference to the best start that a good one may be below it
+GOOD_SHARE = 0.05  # or of the best score's excess over the constant
 
 
 class Restarts:
-    """A whole training, step by step: the best of ``n_init`` starts, trained to the end.
+    """A whole training, step by step: ``n_init`` starts, the best of which is trained to the end.
 
-    Every run trains its subspace, which is cheap and tells which processes the network has found;
-    the one with the best validation score then goes on alone.
+    Every start trains its subspace for one cycle, which tells which processes the network has
+    found. They are compared on the same held-out frames, and the best goes on alone.
 
     Parameters
     ----------
@@ -27,7 +35,7 @@ class Restarts:
         Training and validation stretches.
     settings : TrainingSettings
     n_init : int
-        Number of runs.
+        Number of starts.
     rng : RandomState
         Draws the networks and their batches.
     state : dict or None
@@ -36,7 +44,13 @@ class Restarts:
     Attributes
     ----------
     runs : list of Trainer
-        Those begun.
+        Starts that have begun.
+    start_scores : list of float
+        Validation score of every start after its cycle; empty until all have been compared.
+    agreement : float
+        Median of Cohen's κ between the states of the good starts, those that are within the error
+        of the difference or 5 % of the best one; with one good start, between it and the next
+        best. NaN with one start, or before they have been compared.
     """
 
     def __init__(
@@ -55,47 +69,84 @@ class Restarts:
         self.settings = settings
         self.n_init = n_init
         self.rng = rng
+        self.chosen: int | None = None
+        self.start_scores: list[float] = []
+        self.agreement = math.nan
         if state is None:
             self.runs = [self._new_run()]
             return
         self.runs = [self._new_run(run) for run in state["runs"]]
+        if state["chosen"] is not None:
+            self.chosen = range(len(self.runs))[state["chosen"]]
+            self.start_scores = [float(score) for score in state["start_scores"]]
+            self.agreement = float(state["agreement"])
         set_generator_state(rng, state["rng"])
 
     @property
     def finished(self) -> bool:
         """Whether the best run is done."""
-        return len(self.runs) == self.n_init and self.current.finished
+        return self.chosen is not None and self.best.finished
 
     @property
     def best(self) -> Trainer:
         """The run chosen to go on; before that, the one with the best validation score so far."""
-        chosen = [run for run in self.runs if run.trains_states]
-        return max(
-            chosen or self.runs, key=lambda run: np.nan_to_num(run.result.score, nan=-np.inf)
-        )
-
-    @property
-    def current(self) -> Trainer:
-        """The run under way."""
-        if self.runs[-1].in_subspace or len(self.runs) < self.n_init:
-            return self.runs[-1]
-        return self.best
+        if self.chosen is not None:
+            return self.runs[self.chosen]
+        return max(self.runs, key=_cautious_score)
 
     def advance(self) -> Trainer:
         """One step of the run under way, or of the next one; returns that run."""
-        if len(self.runs) < self.n_init and not self.runs[-1].in_subspace:
+        if self.chosen is None and self.runs[-1].explored:
             self.runs.append(self._new_run())
-        run = self.current
+        run = self.runs[-1] if self.chosen is None else self.best
         run.advance()
+        if self.chosen is None and run.explored and len(self.runs) == self.n_init:
+            self._choose()
         return run
+
+    def _choose(self) -> None:
+        """Compare the starts, and go on with the best."""
+        best = max(self.runs, key=_cautious_score)
+        self.start_scores = [run.result.score for run in self.runs]
+        falling = sorted(self.runs, key=_cautious_score, reverse=True)
+        good = [run for run in falling if _is_as_good(run, best)]
+        if len(good) == 1:
+            good = falling[:2]
+        if len(good) > 1:
+            labels = [self._labels(run) for run in good]
+            self.agreement = median_agreement(labels, best.lobe.head.n_states)
+        self.chosen = self.runs.index(best)
+
+    def _labels(self, run: Trainer) -> np.ndarray:
+        """States of the training frames of one start."""
+        batch = run.linear_batch()
+        features = evaluate(self.data, batch, run.best_lobe()).numpy()
+        states = identify_states(features[batch.start_rows], features[batch.end_rows])
+        return states(features).argmax(axis=-1)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the steps to come depend on beside the data, as `Trainer.state_dict`."""
-        return {"rng": generator_state(self.rng), "runs": [run.state_dict() for run in self.runs]}
+        return {
+            "rng": generator_state(self.rng),
+            "runs": [run.state_dict() for run in self.runs],
+            "chosen": self.chosen,
+            "start_scores": list(self.start_scores),
+            "agreement": self.agreement,
+        }
 
     def _new_run(self, state: dict[str, Any] | None = None) -> Trainer:
         lobe = self.new_lobe(self.rng)
         return Trainer(lobe, self.data, self.blocks, self.settings, self.rng, state)
+
+
+def _cautious_score(run: Trainer) -> float:
+    return cautious(run.result.score, run.result.error)
+
+
+def _is_as_good(run: Trainer, best: Trainer) -> bool:
+    """Whether a start is no worse than the best one, on the same held-out frames."""
+    lead, error = best.result.rise_over(run.result)
+    return lead <= max(GOOD_ERRORS * error, GOOD_SHARE * (best.result.score - 1.0))
 
 
 def generator_state(rng: np.random.RandomState) -> dict[str, Any]:

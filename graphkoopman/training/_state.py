@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from graphkoopman.objectives import EPSILON
-from graphkoopman.training._validation import says_something
+from graphkoopman.training._validation import paired_rise, says_something
 
 ROW_NUMBERS = (
     "stage",
@@ -20,29 +20,40 @@ ROW_NUMBERS = (
     "n_rollbacks",
     "seconds",
 )
-SUBSPACE = "subspace"  # the stage before those of the settings
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """How to train; the estimator's parameters of the same names.
 
-    ``objectives`` holds the score of every stage after the subspace, trained one after the other.
+    Attributes
+    ----------
+    lagtime : int
+        Frames.
+    objectives : sequence of str
+        The score of every stage after the subspace, trained one after the other.
+    learning_rate : float
+        Of Adam, at the height of a cycle, for the states; the subspace takes a multiple.
+    max_epochs : int
+        Most epochs of a stage.
+    steps_per_epoch : int
+        Updates between two validations.
+    patience : int
+        Epochs of a cycle. A stage ends with a cycle that has brought no rise.
+    batch_size : int or None
+        Frames of a VAMP estimate (about); None is all.
+    epsilon : float
+        Ridge of the covariances, relative to their mean variance.
     """
 
     lagtime: int
     objectives: Sequence[str] = ("VAMP2",)
     learning_rate: float = 1e-3
-    max_epochs: int = 50
+    max_epochs: int = 60
     steps_per_epoch: int = 10
-    patience: int = 4
+    patience: int = 12
     batch_size: int | None = 4000
     epsilon: float = EPSILON
-
-    @property
-    def stages(self) -> tuple[str, ...]:
-        """What is trained, one after the other."""
-        return (SUBSPACE, *self.objectives)
 
 
 @dataclass
@@ -52,24 +63,29 @@ class TrainingResult:
     Attributes
     ----------
     weights : dict of str to Tensor
-        State of the network with the best validation score.
+        State of the network with the best validation score, its error considered.
     score : float
         That score, VAMP-2 counted with the constant.
     error : float
         Its statistical error.
+    without : list of float
+        The score without one stretch of the held-out frames after the other.
     train_score : float
-        Mean score of the batches of the same epoch, of this stage.
+        VAMP-2 of its states on training frames in the subspace, mean score of the batches of the
+        epoch in later stages.
     history : list of dict
-        One row per epoch: ``stage``, ``epoch``, ``objective``, ``train_score`` (mean over the
-        batches), ``validation_score`` (VAMP-2), ``validation_error``, ``effective_sample_size``
-        (of a batch, for the slowest process), ``learning_rate``, ``n_rollbacks``, ``seconds``.
+        One row per epoch: ``stage``, ``epoch``, ``objective``, ``train_score``,
+        ``validation_score`` (VAMP-2), ``validation_error``, ``effective_sample_size`` (of a batch,
+        for the slowest process), ``learning_rate`` (at the end of the epoch), ``n_rollbacks``,
+        ``seconds``.
     converged : bool
-        Whether every stage after the subspace stopped by itself before ``max_epochs``.
+        Whether every stage ended with a whole cycle that brought no rise.
     """
 
     weights: dict[str, Tensor]
     score: float
     error: float
+    without: list[float] = field(default_factory=list)
     train_score: float = 1.0
     history: list[dict] = field(default_factory=list)
     converged: bool = True
@@ -79,6 +95,25 @@ class TrainingResult:
         """Whether the held-out frames show any process at all."""
         return says_something(self.score, self.error)
 
+    def rise_over(self, other: "TrainingResult | Reference") -> tuple[float, float]:
+        """How much better this is on the same held-out frames, and the error of that."""
+        return paired_rise(self.score, self.without, other.score, other.without)
+
+
+@dataclass
+class Reference:
+    """The best score when a cycle began, which the cycle has to beat.
+
+    Attributes
+    ----------
+    score, without, train_score
+        As of `TrainingResult`.
+    """
+
+    score: float = 1.0
+    without: list[float] = field(default_factory=list)
+    train_score: float = 1.0
+
 
 @dataclass
 class Position:
@@ -86,13 +121,16 @@ class Position:
 
     Attributes
     ----------
-    learning_rate : float
-    stage, epoch, step : int
-        Counted from zero; ``step`` within the epoch, ``epoch`` within the stage.
-    stale : int
-        Epochs since the score last rose.
+    damping : float
+        Share of the learning rate that collapses have left.
+    reference : Reference
+        What the cycle under way has to beat.
+    stage, cycle, epoch, step : int
+        Counted from zero; ``step`` within the epoch, ``cycle`` and ``epoch`` within the stage.
+    cycle_start : int
+        First epoch of the cycle.
     highest : float
-        Mean score of the batches of the best epoch of the stage.
+        Highest training score of the stage.
     scores : list of float
         Of the batches of the epoch under way.
     n_rollbacks : int
@@ -101,11 +139,13 @@ class Position:
         Spent on the epoch under way.
     """
 
-    learning_rate: float
+    damping: float = 1.0
+    reference: Reference = field(default_factory=Reference)
     stage: int = 0
+    cycle: int = 0
     epoch: int = 0
     step: int = 0
-    stale: int = 0
+    cycle_start: int = 0
     highest: float = 1.0
     scores: list[float] = field(default_factory=list)
     n_rollbacks: int = 0
@@ -114,8 +154,11 @@ class Position:
 
 def check_numbers(position: Position, result: TrainingResult) -> None:
     """Raise TypeError or LookupError unless numbers that were read from a file are numbers."""
-    values = [value for name, value in vars(position).items() if name != "scores"]
+    kept = ("scores", "reference")
+    values = [value for name, value in vars(position).items() if name not in kept]
     values += [*position.scores, result.score, result.error, result.train_score]
+    values += [*result.without, position.reference.score, position.reference.train_score]
+    values += position.reference.without
     values += [row[name] for row in result.history for name in ROW_NUMBERS]
     wrong = [value for value in values if not isinstance(value, numbers.Real)]
     if wrong:

@@ -1,12 +1,19 @@
 """Score of the held-out frames and its statistical error."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from graphkoopman.objectives import moments_of_rows, score_of_moments, singular_values
+from graphkoopman.objectives import (
+    Moments,
+    moments_of_rows,
+    score_of_moments,
+    singular_values,
+)
 from graphkoopman.training._batches import StatisticsBatch
 
 N_GROUPS = 10
@@ -26,11 +33,15 @@ class Validation:
         networks on the same frames are known much better.
     slowest : float
         Largest singular value beside the constant's.
+    without : list of float
+        Scores without one stretch of the frames after the other, the jackknife's; empty where
+        there are too few pairs for stretches.
     """
 
     score: float
     error: float
     slowest: float
+    without: list[float] = field(default_factory=list)
 
 
 def says_something(score: float, error: float) -> bool:
@@ -50,22 +61,91 @@ def validation_of(features: Tensor, batch: StatisticsBatch, epsilon: float) -> V
     """
     rows = torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows)
     m = moments_of_rows(features, *rows)
+    without = _scores_without_stretches(features, rows, epsilon)
     return Validation(
         score=score_of_moments(m, epsilon=epsilon).item(),
-        error=_jackknife_error(features, rows, epsilon),
+        error=jackknife_error(without),
         slowest=singular_values(m, epsilon)[0].item(),
+        without=without,
     )
 
 
-def _jackknife_error(features: Tensor, rows: tuple[Tensor, Tensor], epsilon: float) -> float:
-    """Standard error of VAMP-2 from leaving out one stretch of pairs at a time."""
+def cautious(score: float, error: float) -> float:
+    """A score less its error: what weights and starts are compared by.
+
+    An early network may score high by chance, with the large error of rare events; networks that
+    have learned something score with small ones. NaN is below everything.
+    """
+    if math.isnan(score):
+        return -math.inf
+    return score - error if math.isfinite(error) else score
+
+
+def jackknife_error(without: Sequence[float]) -> float:
+    """Standard error of a score from its values without one stretch after the other.
+
+    Infinite without stretches. Given differences of two networks on the same stretches, it is the
+    error of their difference, which is much smaller than that of either.
+    """
+    n_groups = len(without)
+    if n_groups < 2:
+        return math.inf
+    return math.sqrt(n_groups - 1) * float(np.std(without))
+
+
+def paired_rise(
+    score: float, without: Sequence[float], earlier: float, earlier_without: Sequence[float]
+) -> tuple[float, float]:
+    """Difference of two scores on the same held-out frames, and its standard error.
+
+    Parameters
+    ----------
+    score, earlier : float
+        Scores of two networks.
+    without, earlier_without : sequence of float
+        Theirs without one stretch after the other.
+
+    Returns
+    -------
+    rise, error : float
+        The error is zero where there are no stretches.
+    """
+    differences = np.subtract(without, earlier_without)
+    error = jackknife_error(differences.tolist())
+    return score - earlier, error if math.isfinite(error) else 0.0
+
+
+def n_significant(features: Tensor, batch: StatisticsBatch, epsilon: float) -> int:
+    """Number of squared singular values that held-out frames tell from zero.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_rows, n_states)
+    batch : StatisticsBatch
+        The pairs among the rows.
+    epsilon : float
+    """
+    rows = torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows)
+    squares = singular_values(moments_of_rows(features, *rows), epsilon).square().numpy()
+    without = [singular_values(m, epsilon).square().numpy() for m in _without(features, rows)]
+    if not without:
+        return len(squares)
+    errors = np.sqrt(len(without) - 1) * np.std(without, axis=0)
+    return int((squares > np.maximum(2.0 * errors, SMALLEST_EXCESS)).sum())
+
+
+def _scores_without_stretches(
+    features: Tensor, rows: tuple[Tensor, Tensor], epsilon: float
+) -> list[float]:
+    return [score_of_moments(m, epsilon=epsilon).item() for m in _without(features, rows)]
+
+
+def _without(features: Tensor, rows: tuple[Tensor, Tensor]) -> Iterator[Moments]:
+    """Moments without one stretch of the pairs after the other; none where pairs are too few."""
     n_pairs = len(rows[0])
     n_groups = min(N_GROUPS, n_pairs // 2)
     if n_groups < 2:
-        return math.inf
+        return
     group = torch.arange(n_pairs) * n_groups // n_pairs
-    rest = ([end[group != g] for end in rows] for g in range(n_groups))
-    without = torch.stack(
-        [score_of_moments(moments_of_rows(features, *ends), epsilon=epsilon) for ends in rest]
-    )
-    return math.sqrt(n_groups - 1) * without.std(correction=0).item()
+    for g in range(n_groups):
+        yield moments_of_rows(features, *(end[group != g] for end in rows))

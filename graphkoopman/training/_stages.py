@@ -1,0 +1,157 @@
+"""Stages of a training: what is trained, by which score, at which rate, on how large a batch.
+
+Public: :class:`Stage`, :class:`SubspaceStage`, :class:`StateStage`, :func:`stages_of`.
+
+A softmax that has settled on too few states stays there: the outputs of a state that it does not
+tell apart are saturated or alike, and no gradient leads out. Training therefore begins in front of
+the softmax, with the best linear functions of the head's hidden layer, among which nothing
+saturates, and makes states of them afterwards.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.objectives import score_of_moments, subspace_score
+from graphkoopman.samples import Batch
+from graphkoopman.training._initialise import fit_output
+
+SUBSPACE = "subspace"
+# Of the learning rate; linear functions bear longer steps than a softmax, and the layers before
+# the head learn what they can only at a rate like this one.
+SUBSPACE_RATE = 15.0
+# Processes beyond those of the states that are trained along: with none, the functions that come
+# first in a random network crowd out slower ones that it does not see yet.
+SPARE_PROCESSES = 2
+# Functions as many as hidden units overfit the samples of a batch, and a network at full rate
+# learns to let them: rare, far outliers. Many samples per function and a ridge keep that small.
+SAMPLES_PER_FUNCTION = 100
+SUBSPACE_EPSILON = 1e-3
+
+
+class Stage(Protocol):
+    """What is trained until it no longer gains.
+
+    Attributes
+    ----------
+    name : str
+        In the history.
+    rate : float
+        Times the learning rate of the settings.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rate(self) -> float: ...
+
+    def features(self, lobe: GDyNetLobe) -> Callable[[Batch], Tensor]:
+        """The part of the network whose outputs are scored."""
+        ...
+
+    def score(self, lobe: GDyNetLobe, epsilon: float) -> Callable[..., Tensor]:
+        """Of moments of these outputs, to be maximised; takes ``(moments, epsilon=epsilon)``."""
+        ...
+
+    def batch_frames(self, lobe: GDyNetLobe, batch_size: int | None, n_targets: int) -> int | None:
+        """Frames of a batch; None is all."""
+        ...
+
+    def make_states(
+        self, lobe: GDyNetLobe, responses: Callable[[], Tensor], rows: Sequence[np.ndarray]
+    ) -> float | None:
+        """After an epoch: let the output layer make states of what has been learned, in place.
+
+        Parameters
+        ----------
+        lobe : GDyNetLobe
+        responses : callable
+            Gives responses of the hidden layer on training frames, (n_samples, n_hidden).
+        rows : (ndarray, ndarray), each (n_pairs,)
+            Of the responses, at both ends of every pair.
+
+        Returns
+        -------
+        float or None
+            VAMP-2 of the states on these frames; None where the stage trains the output itself.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class SubspaceStage:
+    """Linear functions of the head's hidden layer, the slowest of which become states."""
+
+    name: str = SUBSPACE
+    rate: float = SUBSPACE_RATE
+
+    def features(self, lobe: GDyNetLobe) -> Callable[[Batch], Tensor]:
+        """Responses of the hidden layer."""
+        return lobe.respond
+
+    def score(self, lobe: GDyNetLobe, epsilon: float) -> Callable[..., Tensor]:
+        """VAMP-2 of the best linear functions, a few more than the states have processes."""
+        n_functions = min(lobe.head.n_states - 1 + SPARE_PROCESSES, lobe.head.n_hidden)
+
+        def score(moments: object, epsilon: float = epsilon) -> Tensor:
+            return subspace_score(
+                moments,  # type: ignore[arg-type]
+                n_functions,
+                epsilon=max(epsilon, SUBSPACE_EPSILON),
+            )
+
+        return score
+
+    def batch_frames(self, lobe: GDyNetLobe, batch_size: int | None, n_targets: int) -> int | None:
+        """As many samples as so many functions need."""
+        if batch_size is None:
+            return None
+        return min(batch_size, -(-SAMPLES_PER_FUNCTION * lobe.head.n_hidden // n_targets))
+
+    def make_states(
+        self, lobe: GDyNetLobe, responses: Callable[[], Tensor], rows: Sequence[np.ndarray]
+    ) -> float | None:
+        """Point the output layer at the vertices of the slowest functions."""
+        return fit_output(lobe, responses(), *rows)
+
+
+@dataclass(frozen=True)
+class StateStage:
+    """Probabilities of the states, the outputs of the softmax."""
+
+    objective: str
+    rate: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """The score."""
+        return self.objective
+
+    def features(self, lobe: GDyNetLobe) -> Callable[[Batch], Tensor]:
+        """The whole network."""
+        return lobe
+
+    def score(self, lobe: GDyNetLobe, epsilon: float) -> Callable[..., Tensor]:
+        """The objective."""
+        return partial(score_of_moments, method=self.objective)
+
+    def batch_frames(self, lobe: GDyNetLobe, batch_size: int | None, n_targets: int) -> int | None:
+        """The batch size."""
+        return batch_size
+
+    def make_states(
+        self, lobe: GDyNetLobe, responses: Callable[[], Tensor], rows: Sequence[np.ndarray]
+    ) -> float | None:
+        """Nothing: the output layer is trained."""
+        return None
+
+
+def stages_of(objectives: Sequence[str]) -> tuple[Stage, ...]:
+    """The stages of a training: the subspace, then one for every score."""
+    return (SubspaceStage(), *(StateStage(objective) for objective in objectives))

@@ -21,6 +21,9 @@ from graphkoopman.neighbors import (
 from graphkoopman.trajectories import Targets, Trajectory, check_not_fractional
 
 CHUNK_BYTES = 32 * 2**20  # worst-case edges of one chunk of frames
+# Å: neighbours of a rigid lattice this close in distance are one shell, which single precision of
+# the positions has split. Two neighbours of a moving atom are hardly ever.
+SHELL_WIDTH = 1e-5
 
 
 def build_graphs(
@@ -42,7 +45,9 @@ def build_graphs(
     trajectory : Trajectory
     targets : Targets
     n_neighbors : int or None
-        M nearest neighbours per atom, periodic images counted separately.
+        M nearest neighbours per atom, periodic images counted separately, and all others at the
+        distance of the last: a shell is taken whole, or which of its atoms are neighbours would
+        be chance, and equivalent sites would differ.
     cutoff : float or None
         Å, all neighbours nearer than it; exactly one of the two is given.
     n_hops : int
@@ -106,9 +111,8 @@ def graphs_of(
     hop_counts, atoms, neighbors, distances, degrees = (
         np.concatenate(parts) for parts in zip(*chunks, strict=True)
     )
-    rows_per_frame = hop_counts[:, -2].astype(np.int64)
-    row_offsets = offsets_of(rows_per_frame)
-    edges = rows_per_frame * k if k else np.diff(offsets_of(degrees)[row_offsets])
+    row_offsets = offsets_of(hop_counts[:, -2])
+    edges = np.diff(offsets_of(degrees)[row_offsets])
     most_atoms = int(hop_counts[:, -1].max())
     graphs = GraphTrajectory(
         hop_counts=hop_counts,
@@ -117,7 +121,7 @@ def graphs_of(
         atoms=atoms.astype(np.min_scalar_type(trajectory.n_atoms - 1), copy=False),
         neighbors=neighbors.astype(np.min_scalar_type(most_atoms - 1), copy=False),
         distances=distances,
-        degrees=None if k else degrees,
+        degrees=None if k and np.all(degrees == k) else degrees,
         species=trajectory.species if species is None else np.asarray(species),
         target_offsets=targets.offsets,
         n_neighbors=k,
@@ -208,7 +212,7 @@ def _chunk_of_graphs(
         )
         if n_edges <= capacity:
             break
-        capacity = n_edges  # radius graphs: now the number of edges is known
+        capacity = n_edges  # of radius graphs and whole shells: now their number is known
     # the smallest types per chunk keep the peak low; chunks are brought to one type at the end
     small = np.min_scalar_type(n_atoms - 1)
     return (
@@ -237,8 +241,9 @@ def _receptive_fields(
     n_frames, n_atoms, _ = positions.shape
     n_hops = hop_counts.shape[1] - 1
     capacity = len(neighbors)
-    index = np.empty(size, np.int64)
-    distance = np.empty(size, np.float64)
+    # of nearest neighbours one more than asked for, to see whether it is of the last one's shell
+    index = np.empty(size + 1, np.int64)
+    distance = np.empty(size + 1, np.float64)
     n_stored, n_rows, n_edges = 0, 0, 0
     for f in range(n_frames):
         cell = cells[min(f, len(cells) - 1)]
@@ -257,22 +262,31 @@ def _receptive_fields(
             while row < hop_counts[f, hop - 1]:
                 atom = np.int64(atoms[n_stored + row])
                 if cutoff is None:
-                    found = nearest_of(atom, grid, index, distance)
+                    own_index, own_distance = index, distance
+                    found = nearest_of(atom, grid, own_index, own_distance)
+                    shell = own_distance[size - 1] + SHELL_WIDTH
+                    while found == len(own_index) and own_distance[found - 1] <= shell:
+                        own_index = np.empty(2 * found, np.int64)
+                        own_distance = np.empty(2 * found, np.float64)
+                        found = nearest_of(atom, grid, own_index, own_distance)
+                    while found > size and own_distance[found - 1] > shell:
+                        found -= 1
                 else:
                     found = within_of(atom, grid, cutoff, index, distance)
                     if found > len(index):
                         index = np.empty(2 * found, np.int64)
                         distance = np.empty(2 * found, np.float64)
                         found = within_of(atom, grid, cutoff, index, distance)
+                    own_index, own_distance = index, distance
                 for j in range(found):
-                    neighbor = index[j]
+                    neighbor = own_index[j]
                     if local[neighbor] < 0:
                         local[neighbor] = queue
                         atoms[n_stored + queue] = neighbor
                         queue += 1
                     if n_edges < capacity:
                         neighbors[n_edges] = local[neighbor]
-                        distances[n_edges] = distance[j]
+                        distances[n_edges] = own_distance[j]
                     n_edges += 1
                 degrees[n_rows] = found
                 n_rows += 1

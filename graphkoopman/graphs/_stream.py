@@ -95,14 +95,14 @@ def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
     ValueError
         If a piece is damaged.
     """
-    first = GraphTrajectory.load(pieces[0], mmap=True)
+    first = _with_degrees_of_all(GraphTrajectory.load(pieces[0], mmap=True), pieces)
     columns = [c for c in GraphTrajectory.columns if getattr(first, c.name) is not None]
     short: dict[str, list[np.ndarray]] = {c.name: [] for c in columns if c.axis in SHORT}
     shapes: dict[str, list[tuple[int, np.dtype]]] = {
         c.name: [] for c in columns if c.axis not in (*SHORT, SYSTEM)
     }
     for piece in pieces:
-        graphs = GraphTrajectory.load(piece)
+        graphs = _like(first, GraphTrajectory.load(piece))
         for name, found in short.items():
             found.append(getattr(graphs, name))
         for name, known in shapes.items():
@@ -112,7 +112,8 @@ def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
     def streamed(column: Column) -> StreamedArray:
         def blocks() -> Iterator[np.ndarray]:
             return (
-                getattr(GraphTrajectory.load(piece, mmap=True), column.name) for piece in pieces
+                getattr(_like(first, GraphTrajectory.load(piece, mmap=True)), column.name)
+                for piece in pieces
             )
 
         lengths, dtypes = zip(*shapes[column.name], strict=True)
@@ -128,3 +129,14 @@ def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
         else:
             arrays[column.name] = streamed(column)
     write_columns(path, GraphTrajectory.file, arrays, first.settings())
+
+
+def _with_degrees_of_all(first: GraphTrajectory, pieces: Sequence[Path]) -> GraphTrajectory:
+    """The first piece, with degrees where any piece has them."""
+    later = (GraphTrajectory.load(piece, mmap=True) for piece in pieces[1:])
+    return first.with_degrees() if any(g.degrees is not None for g in later) else first
+
+
+def _like(first: GraphTrajectory, graphs: GraphTrajectory) -> GraphTrajectory:
+    """A piece with the columns of the first one."""
+    return graphs if first.degrees is None else graphs.with_degrees()

@@ -1,7 +1,7 @@
 """`GraphTrajectory`: the receptive fields of all frames of one trajectory, flat and sliceable."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -187,6 +187,21 @@ class GraphTrajectory(ColumnSamples):
             degrees = self.degrees[row : row + n_atoms]
         ends = np.cumsum(degrees)
         return np.split(self.distances[begin : begin + ends[-1]], ends[:-1])
+
+    def with_degrees(self) -> "GraphTrajectory":
+        """The same graphs with ``degrees``, which are left out where all are ``n_neighbors``."""
+        if self.degrees is not None:
+            return self
+        n_rows = int(self.hop_counts[:, -2].sum(dtype=np.int64))
+        return replace(self, degrees=np.full(n_rows, self.n_neighbors, np.int32))
+
+    def joined(self, others: "Sequence[GraphTrajectory]") -> "GraphTrajectory":
+        """These frames and those of the pieces that follow them; shells may be in some of them."""
+        pieces = [self, *others]
+        if any(piece.degrees is not None for piece in pieces):
+            pieces = [piece.with_degrees() for piece in pieces]
+        first, *rest = pieces
+        return super(GraphTrajectory, first).joined(rest)
 
     def __repr__(self) -> str:
         kind = f"n_neighbors={self.n_neighbors}" if self.n_neighbors else f"cutoff={self.cutoff} Å"

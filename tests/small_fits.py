@@ -20,6 +20,7 @@ def make_estimator(**changes):
         "n_hidden": 8,
         "max_epochs": 2,
         "steps_per_epoch": 2,
+        "n_init": 1,
         "random_state": 0,
     }
     return GDyNetEstimator(**settings | changes)

@@ -322,14 +322,6 @@ def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruptio
         )
     doubts += _doubts_of_training(training.best.result, estimator.steps_per_epoch)
     doubts += _doubts_of_states(estimator, training)
-    if estimator.converged_ and estimator.agreement_ < LEAST_AGREEMENT:
-        scores = ", ".join(f"{score:.3f}" for score in sorted(estimator.start_scores_)[::-1])
-        doubts.append(
-            f"starts disagree: Cohen's κ between their states is {estimator.agreement_:.2f} (limit "
-            f"{LEAST_AGREEMENT:g}), validation scores {scores}; the data do not decide between "
-            "several slow processes, or a start has missed one: give longer data, take fewer states "
-            "or a longer lag, or raise n_init"
-        )
     for doubt in doubts:
         warnings.warn(doubt, ConvergenceWarning, stacklevel=4)
 
@@ -346,24 +338,41 @@ def _doubts_of_states(estimator: Any, training: Restarts) -> list[str]:
             f"the network tells only {n_distinct} of n_states={n_states} states apart, the others "
             "are empty; lower n_states or give more data"
         ]
-    if not estimator.converged_ or not training.best.result.validated:
+    if not training.best.result.validated:
         return []
+    if not estimator.converged_:
+        return _doubts_of_starts(estimator)
     n_seen = training.best.n_processes_seen()
+    overlap = estimator.state_map_.overlap
+    outside = f"{overlap:.1%} of the memberships of crisp states lay outside the simplex"
     if n_seen < n_states - 1:
         return [
-            f"held-out frames show only {n_seen} of the {n_states - 1} processes between "
-            f"n_states={n_states} states: not all states were found; lower n_states, give more "
-            "data or lower lagtime"
+            f"{outside}, and the held-out frames show {n_seen} of the {n_states - 1} processes "
+            f"between n_states={n_states} states: not all states were found; lower n_states, give "
+            "more data or lower lagtime"
         ]
-    overlap = estimator.state_map_.overlap
+    doubts = _doubts_of_starts(estimator)
     if overlap > LARGEST_OVERLAP:
-        return [
-            f"{overlap:.1%} of the memberships lay outside the simplex of the states (limit "
-            f"{LARGEST_OVERLAP:.0%}): all processes were found, and the states overlap, as parts of "
-            "a continuum do; their populations depend on where the boundary is drawn, timescales "
-            "do not"
-        ]
-    return []
+        doubts.append(
+            f"{outside} (limit {LARGEST_OVERLAP:.0%}), and the held-out frames show all processes: "
+            "states were found and overlap, as parts of a continuum do; timescales hold, "
+            "populations depend on where boundaries are drawn; lower n_states for states apart"
+        )
+    return doubts
+
+
+def _doubts_of_starts(estimator: Any) -> list[str]:
+    """Whether starts that were trained for a whole cycle have come to the same states."""
+    whole_cycle = estimator.max_epochs >= estimator.patience
+    if not (whole_cycle and estimator.agreement_ < LEAST_AGREEMENT):
+        return []
+    scores = ", ".join(f"{score:.3f}" for score in sorted(estimator.start_scores_)[::-1])
+    return [
+        f"starts disagree: Cohen's κ between their states is {estimator.agreement_:.2f} (limit "
+        f"{LEAST_AGREEMENT:g}), validation scores {scores}; the data do not decide between several "
+        "slow processes, or a start has missed one: give longer data, take fewer states or a "
+        "longer lag, or raise n_init"
+    ]
 
 
 def _doubts_of_training(result: TrainingResult, steps_per_epoch: int) -> list[str]:

@@ -27,7 +27,7 @@ from graphkoopman.training._state import (
 )
 from graphkoopman.training._validation import (
     Validation,
-    cautious,
+    is_better,
     n_significant,
     says_something,
     validation_of,
@@ -36,7 +36,7 @@ from graphkoopman.training._validation import (
 MAX_GRADIENT_NORM = 1.0
 # Of frames whose vectors are needed at a time: those that make states, and the held-out ones. All
 # frames of scarce data, whose batches would leave out much of what is known.
-LINEAR_SAMPLES = 40_000
+MOST_LINEAR_SAMPLES = 40_000
 LINEAR_EDGES = 12_000_000
 SIGNIFICANT_RISE = 1.0  # errors of the difference that a cycle has to gain
 LEAST_RISE = 5e-3  # less is not worth a cycle, however well it is known
@@ -217,7 +217,7 @@ class Trainer:
     def _keep_if_better(self, validation: Validation, train_score: float) -> None:
         best = self.result
         if best.validated or says_something(validation.score, validation.error):
-            better = cautious(validation.score, validation.error) > cautious(best.score, best.error)
+            better = is_better(validation.score, validation.error, best.score, best.error)
         else:
             better = train_score > best.train_score
         if better:
@@ -339,8 +339,8 @@ class Trainer:
 
     def _linear_frames(self) -> int:
         cost = max(1.0, *(samples.cost for samples in self.data.samples))
-        most = min(LINEAR_SAMPLES / self._most_targets, LINEAR_EDGES / cost)
-        return max(1, int(most), self.settings.batch_size or 1)
+        most = min(MOST_LINEAR_SAMPLES / self._most_targets, LINEAR_EDGES / cost)
+        return max(1, int(most))
 
     @property
     def _most_targets(self) -> int:

@@ -14,7 +14,7 @@ from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import evaluate
 from graphkoopman.training._loop import Trainer
 from graphkoopman.training._state import TrainingSettings
-from graphkoopman.training._validation import cautious
+from graphkoopman.training._validation import is_better
 
 GOOD_ERRORS = 2.0  # of the difference to the best start that a good one may be below it
 GOOD_SHARE = 0.05  # or of the best score's excess over the constant
@@ -92,7 +92,7 @@ class Restarts:
         """The run chosen to go on; before that, the one with the best validation score so far."""
         if self.chosen is not None:
             return self.runs[self.chosen]
-        return max(self.runs, key=_cautious_score)
+        return _best(self.runs)
 
     def advance(self) -> Trainer:
         """One step of the run under way, or of the next one; returns that run."""
@@ -106,12 +106,12 @@ class Restarts:
 
     def _choose(self) -> None:
         """Compare the starts, and go on with the best."""
-        best = max(self.runs, key=_cautious_score)
+        best = _best(self.runs)
         self.start_scores = [run.result.score for run in self.runs]
-        falling = sorted(self.runs, key=_cautious_score, reverse=True)
-        good = [run for run in falling if _is_as_good(run, best)]
-        if len(good) == 1:
-            good = falling[:2]
+        others = [run for run in self.runs if run is not best]
+        good = [best, *(run for run in others if _is_as_good(run, best))]
+        if len(good) == 1 and others:
+            good.append(_best(others))
         if len(good) > 1:
             labels = [self._labels(run) for run in good]
             self.agreement = median_agreement(labels, best.lobe.head.n_states)
@@ -139,8 +139,13 @@ class Restarts:
         return Trainer(lobe, self.data, self.blocks, self.settings, self.rng, state)
 
 
-def _cautious_score(run: Trainer) -> float:
-    return cautious(run.result.score, run.result.error)
+def _best(runs: Sequence[Trainer]) -> Trainer:
+    best = runs[0]
+    for run in runs[1:]:
+        now, known = run.result, best.result
+        if is_better(now.score, now.error, known.score, known.error):
+            best = run
+    return best
 
 
 def _is_as_good(run: Trainer, best: Trainer) -> bool:

@@ -17,6 +17,7 @@ from graphkoopman.objectives import (
 from graphkoopman.training._batches import StatisticsBatch
 
 N_GROUPS = 10
+UNLIKE_ERRORS = 2.0
 SMALLEST_EXCESS = 0.01  # of a VAMP-2 score over one: a correlation of a tenth
 
 
@@ -70,15 +71,19 @@ def validation_of(features: Tensor, batch: StatisticsBatch, epsilon: float) -> V
     )
 
 
-def cautious(score: float, error: float) -> float:
-    """A score less its error: what weights and starts are compared by.
+def is_better(score: float, error: float, other: float, other_error: float) -> bool:
+    """Whether a network beats another one on the same held-out frames.
 
-    An early network may score high by chance, with the large error of rare events; networks that
-    have learned something score with small ones. NaN is below everything.
+    Their errors are mostly shared, and the higher score wins. An early network may score high by
+    chance, with the large error of rare events: where errors are unlike, scores less errors count.
+    NaN is below everything.
     """
-    if math.isnan(score):
-        return -math.inf
-    return score - error if math.isfinite(error) else score
+    if math.isnan(score) or math.isnan(other):
+        return math.isnan(other) and not math.isnan(score)
+    low, high = sorted((error, other_error))
+    if math.isfinite(high) and high > UNLIKE_ERRORS * low:
+        return score - error > other - other_error
+    return score > other
 
 
 def jackknife_error(without: Sequence[float]) -> float:

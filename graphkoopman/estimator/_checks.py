@@ -344,7 +344,7 @@ def _doubts_of_states(estimator: Any, training: Restarts) -> list[str]:
         return _doubts_of_starts(estimator)
     n_seen = training.best.n_processes_seen()
     overlap = estimator.state_map_.overlap
-    outside = f"{overlap:.1%} of the memberships of crisp states lay outside the simplex"
+    outside = f"{overlap:.1%} of the memberships lay outside the simplex of crisp states"
     if n_seen < n_states - 1:
         return [
             f"{outside}, and the held-out frames show {n_seen} of the {n_states - 1} processes "

@@ -122,7 +122,7 @@ def add_fit(commands: argparse._SubParsersAction) -> None:
     add = parser.add_argument
     add("--states", type=int, default=2, help="number of states (2)")
     add("--lag", default="1", help='lag time in frames, or with a unit: "10ps", "0.5ns" (1)')
-    add("--restarts", type=int, default=1, help="independent runs, the best is kept (1)")
+    add("--restarts", type=int, default=3, help="starts, of which the best goes on (3)")
     add("--refits", type=int, default=4, help="trainings on half the data, for intervals (4)")
     add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
 

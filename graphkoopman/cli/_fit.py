@@ -88,3 +88,9 @@ def report(estimator: GDyNetEstimator, analysis: Analysis) -> None:
         f"memberships cut off {estimator.clipped_mass_:.2%}, "
         f"independent samples of the slowest process per batch {ess:.0f}"
     )
+    if len(estimator.start_scores_) > 1:
+        scores = ", ".join(f"{score:.3f}" for score in estimator.start_scores_)
+        print(
+            f"agreement of {len(estimator.start_scores_)} starts: Cohen's κ "
+            f"{estimator.agreement_:.2f} (1 is the same states), validation scores {scores}"
+        )

@@ -1,6 +1,5 @@
 """Everything that can be wrong with settings or samples, said before any long work starts."""
 
-import math
 import numbers
 import os
 import warnings
@@ -27,8 +26,8 @@ AT_LEAST = {
     "patience": 1,
     "n_init": 1,
 }
-# Clipped mass of crisp memberships from which states are called parts of a continuum: silicon at its
-# melt has 0.015, lithium in argyrodites 0.02 to 0.09, in a polymer 0.11, water 0.2.
+# Clipped mass of crisp memberships from which states are called parts of a continuum: silicon at
+# its melt has 0.015, lithium in argyrodites 0.02 to 0.09, in a polymer 0.1, water 0.2.
 LARGEST_OVERLAP = 0.1
 LEAST_AGREEMENT = 0.8  # Cohen's κ between starts
 # Excess of a VAMP-2 score over one below which there is doubt, and above which there is none: the

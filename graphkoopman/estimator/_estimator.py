@@ -239,29 +239,29 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> "GDyNetEstimator":
         """Train the network, fix the states, estimate the Koopman model.
 
-                Parameters
-                ----------
-                X : Samples or list of Samples
-                    Graphs (`GraphTrajectory`), features (`FeatureTrajectory`) or samples of one's own.
-                    Adjacent pieces of one run are joined, so that no lagged pair is lost.
-                y : None
-                    Ignored.
+        Parameters
+        ----------
+        X : Samples or list of Samples
+            Graphs (`GraphTrajectory`), features (`FeatureTrajectory`) or samples of one's own.
+            Adjacent pieces of one run are joined, so that no lagged pair is lost.
+        y : None
+            Ignored.
 
-                Returns
-                -------
-                GDyNetEstimator
-                    Itself.
+        Returns
+        -------
+        GDyNetEstimator
+            Itself.
 
-                Raises
-                ------
-                ValueError
-                    If a setting, the samples or the lag cannot work.
+        Raises
+        ------
+        ValueError
+            If a setting, the samples or the lag cannot work.
 
-                Warns
-                -----
-                ConvergenceWarning
-                    If epochs ran out while the score still rose, if starts disagree, if held-out frames show
-            fewer processes than states need, or if the states overlap.
+        Warns
+        -----
+        ConvergenceWarning
+            If epochs ran out while the score still rose, starts disagree, held-out frames show
+            fewer processes than states need, or the states overlap.
         BeyondDataWarning, FixedStateWarning
             If a relaxation time is longer than the longest run; if states tell kinds of targets
             apart.

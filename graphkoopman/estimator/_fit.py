@@ -32,7 +32,7 @@ from graphkoopman.training import (
 )
 from graphkoopman.trajectories import block_split
 
-# Of the memberships, in all: more, and what tells frames apart inside a state is thrown away, on the
+# Of all memberships: more, and what tells frames apart inside a state is thrown away, on the
 # electrolyte up to 0.1 of a held-out VAMP-2.
 LARGEST_CUT = 0.02
 # the trained network depends on none of these, on device and chunk_size by rounding only

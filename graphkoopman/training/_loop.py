@@ -193,7 +193,7 @@ class Trainer:
         if train_score is None:
             train_score = float(np.mean(now.scores)) if now.scores else math.nan
         validation = self.validate()
-        row = {
+        row: dict[str, Any] = {
             "stage": now.stage,
             "epoch": now.epoch,
             "objective": stage.name,

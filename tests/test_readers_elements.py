@@ -6,7 +6,7 @@ import mdtraj as md
 import numpy as np
 import pytest
 
-from graphkoopman import GraphFeaturizer, read_trajectory
+from graphkoopman import GraphFeaturizer, Trajectory, read_trajectory
 from graphkoopman.trajectories import (
     resolve_targets,
     species_label,
@@ -250,6 +250,11 @@ def test_a_topology_of_another_system_in_memory(tmp_path):
     assert [atom.element.symbol for atom in top.atoms] == ["N", "C"]
     with pytest.warns(UserWarning, match="CL → Cl, NA → Na"):
         assert read_trajectory(tmp_path / "run.xtc", top).species.tolist() == [11, 17]
+    with pytest.warns(UserWarning, match="this mdtraj.Trajectory .*CL → Cl, NA → Na"):
+        converted = Trajectory.from_mdtraj(run)
+    assert converted.species.tolist() == [11, 17]
+    assert resolve_targets("element Na", converted).atoms.tolist() == [0]
+    # the user's own topology stays as it was
     assert [atom.element.symbol for atom in top.atoms] == ["N", "C"]
 
 

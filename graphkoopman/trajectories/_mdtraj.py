@@ -9,21 +9,19 @@ from numpy.typing import NDArray
 from graphkoopman.trajectories._species import N_ELEMENTS, species_label
 
 
-def species_of(topology: md.Topology | None) -> NDArray[np.int64]:
-    """Atomic numbers of a topology's atoms."""
+def check_elements(topology: md.Topology | None, species: NDArray[np.int64] | None = None) -> None:
+    """Raise unless there is a topology, and, with species, all of its atoms have one."""
     if topology is None:
         raise ValueError(
             "topology must be present to know the elements, got None; "
             "build a Trajectory from positions, cell and species instead"
         )
-    numbers = [0 if atom.element is None else atom.element.number for atom in topology.atoms]
-    if 0 in numbers:
-        atom = topology.atom(numbers.index(0))
+    if species is not None and 0 in species:
+        atom = topology.atom(int(np.argmin(species)))
         raise ValueError(
             f"topology must know the element of every atom, got none for atom {atom.index} "
             f"({atom}); set its element, or drop virtual sites with atom_slice"
         )
-    return np.array(numbers, dtype=np.int64)
 
 
 def constant_or_per_frame(cells: Any, scale: float = 1.0) -> NDArray[np.float64] | None:

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.trajectories._mdtraj import (
+    check_elements,
     constant_or_per_frame,
     make_topology,
-    species_of,
     standard_orientation,
 )
 from graphkoopman.trajectories._source import Source
@@ -193,7 +193,8 @@ class Trajectory:
         Parameters
         ----------
         traj : mdtraj.Trajectory
-            With a topology, from which the elements come.
+            With a topology, from which the elements come. mdtraj guesses some of them: an ion
+            that is alone in a residue of its name is what that says, with a warning.
         targets : str, array-like, list of array-like, callable or None
             See `resolve_targets`.
         timestep : float or None
@@ -207,14 +208,21 @@ class Trajectory:
         """
         if not isinstance(traj, md.Trajectory):
             raise TypeError(f"traj must be an mdtraj.Trajectory, got {type(traj).__name__}")
+        from graphkoopman.trajectories.readers._identity import identify
+        from graphkoopman.trajectories.readers._topology import atoms_of_topology
+
         if timestep is None:
             timestep = timestep_from_times(real_times(traj.time), "this mdtraj.Trajectory")
+        check_elements(traj.topology)
+        atoms = atoms_of_topology(traj.topology)
+        check_elements(traj.topology, atoms.species)
+        identity = identify("this mdtraj.Trajectory", traj.n_atoms, None, atoms)
         return cls(
             positions=traj.xyz * np.float32(NM_TO_ANGSTROM),
             cell=constant_or_per_frame(traj.unitcell_vectors, NM_TO_ANGSTROM),
-            species=species_of(traj.topology),
+            species=identity.species,
             timestep=timestep,
-            topology=traj.topology,
+            topology=identity.topology,
             targets=targets,
         )
 

@@ -7,6 +7,7 @@ guess, and said.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -91,16 +92,21 @@ def elements_of_residue(residue: str, names: Sequence[str]) -> list[Guess]:
     -------
     guesses : list of (int, str)
     """
+    return list(_elements_of_residue(residue, tuple(names)))
+
+
+@lru_cache(maxsize=4096)  # a solvent is thousands of the same residue
+def _elements_of_residue(residue: str, names: tuple[str, ...]) -> tuple[Guess, ...]:
     kind = residue.strip().upper()
     upper = {name.strip().upper() for name in names}
     if upper & PROTEIN_BEADS or len(upper & LIPID_BEADS) > 1:
-        return [_bead(name) for name in names]
+        return tuple(_bead(name) for name in names)
     drude = {name for name in upper if name[:1] == "D" and name[1:] in upper}
     guesses = _guesses(kind, names)
-    return [
+    return tuple(
         UNKNOWN if name.strip().upper() in drude else guess
         for name, guess in zip(names, guesses, strict=True)
-    ]
+    )
 
 
 def _guesses(kind: str, names: Sequence[str]) -> list[Guess]:

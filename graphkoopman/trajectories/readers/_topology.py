@@ -125,7 +125,10 @@ def topology_of(structure: Structure | None) -> md.Topology:
 
 
 def with_species(topology: md.Topology, species: NDArray[np.int64]) -> md.Topology:
-    """A copy whose elements are these; what is no element is a virtual site to mdtraj."""
+    """The topology, or a copy of other elements; what is no element is a virtual site to mdtraj."""
+    own = [0 if atom.element is None else atom.element.number for atom in topology.atoms]
+    if own == [number if number <= N_ELEMENTS else 0 for number in species.tolist()]:
+        return topology
     topology = topology.copy()
     for atom, number in zip(topology.atoms, species.tolist(), strict=True):
         is_element = 0 < number <= N_ELEMENTS

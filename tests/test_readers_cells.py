@@ -44,7 +44,12 @@ def test_nine_numbers_as_stored(tmp_path, write, cell):
         )
 
 
-@pytest.mark.parametrize("cell", [OCTAHEDRON, FCC, BCC, np.diag([20.0, 21, 22]), TRICLINIC])
+NEARLY_ORTHOGONAL = np.array([[20.0, 0.5, -0.3], [0.5, 21, 0.1], [-0.3, 0.1, 22]])
+
+
+@pytest.mark.parametrize(
+    "cell", [OCTAHEDRON, FCC, BCC, np.diag([20.0, 21, 22]), TRICLINIC, NEARLY_ORTHOGONAL]
+)
 def test_shape_matrix_of_charmm(tmp_path, cell):
     run = in_cell(cell, np.linspace(1, 1.02, 6)).symmetric()
     dcd(tmp_path / "run.dcd", run, shape_matrix=True)

@@ -38,6 +38,7 @@ XDATCARS = {
     + frames(6, 11, end=" \n")
     + "\n\n",
     "Konfig": HEAD + frames(1, 11, mark="Konfig={:8d}\n"),
+    "overflow": HEAD + frames(1, 11, mark="Direct configuration=******\n"),
     "no numbers": HEAD + frames(1, 11, mark="Direct\n"),
     "old blank marks": HEAD + frames(1, 11, mark="\n"),
     "flags": HEAD + frames(1, 11).replace("0.5 0.5 0.5\n", "0.5 0.5 0.5 T T F\n"),
@@ -198,6 +199,22 @@ def test_models_of_a_pdb_are_counted(tmp_path):
     text = (tmp_path / "run.pdb").read_text()
     (tmp_path / "run.pdb").write_text(text.replace("ENDMDL\n", "", 1))
     with pytest.raises(ValueError, match=r"(MODEL inside a model|whole models)"):
+        read_trajectory(tmp_path / "run.pdb")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("   1.", "   x.", r"after frame 0: line \d+: coordinates in columns 31 to 54 expected"),
+        ("CRYST1   11", "CRYST1   1x", "line 2: a CRYST1 record expected"),
+    ],
+)
+def test_what_is_wrong_with_a_pdb(tmp_path, old, new, message):
+    pdb(tmp_path / "run.pdb", run_of("orthogonal"))
+    text = (tmp_path / "run.pdb").read_text()
+    assert old in text
+    (tmp_path / "run.pdb").write_text(text.replace(old, new))
+    with pytest.raises(ValueError, match=message):
         read_trajectory(tmp_path / "run.pdb")
 
 

@@ -22,6 +22,7 @@ from graphkoopman.trajectories.readers._registry import reader
 from graphkoopman.trajectories.readers._topology import cell_of_lengths_angles
 
 AKMA_TO_PS = 0.04888821  # CHARMM's unit of time
+OTHERS_VERSION = 24
 SMALLEST_ANGLE, LARGEST_ANGLE = 20.0, 160.0  # degrees, of any cell in use
 
 
@@ -36,6 +37,8 @@ class Header(NamedTuple):
     first_step, interval : int
     delta : float
         Time step in AKMA units; 1 and 0 are what writers put that do not know it.
+    version : int
+        Of CHARMM; 24 is what other programs write.
     has_cell, has_fourth : bool
         Whether frames hold a cell, and a fourth dimension.
     n_atoms : int
@@ -51,6 +54,7 @@ class Header(NamedTuple):
     first_step: int
     interval: int
     delta: float
+    version: int
     has_cell: bool
     has_fourth: bool
     n_atoms: int
@@ -99,7 +103,7 @@ def read_header(path: Path) -> Header:
             if len(free) != n_atoms - n_fixed or free.min() < 0 or free.max() >= n_atoms:
                 raise _damaged(path, 0, "the list of free atoms")
         return Header(
-            order, numbers[0], numbers[1], numbers[2], delta,
+            order, numbers[0], numbers[1], numbers[2], delta, numbers[19],
             charmm and numbers[10] == 1, charmm and numbers[11] == 1,
             n_atoms, free, titles, file.tell(),
         )  # fmt: skip
@@ -166,7 +170,7 @@ def _blocks(path: Path, header: Header, chunk: int) -> Iterator[FrameBlock]:
                 everything = np.repeat(first[None], len(frames), axis=0)
                 everything[:, header.free] = positions
                 positions = everything
-            cells = _cells(path, frames["cell"], done) if header.has_cell else None
+            cells = _cells(path, header.version, frames["cell"], done) if header.has_cell else None
             times, steps = _clock(header, done, len(frames))
             yield FrameBlock(positions, cells, times, steps)
             done += len(frames)
@@ -197,7 +201,7 @@ def _clock(header: Header, first: int, n_frames: int) -> tuple[Any, Any]:
     return steps * (header.delta * AKMA_TO_PS), steps
 
 
-def _cells(path: Path, values: NDArray[np.float64], done: int) -> NDArray[np.float64]:
+def _cells(path: Path, version: int, values: NDArray[np.float64], done: int) -> NDArray[np.float64]:
     """Cells of the six numbers of every frame, of whichever convention.
 
     ``A γ B β α C`` with angles in degrees (X-PLOR, NAMD's older files) or as cosines (NAMD), or
@@ -208,7 +212,9 @@ def _cells(path: Path, values: NDArray[np.float64], done: int) -> NDArray[np.flo
     if not np.isfinite(values).all():
         raise _damaged(path, done, "a cell that is not finite")
     degrees = ((between > SMALLEST_ANGLE) & (between < LARGEST_ANGLE)).all(axis=1)
-    cosines = (np.abs(between) <= 1).all(axis=1)
+    # a cell of CHARMM that is nearly orthogonal has small numbers there, which are no cosines
+    small = between == 0 if version > OTHERS_VERSION else np.abs(between) <= 1
+    cosines = small.all(axis=1)
     if (degrees & _fits(lengths, between)).all():
         return cell_of_lengths_angles(lengths, between)
     if cosines.all():

@@ -1,5 +1,6 @@
 """pdb: atoms and positions by mdtraj; the cell of every model, and the times of GROMACS' titles."""
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,12 +25,14 @@ GROMACS_TIME = re.compile(r"^TITLE\s.*\bt=\s*([-+.\deE]+)(?:\s+step=\s*(\d+))?\s
 @reader("pdb", r".*\.pdb", compressed=True)
 def read_pdb(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """mdtraj takes the first CRYST1 for all models; here every model has its own."""
+    models = _models(path)  # what is wrong is said by line
     own = load_structure(path, "path")
-    return Contents("pdb", own.n_atoms, _blocks(path, chunk), own.atoms)
+    return Contents("pdb", own.n_atoms, _blocks(path, chunk, *models), own.atoms)
 
 
-def _blocks(path: Path, chunk: int) -> Iterator[FrameBlock]:
-    cells, times = _models(path)
+def _blocks(
+    path: Path, chunk: int, cells: np.ndarray, times: np.ndarray | None
+) -> Iterator[FrameBlock]:
     done = 0
     for piece in md.iterload(str(path), chunk=chunk):
         part = slice(done, done + len(piece))
@@ -55,6 +58,7 @@ def _models(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         while (line := lines.next()) is not None:
             if line.startswith(("ATOM  ", "HETATM")):
                 inside = True
+                _check_atom(lines, line)
             elif line.startswith("CRYST1"):
                 cell = _cell(lines, line)
             elif line.startswith("TITLE") and (match := GROMACS_TIME.match(line)):
@@ -65,6 +69,7 @@ def _models(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 cells.append(cell)
                 times.append(time)
                 inside, time = False, None
+                lines.frame += 1
         if inside:
             cells.append(cell)
             times.append(time)
@@ -72,6 +77,16 @@ def _models(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return np.array(cells).reshape(-1, 3, 3), (
         np.array(known) if len(known) == len(cells) and known else None
     )
+
+
+def _check_atom(lines: Lines, line: str) -> None:
+    try:
+        x, y, z = (float(line[first : first + 8]) for first in (30, 38, 46))
+    except ValueError:
+        problem = f"coordinates in columns 31 to 54 expected, got {line.rstrip()!r}"
+        raise lines.error(problem, lines.number) from None
+    if not (math.isfinite(x) and math.isfinite(y) and math.isfinite(z)):
+        raise lines.error(f"coordinates must be finite, got {line[30:54].strip()!r}", lines.number)
 
 
 def _is_number(word: str) -> bool:

@@ -19,7 +19,9 @@ from graphkoopman.trajectories.readers._elements import UNKNOWN, atoms_from_gues
 from graphkoopman.trajectories.readers._registry import reader
 from graphkoopman.trajectories.readers._text import Lines, lines_of
 
-FRAME = re.compile(r"\s*(?:(direct|cartesian)\s*(?:configuration)?|konfig)\s*=?\s*(\d*)\s*$", re.I)
+FRAME = re.compile(
+    r"\s*(?:(direct|cartesian)\s*(?:configuration)?|konfig)\s*=?\s*(\d*|\*+)\s*$", re.I
+)
 GLUED = re.compile(r"(?<=[\d.])-(?=\d*\.)")  # a minus sign that Fortran left no space before
 N_HEADER = 7
 
@@ -104,7 +106,7 @@ def _next_frame(lines: Lines) -> Preamble | tuple[bool, int | None] | None:
         mark = FRAME.match(line)
         if mark is not None:
             kind = (mark[1] or "direct").lower()
-            return kind == "cartesian", int(mark[2]) if mark[2] else None
+            return kind == "cartesian", int(mark[2]) if mark[2].isdigit() else None
         lines.give_back(line)
         if n_blank and _is_numbers(line):
             return False, None  # old VASP marks frames by a blank line

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.trajectories._mdtraj import make_topology
-from graphkoopman.trajectories._species import N_ELEMENTS
+from graphkoopman.trajectories._species import N_ELEMENTS, species_label
 from graphkoopman.trajectories.readers._contents import Atoms, Structure
 from graphkoopman.trajectories.readers._elements import (
     Guess,
@@ -19,6 +19,7 @@ from graphkoopman.trajectories.readers._elements import (
     parse_symbol,
 )
 from graphkoopman.trajectories.readers._registry import COMPRESSION, find_reader, first_bytes
+from graphkoopman.trajectories.readers._residues import ION_ELEMENTS
 from graphkoopman.trajectories.readers._text import open_binary
 
 NM_TO_ANGSTROM = 10.0
@@ -90,7 +91,8 @@ def atoms_of_topology(topology: md.Topology) -> Atoms:
         from_names = elements_of_residue(residue.name, [atom.name for atom in atoms])
         for atom, (number, origin) in zip(atoms, from_names, strict=True):
             stated = 0 if atom.element is None else atom.element.number
-            single_ion = len(atoms) == 1 and origin == "known"
+            ion = number and species_label(number) in ION_ELEMENTS
+            single_ion = ion and len(atoms) == 1 and origin == "known"
             if stated and not (single_ion and number != stated):
                 guesses.append((stated, "stated"))
             else:

@@ -245,8 +245,8 @@ def _check_known(
         raise ValueError(
             f"topology must know the element of every atom, got none for atom {atom.index} "
             f"({atom}) of {path}; set it with elements={{{first!r}: …}} (--elements {first}=…), or "
-            f"leave virtual sites out with exclude='name {' '.join(names[:SHOWN])}' (--exclude), or "
-            "with atom_slice in mdtraj"
+            f"leave virtual sites out with exclude='name {' '.join(names[:SHOWN])}' (--exclude), "
+            "or with atom_slice in mdtraj"
         )
     raise ValueError(
         f"top must be given for {path}: it holds atom types but no elements (types "

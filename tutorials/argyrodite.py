@@ -11,7 +11,6 @@ The trajectories are read, not bundled: see ``--help``. ``GRAPHKOOPMAN_TUTORIAL_
 in seconds, on a piece too short to learn from.
 """
 
-import itertools
 import warnings
 
 import numpy as np
@@ -24,7 +23,6 @@ from sklearn.model_selection import cross_val_score
 from graphkoopman import (
     GDyNetEstimator,
     GraphFeaturizer,
-    Trajectory,
     align_states,
     estimate_koopman,
     read_trajectory,
@@ -42,6 +40,7 @@ from graphkoopman.plotting import (
     plot_transition_msd,
 )
 from graphkoopman.structure import spatial_map, state_rdf
+from graphkoopman.trajectories import find_seams, join_runs
 from graphkoopman.transport import (
     conduction_contributions,
     transition_diffusion,
@@ -63,40 +62,22 @@ N_BOOTSTRAP, N_FOLDS = 100, 2 if SMALL else 4
 # Which files belong together
 # ---------------------------
 # The files of one composition look like repeats and are not: from the end of one to the beginning
-# of the next lithium moves as far as from frame to frame, with one exception. They are pieces of
+# of the next atoms move as far as from frame to frame, with one exception. They are pieces of
 # one run, and so they are joined before anything is learned or cross-validated.
-
-
-def lithium_step(before, after, trajectory):
-    """Mean distance that lithium moves between two frames, in Å."""
-    fractions = (after - before) @ np.linalg.inv(trajectory.cell)
-    step = (fractions - np.rint(fractions)) @ trajectory.cell
-    return np.linalg.norm(step[trajectory.species == 3], axis=1).mean()
 
 
 def joined(name):
     """The files of one composition as the trajectories that they are consecutive pieces of."""
     files = sorted(data.glob(f"Li6PS5{name}_run*.XDATCAR.gz"))
     pieces = [read_trajectory(path, timestep=TIMESTEP) for path in files]
-    runs = [[pieces[0]]]
-    for before, after in itertools.pairwise(pieces):
-        inside = lithium_step(before.positions[-2], before.positions[-1], before)
-        seam = lithium_step(before.positions[-1], after.positions[0], before)
-        if seam < 1.5 * inside:
-            runs[-1].append(after)
-        else:
-            print(f"  lithium jumps {seam:.1f} Å between two files, and {inside:.1f} Å in a frame")
-            runs.append([after])
+    for seam in find_seams(pieces):
+        if not seam.follows:
+            print(
+                f"  atoms move {seam.across:.1f} Å between two files, {seam.inside:.1f} in a frame"
+            )
+    runs = join_runs(pieces)
     print(f"Li6PS5{name}: {len(files)} files are consecutive pieces of {len(runs)} run(s)")
-    return [
-        Trajectory(
-            np.concatenate([piece.positions for piece in run])[:N_FRAMES],
-            run[0].cell,
-            run[0].species,
-            timestep=TIMESTEP,
-        )
-        for run in runs
-    ]
+    return [run[:N_FRAMES] for run in runs]
 
 
 runs = {halide: {name: joined(f"{halide}_{name}") for name in DISORDER} for halide in HALIDES}

@@ -15,6 +15,7 @@ from graphkoopman.trajectories import (
     target_centers,
     unwrap,
     whole_centers,
+    whole_targets,
 )
 from graphkoopman.transport import transition_diffusion, transition_displacements
 
@@ -176,6 +177,9 @@ def test_chains_longer_than_the_cell(bonded, size):
     # bonds a chain that winds through its own images may be put together from several of them
     if not bonded and size > 3:
         return
+    shapes = whole_targets(run, targets).reshape(60, 2, size, 3)
+    true = paths.reshape(60, 2, size, 3)
+    np.testing.assert_allclose(shapes, true - true[:, :, :1], atol=1e-9)
     jumps = (whole_centers(run, targets) - expected) @ np.linalg.inv(cell)
     np.testing.assert_allclose(jumps - np.rint(jumps), 0, atol=1e-9)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.structure._inputs import Run, check_count, check_radius, check_runs
-from graphkoopman.trajectories import Trajectory, height_limit, minimum_image
+from graphkoopman.trajectories import Trajectory, height_limit, minimum_image, whole_targets
 
 __all__ = ["Representative", "representative_frames", "select_representatives"]
 
@@ -200,7 +200,7 @@ def _cut_out(run: Run, pick: Representative, radius: float) -> md.Trajectory:
     arms = minimum_image(frame_positions - center, cell)
     # a molecule wider than half the cell keeps its own shape
     first = minimum_image(frame_positions[own[:1]] - center, cell)
-    arms[own] = first + minimum_image(frame_positions[own] - frame_positions[own[0]], cell)
+    arms[own] = first + whole_targets(trajectory[frame : frame + 1], [own])[0]
     shown = np.linalg.norm(arms, axis=1) < radius
     shown[own] = True
     atoms = np.flatnonzero(shown)

@@ -20,7 +20,7 @@ from graphkoopman.structure._blocks import Division
 from graphkoopman.structure._inputs import Run
 from graphkoopman.structure._pairs import add_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
-from graphkoopman.trajectories import minimum_image, species_mass
+from graphkoopman.trajectories import minimum_image, species_mass, whole_targets
 
 __all__ = ["OrderParameter", "Samples", "first_minimum", "order_parameters", "shells_of"]
 
@@ -484,14 +484,11 @@ def _molecule_sizes(
     """Radius of gyration and largest distance between atoms, (n_frames, n_targets, 2)."""
     sizes = np.zeros((len(frames), len(chosen), 2))
     groups = run.targets.groups()
-    cells = run.trajectory.cells
     for column, target in enumerate(chosen):
         atoms = groups[target]
         masses = np.array([_mass(int(n)) for n in run.trajectory.species[atoms]])
         for row, frame in enumerate(frames):
-            own = run.trajectory.positions[frame, atoms].astype(np.float64)
-            cell = None if cells is None else cells[frame]
-            own = minimum_image(own - own[0], cell)
+            own = whole_targets(run.trajectory[frame : frame + 1], [atoms])[0]
             arms = own - masses @ own / masses.sum()
             sizes[row, column, 0] = np.sqrt(masses @ np.square(arms).sum(axis=1) / masses.sum())
             spans = np.linalg.norm(own[:, None] - own, axis=-1)

@@ -34,7 +34,12 @@ if TYPE_CHECKING:
         height_limit,
         items_of,
     )
-    from graphkoopman.trajectories._unwrap import target_centers, unwrap, whole_centers
+    from graphkoopman.trajectories._unwrap import (
+        target_centers,
+        unwrap,
+        whole_centers,
+        whole_targets,
+    )
     from graphkoopman.trajectories._validation import check_integer
     from graphkoopman.trajectories.objects._registry import (
         UnknownTimestepWarning,
@@ -55,14 +60,16 @@ __all__ = [
     "TrajectoryReport",
     "UnknownTimestepWarning",
     "as_trajectory",
-    "concatenate",
     "converter",
+    "find_seams",
     "inspect",
+    "join_runs",
     "load_gdynet_npz",
     "molecules",
     "read_trajectory",
     "resolve_targets",
     "segments",
+    "species_labels",
     "split_targets",
     "unwrap",
 ]

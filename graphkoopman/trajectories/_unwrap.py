@@ -162,6 +162,26 @@ def whole_centers(trajectory: Trajectory, targets: Any = None) -> NDArray[np.flo
     return firsts + _centers_from_first_atoms(trajectory, groups)[0]
 
 
+def whole_targets(trajectory: Trajectory, targets: Any = None) -> NDArray[np.float64]:
+    """Vectors from the first atom of each target to all of its atoms, in every frame by itself.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+    targets : str, array-like, list of array-like, callable or None
+        See `resolve_targets`; None is the trajectory's own.
+
+    Returns
+    -------
+    vectors : ndarray of shape (n_frames, n_target_atoms, 3)
+        Å, float64, target by target; molecules are whole, as in `target_centers`.
+    """
+    groups = resolve_targets(targets, trajectory)
+    arms_to = arms_of_targets(trajectory, groups)
+    arms = _arms(trajectory, 0, trajectory.n_frames, groups.atoms, arms_to.parents)
+    return arms_to.from_first_atoms(arms)
+
+
 def _centers_from_first_atoms(
     trajectory: Trajectory, targets: Targets
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -39,6 +39,14 @@ class Arms(NamedTuple):
             np.add.at(sums, self.parents[level], sums[level])
         return sums
 
+    def from_first_atoms(self, arms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Vectors from the first atom of each target, (..., n_target_atoms, 3), of single arms."""
+        reached = arms.copy()
+        for depth in range(1, int(self.depths.max()) + 1):
+            level = np.flatnonzero(self.depths == depth)
+            reached[..., level, :] += reached[..., self.parents[level], :]
+        return reached
+
 
 def arms_of_targets(trajectory: Trajectory, targets: Targets) -> Arms:
     """A tree for every target."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
         stationary_distribution,
     )
     from graphkoopman.datasets._fetch import GDYNET_TIMESTEPS, fetch_gdynet
-    from graphkoopman.datasets._hopping import Hopping, make_hopping
+    from graphkoopman.datasets._hopping import Hopping, make_arrangement, make_hopping
     from graphkoopman.datasets._labels import (
         LabelTimescales,
         TooFewTransitionsError,
@@ -40,6 +40,7 @@ __all__ = [
     "fetch_gdynet",
     "label_timescales",
     "li_fcc_reference",
+    "make_arrangement",
     "make_hopping",
     "simulate_li_fcc",
 ]

@@ -1,6 +1,6 @@
 """Targets that switch between local geometries as a Markov chain prescribes.
 
-Public: :func:`make_hopping`, :class:`Hopping`. Each target is the centre of a cage of ligands, or
+Public: :func:`make_hopping`, :func:`make_arrangement`, :class:`Hopping`. Each target is the centre of a cage of ligands, or
 a molecule; its geometry is the state of a continuous-time Markov chain and is hidden under a new
 random rotation and white vibration in every frame. Lengths in Å, times in ps, rates in 1/ps.
 """
@@ -29,7 +29,7 @@ from graphkoopman.trajectories import Trajectory
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-LITHIUM, CARBON, OXYGEN, SULFUR, ARGON = 3, 6, 8, 16, 18
+LITHIUM, CARBON, OXYGEN, FLUORINE, SULFUR, ARGON = 3, 6, 8, 9, 16, 18
 
 SHORT, LONG = 2.2, 3.0  # ligand distances
 CAGE_SPACING, CAGE_VIBRATION = 8.0, 0.1
@@ -37,6 +37,9 @@ BONDS = (1.3, 1.7)
 END_TO_END = (1.4, 2.5)
 MOLECULE_SPACING, MOLECULE_VIBRATION = 6.0, 0.05
 MOLECULE_REACH = 1.5
+# A square complex: ligands about the centre, and an atom of one of two kinds beyond each of them.
+LIGAND, OUTER = 2.3, 3.8
+COMPLEX_SPACING, COMPLEX_VIBRATION = 17.0, 0.15
 
 # keeps the atoms of neighbouring units apart
 CLEARANCE = 1.0
@@ -180,11 +183,97 @@ def make_hopping(
     >>> data.labels.shape
     (100, 8)
     """
+    _check_numbers(n_frames, n_targets, timestep, vibration)
     rates = check_rate_matrix(rate_matrix)
     mapping = check_visible(visible, len(rates))
-    _check_numbers(n_frames, n_targets, timestep, vibration)
     n_geometries = int(mapping.max()) + 1
     unit = _molecule(n_geometries) if molecules else _cage(n_geometries, n_ligands)
+    return _hopping(
+        unit, rates, mapping, n_frames, n_targets, timestep, cell, molecules, vibration,
+        as_generator(random_state),
+    )  # fmt: skip
+
+
+def make_arrangement(
+    rate_matrix: ArrayLike,
+    n_frames: int,
+    *,
+    n_targets: int = 8,
+    timestep: float = 1.0,
+    cell: ArrayLike | None = None,
+    vibration: float | None = None,
+    random_state: RandomState = None,
+) -> Hopping:
+    """Make a trajectory whose states are arrangements, which no distance from the target tells.
+
+    Every target is a Li in the middle of a square of four S, with an atom beyond each of these: two
+    O and two F. They are neighbours in the square (cis, state 0) or opposite (trans, state 1).
+    Distances from the centre, and numbers of atoms of each kind at any distance from the ligands
+    all together, are the same in both states; what differs is which ligand has which outer atoms
+    near. A network has to learn to tell the ligands apart before it sees the state, and random
+    features hardly do. States switch as in `make_hopping`.
+
+    Parameters
+    ----------
+    rate_matrix : array-like of shape (2, 2)
+        Rate matrix in 1/ps; rows sum to zero.
+    n_frames
+        Number of frames.
+    n_targets
+        Number of complexes, on a grid in the cell.
+    timestep
+        Picoseconds per frame.
+    cell : array-like of shape (3, 3), optional
+        Cell vectors as rows in Å. By default a cube with 17 Å between grid points, so that the
+        8 nearest atoms of every atom are those of its own complex.
+    vibration
+        Standard deviation in Å of each coordinate of each atom; 0.15 by default.
+    random_state : int, RandomState, Generator or None
+        Source of the noise; the same int gives the same trajectory.
+
+    Returns
+    -------
+    Hopping
+        Trajectory, true labels and exact kinetics.
+
+    Raises
+    ------
+    ValueError
+        If the rate matrix is not one of two states, or the targets do not fit into the cell.
+
+    Examples
+    --------
+    >>> from graphkoopman.datasets import chain_rates, make_arrangement
+    >>> data = make_arrangement(chain_rates(2, slowest=50.0), 100, random_state=0)
+    >>> data.labels.shape
+    (100, 8)
+    """
+    _check_numbers(n_frames, n_targets, timestep, vibration)
+    rates = check_rate_matrix(rate_matrix)
+    if len(rates) != 2:
+        raise ValueError(
+            f"rate_matrix must be of the two states cis and trans, got {len(rates)}; make_hopping "
+            "makes more"
+        )
+    return _hopping(
+        _square_complex(), rates, np.arange(2), n_frames, n_targets, timestep, cell, False,
+        vibration, as_generator(random_state),
+    )  # fmt: skip
+
+
+def _hopping(
+    unit: _Unit,
+    rates: FloatArray,
+    mapping: IntArray,
+    n_frames: int,
+    n_targets: int,
+    timestep: float,
+    cell: ArrayLike | None,
+    molecules: bool,
+    vibration: float | None,
+    rng: np.random.Generator,
+) -> Hopping:
+    """Units on a grid that follow Markov chains; molecules among a solvent, and whole targets."""
     vibration = unit.vibration if vibration is None else vibration
     vectors, counts = _grid(cell, n_targets, unit.spacing, 2 * unit.reach + CLEARANCE)
     points = _grid_points(vectors, counts, 0.0)
@@ -192,7 +281,6 @@ def make_hopping(
     # the solvent sits in the middle of the grid's cells
     solvent = _grid_points(vectors, counts, 0.5) if molecules else np.empty((0, 3))
 
-    rng = as_generator(random_state)
     labels = sample_chain(rates, n_frames, n_targets, timestep, rng)
     n_atoms = len(unit.species)
     first = n_atoms * np.arange(n_targets)
@@ -241,6 +329,18 @@ def _cage(n_geometries: int, n_ligands: int) -> _Unit:
     geometries[:, 1:] = distance[..., None] * _even_directions(n_ligands)
     species = np.array([LITHIUM] + n_ligands * [SULFUR])
     return _Unit(geometries, species, LONG, CAGE_SPACING, CAGE_VIBRATION)
+
+
+def _square_complex() -> _Unit:
+    """Cis and trans; the outer atoms of the first two ligands are O, of the others F."""
+    corners = np.array([[1.0, 0, 0], [0, 1.0, 0], [-1.0, 0, 0], [0, -1.0, 0]])
+    orders = ([0, 1, 2, 3], [0, 2, 1, 3])  # corners of the ligands: O and O beside, or opposite
+    geometries = np.zeros((2, 9, 3))
+    for geometry, order in zip(geometries, orders, strict=True):
+        geometry[1:5] = LIGAND * corners[order]
+        geometry[5:] = OUTER * corners[order]
+    species = np.array([LITHIUM] + 4 * [SULFUR] + 2 * [OXYGEN] + 2 * [FLUORINE])
+    return _Unit(geometries, species, OUTER, COMPLEX_SPACING, COMPLEX_VIBRATION)
 
 
 def _even_directions(n_points: int) -> FloatArray:

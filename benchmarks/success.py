@@ -16,8 +16,9 @@ true labels of the same frames at the same lag. Seeds 0 to 19 on seven systems, 
 
 ``--recipe frozen`` leaves the encoder as it starts (``freeze="encoder"``: random features with a
 trained head), ``--recipe plain`` trains the same network in the plain way (see `plain_fit`),
-``--n-init 1`` takes one start in place of three. ``events`` counts crossings between the two sides of the slowest process,
-over all targets. Results are kept line by line, and an interrupted run continues.
+``--n-init 1`` takes one start in place of three. ``events`` counts crossings between the two sides
+of the slowest process, over all targets. Results are kept line by line, and an interrupted run
+continues.
 """
 
 import argparse

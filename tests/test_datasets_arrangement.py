@@ -16,9 +16,9 @@ def still():
 
 def distances_by_kind(run, frame, atoms, radius=8.0):
     """Sorted distances from some atoms to all of each kind."""
-    pairs = within(run.positions[frame], run.cell, radius, centers=atoms)
-    kinds = run.species[pairs.indices]
-    return {kind: np.sort(pairs.distances[kinds == kind]) for kind in (OXYGEN, FLUORINE, SULFUR)}
+    _, neighbors, distances = within(run.positions[frame], run.cell, radius, centers=atoms)
+    kinds = run.species[neighbors]
+    return {kind: np.sort(distances[kinds == kind]) for kind in (OXYGEN, FLUORINE, SULFUR)}
 
 
 def test_distances_from_centre_and_ligands_are_the_same_in_both_states(still):

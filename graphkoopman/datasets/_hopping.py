@@ -1,8 +1,9 @@
 """Targets that switch between local geometries as a Markov chain prescribes.
 
-Public: :func:`make_hopping`, :func:`make_arrangement`, :class:`Hopping`. Each target is the centre of a cage of ligands, or
-a molecule; its geometry is the state of a continuous-time Markov chain and is hidden under a new
-random rotation and white vibration in every frame. Lengths in Å, times in ps, rates in 1/ps.
+Public: :func:`make_hopping`, :func:`make_arrangement`, :class:`Hopping`. Each target is the centre
+of a cage of ligands, or a molecule; its geometry is the state of a continuous-time Markov chain and
+is hidden under a new random rotation and white vibration in every frame. Lengths in Å, times in ps,
+rates in 1/ps.
 """
 
 from __future__ import annotations

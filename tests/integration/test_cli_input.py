@@ -280,3 +280,25 @@ def test_inspect_says_what_is_implausible(tmp_path, capsys):
     assert "implausible: positions must be in Å" in printed
     assert "fractions of the cell; multiply them by it" in printed
     assert "time step               0.5 ps, from the times of the file" in printed
+
+
+def test_fit_joins_xdatcars_and_says_so(tmp_path, capsys):
+    """The example of the README, on three files of a run."""
+    rng = np.random.default_rng(0)
+    lithium = rng.uniform(0, EDGE, (1, 8, 3)) + np.cumsum(rng.normal(0, 0.1, (60, 8, 3)), axis=0)
+    sulfur = rng.uniform(0, EDGE, (1, 8, 3)) + rng.normal(0, 0.03, (60, 8, 3))
+    images = [
+        Atoms("Li8S8", x, cell=[EDGE] * 3, pbc=True)
+        for x in np.concatenate([lithium, sulfur], axis=1)
+    ]
+    files = [str(tmp_path / f"run{k}.XDATCAR.gz") for k in range(3)]
+    for k, path in enumerate(files):
+        ase.io.write(path, images[20 * k : 20 * k + 20], format="vasp-xdatcar")
+    arguments = ["fit", *files, "--timestep", "0.1", "--targets", "element Li", "--neighbors", "4"]
+    arguments += ["--convolutions", "1", "--epochs", "1", "--lag", "2"]
+    assert main([*arguments, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert "joined 3 files into one run" in printed
+    assert "60 frames of 0.1 ps, 16 atoms (Li8 S8), periodic, 12 × 12 × 12 Å" in printed
+    with np.load(tmp_path / "out" / "probabilities.npz") as arrays:
+        assert [array.shape for array in arrays.values()] == [(60, 8, 2)]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphkoopman import callbacks as callbacks
     from graphkoopman import datasets as datasets
+    from graphkoopman import generation as generation
     from graphkoopman import graphs as graphs
     from graphkoopman import koopman as koopman
     from graphkoopman import lobes as lobes

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 from graphkoopman.datasets import make_hopping
 from graphkoopman.generation import ClosureWarning, EnvironmentDecoder, rewire
 from graphkoopman.generation._environments import Environments, cut_environments
-from graphkoopman.generation._flow import VelocityNetwork, shortest_lines
+from graphkoopman.generation._flow import VelocityNetwork
 from graphkoopman.generation._prior import Contacts, Prior, RadialCorrection
 from graphkoopman.koopman import KoopmanModel
 from graphkoopman.trajectories import Trajectory
@@ -63,24 +63,6 @@ def test_velocities_know_elements_states_and_time(network, cloud):
         (positions, kinds, probs, time + 0.05),
     ):
         assert (network(*other) - velocity).abs().max() > 1e-6
-
-
-def test_lines_are_shortest_for_a_copy():
-    rng = np.random.default_rng(0)
-    end = rng.normal(size=(5, 7, 3))
-    kinds = np.tile([0, 0, 0, 1, 1, 1, 1], (5, 1))
-    # another order within each kind, and a small turn: undone exactly
-    order = np.array([2, 0, 1, 6, 5, 4, 3])
-    turn = Rotation.from_rotvec([0.05, -0.1, 0.08]).as_matrix()
-    np.testing.assert_allclose(shortest_lines(end[:, order] @ turn, end, kinds), end, atol=1e-10)
-    # of other points the sum of squares falls, radii and kinds stay
-    begin = rng.normal(size=end.shape)
-    matched = shortest_lines(begin, end, kinds)
-    before, after = ((begin - end) ** 2).sum(), ((matched - end) ** 2).sum()
-    assert after < 0.7 * before
-    for kind in (0, 1):
-        radii = [np.sort(np.linalg.norm(p[:, kinds[0] == kind], axis=-1)) for p in (begin, matched)]
-        np.testing.assert_allclose(*radii)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.35], ids=["large cell", "smaller than the reach"])
@@ -147,14 +129,24 @@ def test_elements_are_those_of_environments_like_the_request():
     assert data.probs[chosen].max(axis=1).max() < np.median(data.probs.max(axis=1))
 
 
-def test_points_have_the_distances_of_their_state_in_all_directions():
-    prior = Prior(shells())
-    points = prior.points(np.arange(4000), np.random.default_rng(6))
-    radii = np.linalg.norm(points, axis=-1)
-    np.testing.assert_allclose(radii[:, :3].mean(), 2.4, atol=0.01)
-    np.testing.assert_allclose(radii[:, 3:].mean(), 4.0, atol=0.01)
-    # standard error of a mean direction 1/√(3·28000)
-    assert np.abs((points / radii[..., None]).mean(axis=(0, 1))).max() < 0.015
+def test_the_flow_begins_at_environments_under_noise():
+    data = shells()
+    prior, rng = Prior(data), np.random.default_rng(6)
+    off = prior.points(np.arange(4000), 0.3, rng) - data.positions
+    # 84 000 numbers
+    np.testing.assert_allclose(off.std(), 0.3, rtol=0.01)
+    assert abs(off.mean()) < 0.005
+    # rare states are learned as often as common ones
+    few = Prior(Environments(*(x[:2100] for x in ordered(data)), data.own))
+    chosen = few.balanced(2000, rng)
+    np.testing.assert_allclose((few.groups[chosen] == 1).mean(), 0.5, atol=0.05)
+    assert (few.groups == 1).mean() < 0.1
+
+
+def ordered(data):
+    """Positions, species and probabilities, those of state 0 first."""
+    order = np.argsort(data.probs.argmax(axis=1), kind="stable")
+    return data.positions[order], data.species[order], data.probs[order]
 
 
 def test_radii_are_corrected_to_those_of_the_data():
@@ -194,11 +186,11 @@ def test_atoms_too_close_are_pushed_apart():
     data = shells()
     contacts = Contacts.of(data)
     near = data.positions[:200].copy()
-    near[:, 0] = near[:, 6] + 0.3
-    near[:, 1] *= 0.7
+    near[:, 3] = near[:, 6] + 0.1
     apart = contacts.apart(near, data.species[:200])
     assert contacts.is_free(near, data.species[:200]).mean() < 0.05
     assert contacts.is_free(apart, data.species[:200]).mean() > 0.95
+    np.testing.assert_allclose(*(np.linalg.norm(x, axis=-1) for x in (apart, near)), rtol=1e-9)
     # equivariant, and the identity where nothing is close
     turn = Rotation.random(random_state=1).as_matrix()
     np.testing.assert_allclose(contacts.apart(near @ turn, data.species[:200]), apart @ turn)
@@ -283,6 +275,8 @@ def test_bad_requests(decoder, changes, error, message):
 
 def test_bad_settings(cages):
     mixed = np.array([0, 1, 2, 3, 4, 5, 6, 8])
+    with pytest.raises(ValueError, match="noise must be a positive"):
+        EnvironmentDecoder(8, noise=0.0).fit(*cages)
     with pytest.raises(ValueError, match="n_steps"):
         EnvironmentDecoder(8, n_steps=0).fit(*cages)
     with pytest.raises(ValueError, match="same atoms in the same order"):

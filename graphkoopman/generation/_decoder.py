@@ -17,7 +17,6 @@ from graphkoopman.generation._flow import (
     FlowBatch,
     VelocityNetwork,
     follow_flow,
-    shortest_lines,
     train_flow,
 )
 from graphkoopman.generation._prior import Contacts, Prior, RadialCorrection
@@ -37,19 +36,21 @@ CHUNK = 512
 class EnvironmentDecoder(BaseEstimator):
     r"""Draw local environments of targets for given state probabilities.
 
-    The nearest neighbours of a target, with elements and positions, are drawn in three steps. The
-    elements, in the order of distance, are those of an environment of the data whose
-    probabilities are as asked for. Points at distances that each rank of neighbour has in such
-    environments, in random directions, are carried to positions by a flow that is equivariant to
-    rotations, reflections and permutations [1]_ [2]_. Atoms closer than nearly all such pairs of
-    the data are then pushed apart, distances to the target are corrected element by element such
-    that they are distributed as in the data, and environments that still hold a close pair are
-    drawn again.
+    An environment of the data whose probabilities are as asked for is put under white noise, and
+    carried to a new one by a flow that is equivariant to rotations, reflections and permutations
+    [1]_ [2]_. The flow takes all environments under noise to the distribution of all environments,
+    so that what is drawn is distributed as the data are, but is none of them [3]_. Distances to the
+    target are then corrected element by element such that they are distributed as in the data,
+    atoms that are closer than nearly all such pairs of the data are pushed apart, and environments
+    that still hold a close pair are drawn again.
 
     Parameters
     ----------
     n_neighbors : int
         Neighbours M of the first atom of a target; further atoms of a molecule come on top.
+    noise : float
+        Standard deviation of the noise along every axis, Å. More makes environments that are less
+        like any of the data, and takes a longer training.
     n_hidden, n_layers : int
         Width and depth of the network.
     n_steps : int
@@ -84,12 +85,15 @@ class EnvironmentDecoder(BaseEstimator):
     no sequence. As the flow is equivariant to reflections, a handed environment is drawn as often
     as its mirror image.
 
-    The elements are never new: their order by distance is that of some environment of the data.
+    Elements are never new, and which atoms surround a target, on the scale of the noise, is that
+    of some environment of the data.
 
     References
     ----------
     .. [1] Y. Lipman et al., Flow Matching for Generative Modeling, ICLR 2023.
     .. [2] L. Klein, A. Krämer and F. Noé, Equivariant Flow Matching, NeurIPS 36 (2023).
+    .. [3] S. Saremi and A. Hyvärinen, Neural Empirical Bayes, JMLR 20, 181 (2019): sampling by
+       adding noise to data and taking it away.
 
     Examples
     --------
@@ -110,6 +114,7 @@ class EnvironmentDecoder(BaseEstimator):
         self,
         n_neighbors: int = 12,
         *,
+        noise: float = 0.5,
         n_hidden: int = 48,
         n_layers: int = 4,
         n_steps: int = 2000,
@@ -121,6 +126,7 @@ class EnvironmentDecoder(BaseEstimator):
         verbose: bool = False,
     ) -> None:
         self.n_neighbors = n_neighbors
+        self.noise = noise
         self.n_hidden = n_hidden
         self.n_layers = n_layers
         self.n_steps = n_steps
@@ -156,6 +162,8 @@ class EnvironmentDecoder(BaseEstimator):
             check_integer(getattr(self, name), name, 1)
         check_integer(self.max_environments, "max_environments", 2)
         check_integer(self.n_integration, "n_integration", 1)
+        if isinstance(self.noise, bool) or not 0 < self.noise < np.inf:
+            raise ValueError(f"noise must be a positive number of Å, got {self.noise!r}")
         begin = time.perf_counter()
         rng = as_generator(self.random_state)
         self._rng = rng
@@ -244,24 +252,22 @@ class EnvironmentDecoder(BaseEstimator):
         return as_atoms(zip(*self._whole(positions, species), strict=True), asked)
 
     def _batches(self, rng: np.random.Generator) -> Iterator[FlowBatch]:
-        """Environments at random, each with points that lead to it by short lines."""
+        """Environments at random, and the same under noise."""
         data, prior = self.environments_, self._prior
         while True:
-            chosen = rng.integers(len(data), size=self.batch_size)
-            end, kinds = data.positions[chosen], prior.kinds[chosen]
-            begin = shortest_lines(prior.points(chosen, rng), end, kinds)
-            yield FlowBatch(begin, end, kinds, data.probs[chosen])
+            chosen = prior.balanced(self.batch_size, rng)
+            begin = prior.points(chosen, self.noise, rng)
+            yield FlowBatch(begin, data.positions[chosen], prior.kinds[chosen], data.probs[chosen])
 
     def _flow(self, templates: Index, rng: np.random.Generator) -> Array:
-        """Positions by the flow, atoms that are too close pushed apart, (n, n_atoms, 3) in Å."""
+        """Positions by the flow alone, (n, n_atoms, 3) in Å."""
         parts = []
         for start in range(0, len(templates), CHUNK):
             part = templates[start : start + CHUNK]
             kinds, probs = self._prior.kinds[part], self.environments_.probs[part]
-            begin = self._prior.points(part, rng)
+            begin = self._prior.points(part, self.noise, rng)
             parts.append(follow_flow(self.network_, begin, kinds, probs, self.n_integration))
-        species = self.environments_.species[templates]
-        return self._contacts.apart(np.concatenate(parts), species)
+        return np.concatenate(parts)
 
     def _calibrate(self, rng: np.random.Generator) -> None:
         """Learn the correction of radii from environments that the flow draws."""

@@ -1,9 +1,8 @@
-r"""The flow from random directions to local environments: `VelocityNetwork`, `train_flow`.
+r"""The flow from noise to local environments: `VelocityNetwork`, `train_flow`, `follow_flow`.
 
-Equivariant flow matching (L. Klein, A. Krämer and F. Noé, NeurIPS 36, 2023; Y. Lipman et al., ICLR
-2023): the network learns the velocity :math:`x_1-x_0` along straight lines from points :math:`x_0`
-of a simple distribution to environments :math:`x_1`. Before each step the atoms of one element are
-matched, and the points rotated, such that lines are short.
+Flow matching (Y. Lipman et al., ICLR 2023) with an equivariant network (L. Klein, A. Krämer and
+F. Noé, NeurIPS 36, 2023): the network learns the velocity :math:`x_1-x_0` along straight lines from
+environments under noise, :math:`x_0`, to environments :math:`x_1`.
 """
 
 import math
@@ -13,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
 Array = NDArray[np.float64]
@@ -91,7 +89,7 @@ class _Layer(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class FlowBatch:
-    """Environments and points of the simple distribution, float32.
+    """Environments, and the same under noise.
 
     Attributes
     ----------
@@ -105,40 +103,6 @@ class FlowBatch:
     end: Array
     kinds: NDArray[np.int64]
     probs: Array
-
-
-def shortest_lines(begin: Array, end: Array, kinds: NDArray[np.int64]) -> Array:
-    """Points matched to environments: atoms of one kind permuted, and all rotated.
-
-    Parameters
-    ----------
-    begin, end : ndarray of shape (n, n_atoms, 3)
-    kinds : ndarray of shape (n, n_atoms)
-
-    Returns
-    -------
-    ndarray of shape (n, n_atoms, 3)
-        ``begin`` in the order of ``end``.
-    """
-    matched = begin
-    for _ in range(2):  # the best rotation depends on the order, and the order on the rotation
-        matched = np.stack([_permuted(*item) for item in zip(matched, end, kinds, strict=True)])
-        matched = _rotated(matched, end)
-    return matched
-
-
-def _permuted(begin: Array, end: Array, kinds: NDArray[np.int64]) -> Array:
-    cost = ((end[:, None] - begin[None]) ** 2).sum(axis=-1)
-    cost[kinds[:, None] != kinds[None]] = 1e6
-    return begin[linear_sum_assignment(cost)[1]]
-
-
-def _rotated(begin: Array, end: Array) -> Array:
-    """Least squares over rotations (W. Kabsch, Acta Cryst. A 32, 922, 1976)."""
-    left, _, right = np.linalg.svd(begin.transpose(0, 2, 1) @ end)
-    signs = np.ones((len(begin), 3))
-    signs[:, 2] = np.sign(np.linalg.det(left @ right))
-    return begin @ ((left * signs[:, None]) @ right)
 
 
 def train_flow(

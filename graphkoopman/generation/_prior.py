@@ -24,7 +24,7 @@ OVERSHOOT = 1.1  # of a push, so that a few are enough where many atoms are in e
 
 
 class Prior:
-    """Elements and distances of environments of the data, in random directions.
+    """Environments of the data under noise, where the flow begins.
 
     Parameters
     ----------
@@ -33,6 +33,8 @@ class Prior:
     Attributes
     ----------
     probs : ndarray of shape (n_environments, n_states)
+    positions : ndarray of shape (n_environments, n_atoms, 3)
+        Å.
     kinds : ndarray of shape (n_environments, n_atoms), int64
         Atoms of the target by their place in it, neighbours by their element, counted from zero.
     n_kinds : int
@@ -43,7 +45,7 @@ class Prior:
     """
 
     def __init__(self, data: Environments) -> None:
-        self.probs = data.probs
+        self.probs, self.positions = data.probs, data.positions
         elements, found = np.unique(data.species[:, data.n_inner :], return_inverse=True)
         inner = np.tile(np.arange(data.n_inner), (len(data), 1))
         neighbors = found.reshape(len(data), -1) + data.n_inner
@@ -67,17 +69,15 @@ class Prior:
             chosen[here] = rng.choice(like, size=np.count_nonzero(here))
         return chosen
 
-    def points(self, templates: Index, rng: np.random.Generator) -> Array:
-        """Points at distances that each rank has in the same state, (n, n_atoms, 3) in Å."""
-        n_atoms = self.radii.shape[1]
-        radii = np.empty((len(templates), n_atoms))
-        for group, members in self._members.items():
-            here = self.groups[templates] == group
-            # every rank from an environment of its own, so that radii are independent
-            lenders = rng.choice(members, size=(np.count_nonzero(here), n_atoms))
-            radii[here] = self.radii[lenders, np.arange(n_atoms)]
-        directions = rng.normal(size=(len(templates), n_atoms, 3))
-        return radii[..., None] * directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+    def points(self, templates: Index, noise: float, rng: np.random.Generator) -> Array:
+        """Environments under white noise of that many Å along every axis, (n, n_atoms, 3) in Å."""
+        shaken = self.positions[templates]
+        return shaken + noise * rng.normal(size=shaken.shape)
+
+    def balanced(self, n: int, rng: np.random.Generator) -> Index:
+        """Environments at random, of every likeliest state alike."""
+        groups = rng.choice(np.unique(self.groups), size=n)
+        return np.array([rng.choice(self._members[int(group)]) for group in groups])
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,9 +153,10 @@ class Contacts:
     def apart(self, positions: Array, species: Index) -> Array:
         """Environments whose atoms are pushed apart where they are closer than in the data.
 
-        Both atoms of a pair move by half of what they lack, along the line between them; the atom
-        at the origin stays.
+        Both atoms of a pair move by half of what they lack, along the line between them, and are
+        put back to their distance from the origin, where an atom stays.
         """
+        radii = np.linalg.norm(positions, axis=-1, keepdims=True)
         points = np.concatenate([np.zeros((len(positions), 1, 3)), positions], axis=1)
         least = self._least(species)
         i, j = np.triu_indices(points.shape[1], 1)
@@ -168,7 +169,10 @@ class Contacts:
             if not lack.any():
                 break
             push = (0.5 * OVERSHOOT * lack / distances)[..., None] * arms
-            points[:, 1:] += (ends @ push)[:, 1:]
+            moved = points[:, 1:] + (ends @ push)[:, 1:]
+            points[:, 1:] = (
+                moved * radii / np.maximum(np.linalg.norm(moved, axis=-1), 1e-9)[..., None]
+            )
         return points[:, 1:]
 
     def is_free(self, positions: Array, species: Index) -> NDArray[np.bool_]:

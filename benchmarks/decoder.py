@@ -72,7 +72,10 @@ def crystal() -> System:
 def water() -> System:
     """Oxygen of SPC/E water, its own hydrogens among the neighbours."""
     folder = DATA / "md"
-    run = read_trajectory(folder / "water.xtc", top=folder / "water.pdb", timestep=0.04)
+    # the file says 1 ps
+    run = read_trajectory(
+        folder / "water.xtc", top=folder / "water.pdb", timestep=0.04, ignore_times=True
+    )
     return System(run[:1500], "element O", 16, 10)
 
 

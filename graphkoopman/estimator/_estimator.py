@@ -2,14 +2,14 @@
 
 import copy
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from graphkoopman.callbacks import CallbackSupport, with_callbacks
 from graphkoopman.checks import check_integer
@@ -30,8 +30,8 @@ from graphkoopman.estimator._models import models_at
 from graphkoopman.estimator._refits import refits_of
 from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
 from graphkoopman.lobes import AttentionPooling, FeatureEncoder, GatedEncoder, MeanPooling
-from graphkoopman.samples import Batch, Samples, join_adjacent_samples
-from graphkoopman.training import Interruption, all_frames, evaluate
+from graphkoopman.samples import join_adjacent_samples
+from graphkoopman.training import Interruption, SampleData, all_frames, evaluate
 
 # what None may stand for
 DEFAULT_PARTS: dict[str, tuple[type, ...]] = {
@@ -302,10 +302,13 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             types unknown to the network.
         """
         check_is_fitted(self)
-        return [
-            self.state_map_(features).reshape(len(item), item.n_targets, self.n_states)
-            for item, features in self._evaluate(X, self.lobe_)
-        ]
+        data = self._data(X)
+        probabilities = []
+        for i, item in enumerate(data.samples):
+            features = evaluate(data, all_frames(i, len(item)), self.lobe_).numpy()
+            memberships = self.state_map_(features)
+            probabilities.append(memberships.reshape(len(item), item.n_targets, self.n_states))
+        return probabilities
 
     def transform_refits(self, X: Any, n_refits: int) -> list[list[np.ndarray]]:
         """Probabilities of the states from this network, and from trainings on half of the data.
@@ -500,26 +503,22 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         if not hasattr(pooling, "weights"):
             raise ValueError(f"{type(pooling).__name__} has no method weights to read")
 
-        def weights(batch: Batch) -> Tensor:
-            return pooling.weights(self.lobe_.encoder(batch), batch)
+        data = self._data(X)
+        shares: list[np.ndarray] = []
+        for i, item in enumerate(data.samples):
+            chunks = np.array_split(np.arange(len(item)), -(-len(item) // data.frames_per_chunk(i)))
+            with torch.no_grad():
+                batches = (data.batch(i, frames).to(data.device) for frames in chunks)
+                found = [pooling.weights(self.lobe_.encoder(b), b).cpu() for b in batches]
+            shares.append(torch.cat(found).double().numpy().reshape(len(item), -1))
+        return shares
 
-        return [
-            shares.astype(np.float64).reshape(len(item), -1)
-            for item, shares in self._evaluate(X, weights)
-        ]
-
-    def _evaluate(
-        self, X: Any, function: Callable[[Batch], Tensor]
-    ) -> list[tuple[Samples, np.ndarray]]:
-        """A function of the batches of every run, beside it."""
+    def _data(self, X: Any) -> SampleData:
+        """Samples that have been checked, with the species of the network."""
         samples = check_input(self, X)
         check_encoder(samples, self)
         check_same_kind(samples, self)
-        data = sample_data(self, samples)
-        return [
-            (item, evaluate(data, all_frames(i, len(item)), function).numpy())
-            for i, item in enumerate(samples)
-        ]
+        return sample_data(self, samples)
 
     def set_params(self, **params: Any) -> "GDyNetEstimator":
         """Set parameters; ``encoder__name`` and ``pooling__name`` those of the parts.

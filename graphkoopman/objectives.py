@@ -18,6 +18,7 @@ from torch import Tensor
 
 __all__ = [
     "register_objective",
+    "score_of_moments",
     "vamp1_score",
     "vamp2_score",
     "vampe_score",
@@ -322,9 +323,11 @@ def register_objective(name: str) -> Callable[[Objective], Objective]:
     Returns
     -------
     callable
-        Takes ``function(moments, epsilon)`` and returns it. The function gives a Tensor of shape
-        (), differentiable, of float64, counted like a VAMP score: one where nothing is told apart,
-        and larger is better. ``epsilon`` is the ridge relative to the mean variance.
+        Takes ``function(moments, epsilon)`` and returns it. ``moments`` has the covariances
+        ``c00``, ``c0t`` and ``ctt`` of the states at both ends of a lag, Tensors of shape
+        (n_states, n_states); `score_of_moments` makes VAMP scores of them. The function gives a
+        Tensor of shape (), differentiable, of float64, counted like a VAMP score: one where nothing
+        is told apart, and larger is better. ``epsilon`` is the ridge relative to the mean variance.
 
     Raises
     ------

@@ -17,7 +17,7 @@ import numpy as np
 from graphkoopman.storage import FileKind, StreamedArray, digest, read_arrays, write_arrays
 from graphkoopman.trajectories import adjacent_runs
 
-__all__ = ["Batch", "Column", "ColumnSamples", "Samples", "Scalar"]
+__all__ = ["Batch", "Column", "ColumnSamples", "FileKind", "Samples", "Scalar"]
 
 if TYPE_CHECKING:
     import torch

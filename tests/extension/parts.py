@@ -11,8 +11,7 @@ from torch import nn
 from graphkoopman.descriptors import FeatureBatch
 from graphkoopman.lobes import SpeciesEmbedding, gaussian_basis, register, segment_sum
 from graphkoopman.objectives import register_objective, score_of_moments
-from graphkoopman.samples import OF_A_RUN, Column, ColumnSamples, Scalar
-from graphkoopman.storage import FileKind
+from graphkoopman.samples import Column, ColumnSamples, FileKind, Scalar
 from graphkoopman.trajectories.readers import Contents, FrameBlock, reader
 
 
@@ -122,7 +121,10 @@ class SpinTrajectory(ColumnSamples):
     start: int = 0
 
     columns: ClassVar = (Column("spins", "frame", "f", (None, 3)),)
-    scalars: ClassVar = (Scalar("temperature", lambda t: isinstance(t, float) and t > 0), *OF_A_RUN)
+    scalars: ClassVar = (
+        Scalar("temperature", lambda t: isinstance(t, float) and t > 0),
+        *ColumnSamples.scalars,
+    )
     shared: ClassVar = ("temperature",)
     file: ClassVar = FileKind("extension-spins", 1, "spin file", "make it again")
     made_by: ClassVar = "SpinTrajectory"

@@ -1,6 +1,7 @@
 """Parts defined outside the package, by public names: trained, searched over, saved, loaded."""
 
 import ast
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -14,13 +15,15 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, read_trajectory, segments
-from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.datasets import make_hopping
 from graphkoopman.descriptors import FeatureTrajectory
 from graphkoopman.lobes import FeatureEncoder, GatedEncoder
 from graphkoopman.model_selection import SegmentKFold
 from graphkoopman.samples import Samples
 
 LAG = 5
+# per ps, of two states that exchange within 20 ps: 1 / (0.025 + 0.025)
+RATES = 0.025 * np.array([[-1.0, 1.0], [1.0, -1.0]])
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning",
     "ignore::graphkoopman.koopman.BeyondDataWarning",
@@ -30,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
 
 @pytest.fixture(scope="module")
 def run():
-    return make_hopping(chain_rates(2, slowest=20.0), 500, random_state=0).trajectory
+    return make_hopping(RATES, 500, random_state=0).trajectory
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +48,7 @@ def estimator_with(**changes):
 
 
 def test_nothing_private_is_imported():
-    """Neither a module nor a name that begins with an underscore."""
+    """Only names that their package or module offers in ``__all__``."""
     here = Path(__file__).parent
     for path in here.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -56,6 +59,9 @@ def test_nothing_private_is_imported():
             else:
                 continue
             assert not any(name.startswith("_") for name in names), (path, names)
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("graphkoopman"):
+                offered = importlib.import_module(node.module).__all__
+                assert {alias.name for alias in node.names} <= set(offered), node.module
 
 
 @pytest.mark.parametrize(
@@ -87,7 +93,7 @@ def test_train_search_save_load(run, changes, grid, tmp_path):
 
 
 def test_an_encoder_of_ones_own_learns_the_known_answer():
-    data = make_hopping(chain_rates(2, slowest=20.0), 2000, random_state=0)
+    data = make_hopping(RATES, 2000, random_state=0)
     (graphs,) = GraphFeaturizer(n_neighbors=8, n_hops=1).transform(data.trajectory)
     estimator = estimator_with(encoder=parts.ShellEncoder(), max_epochs=20).fit(graphs)
     # hopping between two kinds of sites, half the events fall between frames a lag apart

@@ -35,7 +35,8 @@ def run_of(system, events, n_times, seed, chain, simulate):
     n_states, size = SYSTEMS[system]
     populations, transition, crossings = chain(n_states)
     n_groups = max(1, round(events / (crossings * SLOWEST * n_times)))
-    rng = np.random.default_rng(seed)
+    # another seed for each system, or groups would repeat the chains of single targets
+    rng = np.random.default_rng([seed, list(SYSTEMS).index(system)])
     n_frames = round(SLOWEST * n_times) + LAGTIME
     states = simulate(transition, populations, n_frames, n_groups, 0.0, rng)
     return np.repeat(states, size, axis=1), rng

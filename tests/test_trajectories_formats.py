@@ -159,6 +159,13 @@ def test_lammps_data_that_is_not_read(tmp_path, images, old, new, message):
         read_trajectory(path, timestep=1.0)
 
 
+def test_damaged_lammps_data_as_a_topology(tmp_path, images):
+    ase.io.write(tmp_path / "run.xyz", images)
+    data = lammps_data(tmp_path / "a.data", images, DATA.replace("2 1 3 5", "2 1 3 9"))
+    with pytest.raises(ValueError, match="top must be a readable topology file"):
+        read_trajectory(tmp_path / "run.xyz", data, 0.5)
+
+
 def test_masses_that_are_no_elements_are_not_taken_for_the_nearest(tmp_path, images):
     text = DATA.replace("1 6.94\n", "1 9.5\n")
     with pytest.raises(ValueError, match=r"elements=\{"):

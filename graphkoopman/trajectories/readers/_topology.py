@@ -261,10 +261,15 @@ def _structure_of_reader(path: Path, name: str) -> Structure:
             f"{name} must be a readable topology file, got {path}: {found.format} does not name "
             "its atoms; pass a pdb, gro, cif or other topology file"
         )
-    contents = found.read(path, None, 1)
+    try:
+        contents = found.read(path, None, 1)
+        block = next(contents.blocks, None)
+    except (ValueError, ImportError, OSError):
+        raise
+    except Exception as error:  # what a parser trips over in a damaged file
+        raise ValueError(f"{name} must be a readable topology file, got {path}: {error}") from error
     if contents.atoms is None:
         raise ValueError(f"{name} must be a readable topology file, got {path} without elements")
-    block = next(contents.blocks, None)
     cells = None if block is None else block.cells
     cell = None if cells is None or not np.any(cells[0]) else np.array(cells[0], np.float64)
     return Structure(contents.atoms, cell)

@@ -19,7 +19,7 @@ INTERESTING = (0, 1, -1, 2**31 - 1, -(2**31), 255, 9, 2**16)
 
 
 def outcome(function: Callable[..., Any], *arguments: Any) -> str:
-    """``"ok"``, the name of an error of our own, or the traceback of anything else.
+    """``"ok"``, the kind of an error of our own, or the traceback of anything else.
 
     Our own is a `ValueError`, `TypeError` or `OSError` with a message that a ``raise`` statement
     of the package raised: errors that numpy or a parser raises while the package calls it are
@@ -32,7 +32,7 @@ def outcome(function: Callable[..., Any], *arguments: Any) -> str:
         statement = linecache.getline(frame.filename, frame.lineno or 0).strip()
         own = frame.filename.startswith(PACKAGE) and statement.startswith("raise")
         if own and len(str(error)) > 20:
-            return type(error).__name__
+            return next(kind.__name__ for kind in OWN_ERRORS if isinstance(error, kind))
         return traceback.format_exc()
     except Exception:
         return traceback.format_exc()

@@ -57,7 +57,7 @@ def test_select_explains_writes_and_fits_the_choice(files, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--lags", "0.7ps"], "whole frames"),
+        (["--lags", "0.7"], "whole frames"),
         (["--lags", "200"], "every test fold must be longer"),
         (["--lags", "2", "--max-lag", "1"], "max_lagtime must be at least the shortest"),
     ],

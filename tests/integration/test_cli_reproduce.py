@@ -79,7 +79,7 @@ def test_own_trajectories(tmp_path, capsys, system, n_files, tested, row, paper)
         (["li-fcc", "--timestep", "1"], "need --data or --download"),
         (["li-fcc", "--duration", "0.03"], "at least 4 lags (400 frames), got 300 frames"),
         (["si-au", "--data", "{npz}"], "got 600 frames; give a --lag"),
-        (["si-au", "--data", "{npz}", "--lag", "3.1ps"], "whole frames"),
+        (["si-au", "--data", "{npz}", "--lag", "3.1"], "whole frames"),
         (["peo-litfsi", "--data", "{timeless}"], "timestep"),
     ],
 )

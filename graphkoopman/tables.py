@@ -5,6 +5,7 @@ A result names its columns, with units, once; data frames, CSV files and noteboo
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,26 @@ MOST_ROWS = 20  # of a table in a notebook
 
 
 class Tabular:
-    """A result that can be shown as one tidy table: a row per value, with its interval."""
+    """A result that can be shown as one tidy table: a row per value, with its interval.
+
+    Its ``repr`` gives the shapes of arrays and the values of everything else; a dataclass has to be
+    made with ``repr=False`` for that.
+    """
+
+    def __repr__(self) -> str:
+        parts = []
+        for field in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                value = f"<{' × '.join(map(str, value.shape))}>"
+            elif isinstance(value, float):
+                value = f"{value:.4g}"
+            elif isinstance(value, np.generic | int | str | bool | tuple) or value is None:
+                value = repr(value)
+            else:
+                value = f"<{type(value).__name__}>"
+            parts.append(f"{field.name}={value}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
     def table(self) -> dict[str, Any]:
         """Columns by name, with units; arrays that broadcast against each other."""

@@ -1,5 +1,6 @@
 """Figures of structure and transport show the numbers of their results, and nothing else."""
 
+import io
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +8,16 @@ import pytest
 from figure_checks import around, assert_bars, assert_curves, bands
 from matplotlib import pyplot as plt
 
-from graphkoopman import plotting
-from graphkoopman.structure import ChargeIntegral, SpatialMap, StateProfile, StateRDF
+from graphkoopman import Trajectory, plotting
+from graphkoopman.plotting._axes import style_of
+from graphkoopman.structure import (
+    ChargeIntegral,
+    SpatialMap,
+    StateProfile,
+    StateRDF,
+    most_different,
+    state_rdf,
+)
 from graphkoopman.transport import Conduction, TransitionDiffusion, TransitionMSD, residence_times
 
 N_STATES, N_BINS = 2, 6
@@ -256,7 +265,7 @@ def test_transition_diffusion_shows_its_fit(msd, ax, method, start):
         np.testing.assert_allclose(x, [start, result.msd.times[-1]])
         np.testing.assert_allclose(np.diff(y) / np.diff(x) / 6, result.diffusion[i, j])
         assert line.get_label().startswith(f"{i}→{j}: {result.diffusion[i, j]:.3g} (")
-    points = [line.get_ydata() for line in ax.lines if line.get_marker() == "."]
+    points = [line.get_ydata() for line in ax.lines if line.get_linestyle() == "None"]
     np.testing.assert_array_equal(points[1], result.msd.msd[:, 0, 1])
     assert len(ax.collections) == 3
     assert ax.get_legend().get_title().get_text() == "diffusion / Å²/ps"
@@ -265,3 +274,52 @@ def test_transition_diffusion_shows_its_fit(msd, ax, method, start):
 def test_every_figure_is_exported():
     figures = [name for name in plotting.__all__ if name != "COLORS"]
     assert all(callable(getattr(plotting, name)) for name in figures)
+
+
+def test_no_two_transitions_of_three_states_look_alike():
+    looks = {
+        tuple(sorted((key, str(value)) for key, value in style_of(i, j).items()))
+        for i in range(6)
+        for j in range(6)
+    }
+    assert len(looks) == 36
+    assert style_of(2, 0)["color"] != style_of(0, 0)["color"]
+
+
+def test_intervals_that_leave_the_view_are_named(ax):
+    curves = np.full((4, 2, 2), 12.0)
+    interval = np.stack([curves - 1.0, curves + 1.0], axis=-1)
+    interval[:, 1, 0] = [0.0, 150.0]
+    result = TransitionMSD(
+        lags=np.arange(1, 5), msd=curves, msd_interval=interval, total=curves[:, 0, 0],
+        total_interval=interval[:, 0, 0], weight=np.ones((4, 2, 2)), timestep=1.0,
+        unit="targets", n_units=9,
+    )  # fmt: skip
+    plotting.plot_transition_msd(result, ax)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert [label for label in labels if label.endswith("*")] == ["1→0 *"]
+    assert "* interval leaves the view" in ax.get_legend().get_title().get_text()
+    assert ax.get_ylim()[1] < 20.0
+
+
+def test_states_that_nobody_leaves_have_a_figure(ax):
+    probs = np.zeros((50, 4, 2))
+    probs[:, :2, 0] = probs[:, 2:, 1] = 1.0
+    plotting.plot_residence_times(residence_times(probs, timestep=1.0), ax)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert all("nobody enters; mean above" in label for label in labels)
+    ax.figure.savefig(io.BytesIO(), format="png")
+
+
+def test_a_running_number_shows_its_first_shell(ax):
+    corners = np.concatenate([np.eye(3), -np.eye(3)]) * 2.0
+    far = np.random.default_rng(0).uniform(4.0, 9.0, (80, 3))
+    positions = np.concatenate([np.zeros((1, 3)), corners, far])
+    ion = Trajectory(
+        np.broadcast_to(positions, (6, 87, 3)), 20 * np.eye(3), [3] + [16] * 86, timestep=1.0
+    )
+    rdf = state_rdf(ion, np.ones((6, 1, 1)), [0], r_max=9.5, n_bins=95, species="S")
+    plotting.plot_coordination(rdf, ax, species="S")
+    assert 2.0 < ax.get_xlim()[1] < 7.0
+    assert 6.0 <= ax.get_ylim()[1] < 20.0
+    assert most_different(rdf) == ("S",)

@@ -10,7 +10,7 @@ from structure_systems import TRICLINIC, distances_of, gas, random_probs
 from graphkoopman.datasets import chain_rates, make_hopping, simulate_li_fcc
 from graphkoopman.plotting import plot_state_description
 from graphkoopman.structure import EmptyStateWarning, bond_order, describe_states
-from graphkoopman.structure._order_parameters import first_minimum
+from graphkoopman.structure._first_shell import first_minimum
 from graphkoopman.structure._rules import cohens_kappa
 from graphkoopman.tables import rows_of
 from graphkoopman.trajectories import Trajectory

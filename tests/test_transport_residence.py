@@ -108,3 +108,24 @@ def test_unvisited_states_are_named():
 def test_residence_errors(data, options, message):
     with pytest.raises(ValueError, match=message):
         residence_times(data, **options)
+
+
+def test_a_core_ignores_what_turns_back_at_the_border():
+    rng = np.random.default_rng(0)
+    states = np.repeat(rng.permutation(np.arange(400) % 2), 25).reshape(-1, 20, order="F")
+    # what the network says flickers around one half in one frame of ten
+    probs = np.where(states[..., None] == np.arange(2), 0.95, 0.05)
+    unsure = rng.random(states.shape) < 0.1
+    probs[unsure] = rng.permuted(np.full((unsure.sum(), 2), [0.45, 0.55]), axis=1)
+    crisp = residence_times(np.eye(2)[states], timestep=1.0)
+    plain = residence_times(probs, timestep=1.0)
+    cores = residence_times(probs, timestep=1.0, core=0.8)
+    assert plain.mean.max() < 0.6 * crisp.mean.min()
+    np.testing.assert_allclose(cores.mean, crisp.mean, rtol=0.05)
+    np.testing.assert_array_equal(cores.transitions.sum(axis=1), cores.n_exits)
+    assert cores.core == 0.8
+    for wrong in (0.5, 1.1):
+        with pytest.raises(ValueError, match="core must be"):
+            residence_times(probs, timestep=1.0, core=wrong)
+    with pytest.raises(ValueError, match="core needs probabilities"):
+        residence_times(states, timestep=1.0, core=0.8)

@@ -1,80 +1,29 @@
 """What every command prints and writes of a fitted estimator: states, exchange, validity."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales, implied_timescales
 from matplotlib import pyplot as plt
 
-from graphkoopman.cli._tables import INTERVAL, save_figure, write_csv
+from graphkoopman.cli._console import Console, indented
+from graphkoopman.cli._tables import INTERVAL, save_figure, write_csv, write_table
 from graphkoopman.estimator import GDyNetEstimator
-from graphkoopman.graphs import GraphTrajectory
-from graphkoopman.koopman import BootstrapKoopmanModel, ChapmanKolmogorovError, ck_error
-from graphkoopman.plotting import plot_ck_test, plot_history, plot_timescales
+from graphkoopman.plotting import (
+    plot_ck_test,
+    plot_history,
+    plot_state_description,
+    plot_timescales,
+)
+from graphkoopman.report._analysis import Analysis, analyse
+from graphkoopman.report._study import Study
+from graphkoopman.tables import interval_columns
+
+__all__ = ["Analysis", "analyse", "say_study", "table", "write_figures", "write_model"]
 
 POPULATION_HEADER = ["state", "population", *INTERVAL]
 TIMESCALE_HEADER = ["process", "relaxation time / ps", *INTERVAL]
 BOUND_HEADER = ["bound low", "bound high"]
-MAX_MULTIPLE = 5
-N_BOOTSTRAP = 200
-
-
-@dataclass(frozen=True, eq=False)
-class Analysis:
-    """Koopman models of some trajectories at multiples of the lag.
-
-    Attributes
-    ----------
-    model : BootstrapKoopmanModel
-        At the estimator's lag.
-    timescales : ImpliedTimescales
-        Over the lags.
-    ck : ChapmanKolmogorovTest
-        Of the model against those at longer lags.
-    markov : ChapmanKolmogorovError or None
-        The same as one number with its verdict; None where no run is longer than two lags.
-    models : list of BootstrapKoopmanModel
-        At all lags.
-    """
-
-    model: BootstrapKoopmanModel
-    timescales: ImpliedTimescales
-    ck: ChapmanKolmogorovTest
-    markov: ChapmanKolmogorovError | None
-    models: list[BootstrapKoopmanModel]
-
-    @property
-    def verdict(self) -> str:
-        """Whether the states are Markovian at the lag, in words."""
-        if self.markov is None:
-            return "Markovian at this lag: can't tell (no run is longer than two lags)"
-        return str(self.markov)
-
-    @property
-    def ck_error(self) -> float:
-        """Largest deviation between estimated and predicted transition probabilities."""
-        return float(np.abs(self.ck.estimates - self.ck.predictions).max())
-
-
-def analyse(
-    estimator: GDyNetEstimator, graphs: Sequence[GraphTrajectory], n_refits: int = 0
-) -> Analysis:
-    """Estimate, with error bars, at the lag and as many multiples of it as the data carry."""
-    lag = estimator.lagtime
-    shortest = min(len(item) for item in graphs)
-    # a model at a lag beyond half a trajectory would rest on its two ends alone
-    n_lags = max(1, min(MAX_MULTIPLE, shortest // (2 * lag)))
-    models = estimator.koopman_models(
-        graphs, [lag * n for n in range(1, n_lags + 1)], N_BOOTSTRAP, n_refits
-    )
-    markov = None
-    if shortest > 2 * lag:
-        markov = ck_error(estimator.transform(graphs), lag, max(2, n_lags) * lag)
-    return Analysis(
-        models[0], implied_timescales(models), models[0].ck_test(models), markov, models
-    )
 
 
 def population_rows(analysis: Analysis) -> list[list[str]]:
@@ -119,21 +68,69 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
 
-def print_model(estimator: GDyNetEstimator, analysis: Analysis) -> None:
-    """Print populations and relaxation times."""
-    print(f"\nStates at a lag of {estimator.lagtime * estimator.timestep_:g} ps\n")
-    print(table(POPULATION_HEADER, population_rows(analysis)))
-    print()
+def say_study(console: Console, study: Study) -> None:
+    """Print populations, times, K, events, the verdict and the states in words."""
+    analysis = study.analysis
+    console.heading(f"States at a lag of {study.lag:g} ps")
+    console.say(table(POPULATION_HEADER, population_rows(analysis)))
     rows = zip(timescale_rows(analysis), bound_rows(analysis), strict=True)
-    print(table([*TIMESCALE_HEADER, *BOUND_HEADER], [[*row, *bound] for row, bound in rows]))
-    print("\nA true relaxation time lies within the bounds if the dynamics are in equilibrium.")
+    times = [[*row, *bound] for row, bound in rows]
+    console.say("\n" + table([*TIMESCALE_HEADER, *BOUND_HEADER], times))
+    console.say("A true relaxation time lies within the bounds if the dynamics are in equilibrium.")
+    console.say("\n" + table(*_pairs(study)))
+    console.heading("In words")
+    for sentence in (*study.description.sentences, study.description.summary):
+        console.say(indented(sentence))
+    console.heading("Verdict")
+    console.say(indented(study.verdict.line))
+    for note in study.verdict.notes:
+        console.say(indented(f"  - {note}"))
 
 
-def write_model(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:
-    """Populations and relaxation times as tables, with their figures."""
+def _pairs(study: Study) -> tuple[list[str], list[list[str]]]:
+    """One row per pair of states: K, mean time to reach and events."""
+    matrix, limits = study.analysis.model.koopman_matrix, study.exchange.interval
+    rows = []
+    for i, j in np.argwhere(~np.eye(study.n_states, dtype=bool)):
+        low, high = limits[i, j]
+        rows.append(
+            [
+                f"{i} → {j}",
+                f"{matrix[i, j]:.4f}",
+                f"{study.exchange.mean[i, j]:.4g}",
+                f"{low:.4g}",
+                f"{high:.4g}",
+                str(study.core_residence.transitions[i, j]),
+            ]
+        )
+    return ["pair", "K", "mean time to reach / ps", *INTERVAL, "events"], rows
+
+
+def write_model(folder: Path, study: Study) -> None:
+    """Populations, times, K and what the states are as tables, with their figures."""
+    analysis = study.analysis
     write_csv(folder / "populations.csv", POPULATION_HEADER, population_rows(analysis))
     write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescale_rows(analysis))
-    write_figures(folder, estimator, analysis)
+    begin, end = np.indices((study.n_states, study.n_states))
+    model, exchange = analysis.model, study.exchange
+    write_table(
+        folder / "transitions.csv",
+        {
+            "from": begin,
+            "to": end,
+            **interval_columns("K", model.koopman_matrix, model.koopman_matrix_interval()),
+            **interval_columns("mean time to reach / ps", exchange.mean, exchange.interval),
+            "events": study.core_residence.transitions,
+        },
+    )
+    write_table(folder / "description.csv", study.description.table())
+    write_table(folder / "rules.csv", study.description.rules_table())
+    lines = [study.verdict.line, *study.verdict.notes, "", str(study.description)]
+    (folder / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    plot_state_description(study.description, ax)
+    save_figure(figure, folder / "description.png")
+    write_figures(folder, study.estimator, analysis)
 
 
 def write_figures(folder: Path, estimator: GDyNetEstimator, analysis: Analysis) -> None:

@@ -8,14 +8,16 @@ import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
-from graphkoopman.cli._analysis import Analysis, analyse, print_model, write_model
+from graphkoopman.cli._analysis import Analysis, say_study, write_model
 from graphkoopman.cli._arguments import CUT_RADIUS
-from graphkoopman.cli._input import featurizer_of, read_inputs
+from graphkoopman.cli._folder import check_output, output_folder
+from graphkoopman.cli._model import feed
+from graphkoopman.cli._record import Recorder, input_paths
 from graphkoopman.cli._request import Request
 from graphkoopman.cli._results import write_analyses
 from graphkoopman.cli._tables import save_figure
-from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.plotting import plot_eigenvectors, plot_populations
+from graphkoopman.report import study
 from graphkoopman.trajectories import Trajectory, height_limit, resolve_targets
 
 LARGEST_RADIUS = 10.0  # Å, where the cell allows it
@@ -23,30 +25,27 @@ LARGEST_RADIUS = 10.0  # Å, where the cell allows it
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    estimator = GDyNetEstimator.load(options.model)
-    featurizer = featurizer_of(options, n_hops=estimator.n_hops_)
-    trajectories = read_inputs(options)
-    check_timesteps(trajectories, estimator.timestep_)
-    check_conduction(options.state_charges, options.temperature, estimator.n_states)
+    console = options.console
+    check_output(options.out, options.overwrite)
+    recorder = Recorder(options, options.arguments)
+    fed = feed(options)
+    options, trajectories = fed.options, fed.trajectories
+    check_conduction(options.state_charges, options.temperature, fed.estimator.n_states)
     check_drift(options.drift, trajectories, options.targets)
     check_counts(options)
     r_max = radius("--r-max", trajectories, options.r_max, LARGEST_RADIUS)
     cut_radius = radius("--cut-radius", trajectories, options.cut_radius, CUT_RADIUS)
     charges = None if options.charges is None else read_charges(options.charges, trajectories)
-    graphs = featurizer.fit_transform(trajectories)
-    for path, item in zip(options.runs, graphs, strict=True):
-        print(f"{path}: {item}")
-    analysis = analyse(estimator, graphs)
-    options.out.mkdir(parents=True, exist_ok=True)
-    print_model(estimator, analysis)
-    print(f"\n{analysis.verdict}")
-    write_model(options.out, estimator, analysis)
-    write_states(options.out, analysis)
+    recorder.inputs(input_paths(options))
+    result = study(
+        fed.estimator, trajectories, fed.graphs(console), options.targets, charges=charges
+    )
+    say_study(console, result)
     request = Request(
         trajectories=trajectories,
-        probabilities=estimator.transform(graphs),
+        probabilities=result.probabilities,
         targets=options.targets,
-        model=analysis.model,
+        model=result.analysis.model,
         r_max=r_max,
         charges=charges,
         state_charges=options.state_charges,
@@ -57,19 +56,15 @@ def run(options: argparse.Namespace) -> int:
         cut_outs=options.cut_outs,
         cut_radius=cut_radius,
     )
-    write_analyses(options.out, request)
-    print(f"\ntables and figures in {options.out}")
+    with output_folder(options.out, options.overwrite) as folder:
+        write_model(folder, result)
+        write_states(folder, result.analysis)
+        write_analyses(folder, request, console)
+        recorder.note(results=result.summary())
+        recorder.write(folder, console)
+    console.say(f"\ntables and figures in {options.out}")
+    console.summary = {"out": options.out, **result.summary()}
     return 0
-
-
-def check_timesteps(trajectories: Sequence[Trajectory], timestep: float) -> None:
-    """Raise unless the frames are as far apart as those the model learned from."""
-    for trajectory in trajectories:
-        if abs(trajectory.timestep - timestep) > 1e-3 * timestep:
-            raise ValueError(
-                f"the model was learned from frames {timestep:g} ps apart, got "
-                f"{trajectory.timestep:g} ps; set --stride or --timestep to match"
-            )
 
 
 def check_conduction(

@@ -15,6 +15,8 @@ DEFAULT_NEIGHBORS = 20
 CUT_RADIUS = 5.0  # Å, of neighbourhoods
 PAPER_SYSTEMS = ("li-fcc", "si-au", "peo-litfsi")
 BENCH_SYSTEMS = ("toy", "gas")
+EXPORT_FORMATS = ("extxyz", "lammpstrj", "pdb", "chemiscope")
+EPILOG = "exit codes: 0 done, 2 bad input, 130 interrupted (what was learned is saved)"
 DRIFT_HELP = (
     "what is held at rest: nothing, the species that no target has, or the whole system (none)"
 )
@@ -61,9 +63,12 @@ def build_parser() -> argparse.ArgumentParser:
         add_fit,
         add_select,
         add_analyze,
+        add_report,
+        add_export,
         add_generate,
         add_reproduce,
         add_bench,
+        add_completion,
     ):
         add_command(commands)
     return parser
@@ -111,20 +116,29 @@ Learn states of the target atoms from trajectories and print populations and rel
 examples:
   graphkoopman fit run1.xtc run2.xtc --top box.pdb --targets "element Li" --states 3 --lag 50ps
   graphkoopman fit *.XDATCAR.gz --timestep 0.1 --targets "element Li" --states 2 --lag 10
+  graphkoopman fit run1.xtc --top box.pdb --targets "element Li" --lag 50ps --report
+  graphkoopman fit --config graphkoopman-fit/run.json --out again
+
+control-C ends training, keeps the best network so far, and writes its results.
 """
 
 
 def add_fit(commands: argparse._SubParsersAction) -> None:
     """Arguments of ``graphkoopman fit``."""
     parser = _command(commands, "fit", "learn states and exchange times from trajectory files", FIT)
-    add_input_arguments(parser)
+    add_input_arguments(parser, nargs="*")
     add_training_arguments(parser)
     add = parser.add_argument
     add("--states", type=int, default=2, help="number of states (2)")
     add("--lag", default="1", help='lag time in frames, or with a unit: "10ps", "0.5ns" (1)')
     add("--restarts", type=int, default=3, help="starts, of which the best goes on (3)")
     add("--refits", type=int, default=4, help="trainings on half the data, for intervals (4)")
+    add("--device", default="auto", help='"cpu", "cuda" or the like (auto)')
+    add("--checkpoint", type=Path, metavar="DIR", help="folder from which a fit goes on by itself")
+    add("--config", type=Path, metavar="RUN.JSON", help="repeat the fit of this record")
+    add("--report", action="store_true", help="write report.html, too")
     add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
+    add_output_arguments(parser)
 
 
 SELECT = """\
@@ -149,6 +163,7 @@ def add_select(commands: argparse._SubParsersAction) -> None:
     add("--max-lag", help="longest lag to choose (the longest of --lags)")
     add("--folds", type=int, default=4, help="parts of the data, each tested once (4)")
     add("--out", type=Path, default=Path("graphkoopman-select"), help="output folder")
+    add_output_arguments(parser)
 
 
 ANALYZE = """\
@@ -180,6 +195,71 @@ def add_analyze(commands: argparse._SubParsersAction) -> None:
     add("--cut-outs", type=int, default=3, help="neighbourhoods of each state, as PDB files (3)")
     add("--cut-radius", type=float, help=f"their radius in Å ({CUT_RADIUS:g}, or less)")
     add("--out", type=Path, default=Path("graphkoopman-analysis"), help="output folder")
+    add_output_arguments(parser)
+
+
+REPORT = """\
+Read a saved model and write one HTML page about its states in trajectories: a verdict, the states
+in words and in three dimensions, their exchange, surroundings and transport, and how far to trust
+it. The page needs no network. How the model was fed (targets, neighbours, timestep) is in its file.
+
+example:
+  graphkoopman report graphkoopman-fit/model.safetensors run*.xtc --top box.pdb --out report.html
+"""
+
+
+def add_report(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman report``."""
+    parser = _command(commands, "report", "one HTML page about a saved model's states", REPORT)
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
+    add_input_arguments(parser)
+    add("--charges", type=Path, help="text file with the charge of every atom in e")
+    add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
+    add("--temperature", type=float, help="temperature in K")
+    add("--title", help="of the page")
+    add("--out", type=Path, default=Path("graphkoopman-report.html"), help="file to write")
+    add_output_arguments(parser)
+
+
+EXPORT = """\
+Write every atom's state and probabilities in every frame, for OVITO, VMD, PyMOL or chemiscope.
+
+extxyz      columns target, state, probability (OVITO, ASE)
+lammpstrj   columns i_target, i_state, d_probability_0 ... (OVITO, VMD, ASE)
+pdb         B-factor: state; occupancy: its probability (VMD, PyMOL, ChimeraX)
+chemiscope  a dataset for chemiscope.org (.json), or a page of its own (.html)
+
+Atoms of no target have state -1.
+
+example:
+  graphkoopman export graphkoopman-fit/model.safetensors run1.xtc --top box.pdb --format extxyz
+"""
+
+
+def add_export(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman export``."""
+    parser = _command(commands, "export", "states of every atom for other programs", EXPORT)
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
+    add_input_arguments(parser, format_option="--input-format")
+    add("--format", choices=EXPORT_FORMATS, help="by default that of the ending of --out")
+    add("--out", type=Path, help="file to write (states, with the ending of the format)")
+    add_output_arguments(parser)
+
+
+COMPLETION = """\
+Print a script that completes commands and options in a shell.
+
+example:
+  graphkoopman completion bash > ~/.local/share/bash-completion/completions/graphkoopman
+"""
+
+
+def add_completion(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``graphkoopman completion``."""
+    parser = _command(commands, "completion", "completion for a shell", COMPLETION)
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
 
 
 GENERATE = """\
@@ -309,6 +389,14 @@ def add_reading_arguments(parser: argparse.ArgumentParser, format_option: str = 
     add("--join", action=argparse.BooleanOptionalAction, help=JOIN_HELP)
 
 
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of what is written and said."""
+    add = parser.add_argument
+    add("--overwrite", action="store_true", help="replace earlier results in --out, all of them")
+    add("--quiet", action="store_true", help="say nothing but warnings and errors")
+    add("--json", action="store_true", help="print one JSON object with the key numbers, no text")
+
+
 def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the network and its training that commands which train share."""
     add = parser.add_argument
@@ -325,4 +413,5 @@ def _command(
         help=summary,
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=EPILOG,
     )

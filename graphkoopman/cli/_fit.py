@@ -2,53 +2,122 @@
 
 import argparse
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from graphkoopman.cli._analysis import (
-    Analysis,
-    analyse,
-    print_model,
-    write_model,
-)
-from graphkoopman.cli._input import (
-    featurizer_of,
-    read_inputs,
-)
+from graphkoopman.cli._analysis import say_study, write_model
+from graphkoopman.cli._arguments import build_parser
+from graphkoopman.cli._console import Console
+from graphkoopman.cli._feed import write_feed
+from graphkoopman.cli._folder import check_output, output_folder
+from graphkoopman.cli._input import featurizer_of, read_inputs
+from graphkoopman.cli._model import say_inputs
+from graphkoopman.cli._record import Recorder, input_paths, read_record, recorded_options
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.lobes import GatedEncoder
+from graphkoopman.report import Study, study, write_report
+from graphkoopman.trajectories import Trajectory
+
+INTERRUPTED = 130
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
+    console: Console = options.console
+    if options.config is not None:
+        record = read_record(options.config)
+        options = recorded_options(options, build_parser().parse_args(["fit"]), record)
+    if not options.trajectories:
+        raise ValueError("give trajectory files, or --config run.json of an earlier fit")
+    check_output(options.out, options.overwrite)
+    recorder = Recorder(options, options.arguments)
     featurizer = featurizer_of(options, n_hops=options.convolutions)
     trajectories = read_inputs(options)
-    estimator = GDyNetEstimator(
+    recorder.inputs(input_paths(options))
+    estimator = estimator_of(options, trajectories)
+    graphs = featurizer.fit_transform(trajectories)
+    say_inputs(console, options, trajectories, graphs)
+    with ExitStack() as stack:
+        if options.checkpoint is None:
+            # a signal is acted upon between steps only where there is somewhere to save to
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="graphkoopman-"))
+            estimator.set_params(checkpoint_dir=scratch)
+        estimator.fit(graphs)
+    estimator.set_params(checkpoint_dir=None)
+    result = study(estimator, trajectories, graphs, options.targets, n_refits=options.refits)
+    with output_folder(options.out, options.overwrite) as folder:
+        write_fit(folder, options, result)
+        recorder.note(
+            settings=estimator.get_params(), featurizer=featurizer.get_params(),
+            results=result.summary(),
+        )  # fmt: skip
+        if options.report:
+            write_report(folder / "report.html", result, record=recorder.content)
+        recorder.write(folder, console)
+    say_study(console, result)
+    console.say(
+        f"\nvalidation VAMP-2 {estimator.validation_score_:.3f} of at most {estimator.n_states}, "
+        f"memberships cut off {estimator.clipped_mass_:.2%}"
+        f"{agreement_of(estimator)}\nmodel, probabilities, tables and figures in {options.out}"
+    )
+    next_step(console, options)
+    console.summary = {"out": options.out, **result.summary()}
+    stopped = any("a signal stopped the training" in text for text in console.warnings)
+    return INTERRUPTED if stopped else 0
+
+
+def estimator_of(
+    options: argparse.Namespace, trajectories: Sequence[Trajectory]
+) -> GDyNetEstimator:
+    """Estimator with the settings of the command line."""
+    return GDyNetEstimator(
         n_states=options.states,
         lagtime=lag_in_frames(options.lag, trajectories[0].timestep),
         encoder=GatedEncoder(n_conv=options.convolutions),
         max_epochs=options.epochs,
         n_init=options.restarts,
+        checkpoint_dir=options.checkpoint,
+        device=options.device,
         random_state=options.seed,
-        verbose=True,
+        verbose=options.console.shows_progress,
     )
-    options.out.mkdir(parents=True, exist_ok=True)
-    graphs = featurizer.fit_transform(trajectories)
-    for path, item in zip(options.runs, graphs, strict=True):
-        print(f"{path}: {item}")
-    estimator.fit(graphs)
-    analysis = analyse(estimator, graphs, options.refits)
-    estimator.save(options.out / "model.safetensors")
-    write_model(options.out, estimator, analysis)
-    arrays: dict[str, Any] = {
-        f"trajectory_{i}": p for i, p in enumerate(estimator.transform(graphs))
-    }
-    np.savez_compressed(options.out / "probabilities.npz", **arrays)
-    report(estimator, analysis)
-    print(f"\nmodel, probabilities, tables and figures in {options.out}")
-    return 0
+
+
+def write_fit(folder: Path, options: argparse.Namespace, result: Study) -> None:
+    """Model, probabilities, tables and figures into a folder."""
+    path = folder / "model.safetensors"
+    result.estimator.save(path)
+    write_feed(path, options)
+    write_model(folder, result)
+    arrays: dict[str, Any] = {f"trajectory_{i}": p for i, p in enumerate(result.probabilities)}
+    np.savez_compressed(folder / "probabilities.npz", **arrays)
+
+
+def agreement_of(estimator: GDyNetEstimator) -> str:
+    """How far several starts agree, in words."""
+    if len(estimator.start_scores_) < 2:
+        return ""
+    scores = ", ".join(f"{score:.3f}" for score in estimator.start_scores_)
+    return (
+        f"\nagreement of {len(estimator.start_scores_)} starts: Cohen's κ "
+        f"{estimator.agreement_:.2f} (1 is the same states), validation scores {scores}"
+    )
+
+
+def next_step(console: Console, options: argparse.Namespace) -> None:
+    """The command that a user is likely to want next."""
+    files = " ".join(str(path) for path in options.trajectories)
+    top = f" --top {options.top}" if options.top else ""
+    model = options.out / "model.safetensors"
+    if options.report:
+        console.say(f"open {options.out / 'report.html'} in a browser")
+    else:
+        console.say(f"next: graphkoopman report {model} {files}{top}")
 
 
 def lag_in_frames(text: str, timestep: float, tell: Callable[[str], None] = print) -> int:
@@ -76,21 +145,3 @@ def lag_in_frames(text: str, timestep: float, tell: Callable[[str], None] = prin
             f"{timestep:g} ps"
         )
     return frames
-
-
-def report(estimator: GDyNetEstimator, analysis: Analysis) -> None:
-    """Print populations, relaxation times and how far to trust them."""
-    ess = estimator.history_[-1]["effective_sample_size"]
-    print_model(estimator, analysis)
-    print(f"\n{analysis.verdict}")
-    print(
-        f"\nvalidation VAMP-2 {estimator.validation_score_:.3f} of at most {estimator.n_states}, "
-        f"memberships cut off {estimator.clipped_mass_:.2%}, "
-        f"independent samples of the slowest process per batch {ess:.0f}"
-    )
-    if len(estimator.start_scores_) > 1:
-        scores = ", ".join(f"{score:.3f}" for score in estimator.start_scores_)
-        print(
-            f"agreement of {len(estimator.start_scores_)} starts: Cohen's κ "
-            f"{estimator.agreement_:.2f} (1 is the same states), validation scores {scores}"
-        )

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from graphkoopman.cli._analyze import check_timesteps
 from graphkoopman.cli._input import featurizer_of, read_inputs
+from graphkoopman.cli._model import check_timesteps
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.generation import EnvironmentDecoder, rewire, sample_states
 from graphkoopman.koopman import estimate_koopman

@@ -4,29 +4,37 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
 
 from graphkoopman.cli._arguments import build_parser
+from graphkoopman.cli._console import Console
+
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code."""
+    """Run a command; returns its exit code: 0 done, 2 bad input, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = build_parser().parse_args(arguments)
-
-    said: set[Any] = set()
-
-    def one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-        # our own classes each stand for one condition, whatever the lag or part they speak of
-        kind = category if category.__module__.startswith("graphkoopman.") else str(message)
-        if kind not in said:
-            said.add(kind)
-            print(f"graphkoopman {options.command}: warning: {message}", file=sys.stderr)
-
+    console = Console(
+        options.command,
+        quiet=getattr(options, "quiet", False),
+        as_json=getattr(options, "json", False),
+    )
+    options.console, options.arguments = console, arguments
     with warnings.catch_warnings():
-        warnings.showwarning = one_line
+        # every one is collected, and said once at the end
+        warnings.filterwarnings("always", category=UserWarning)
+        warnings.showwarning = console.warn
         try:
             # torch, deeptime and matplotlib come with the command, not with its help
-            return import_module(f"graphkoopman.cli._{options.command}").run(options)
+            code = import_module(f"graphkoopman.cli._{options.command}").run(options)
         except (ValueError, OSError, ImportError) as error:
-            print(f"graphkoopman {options.command}: {error}", file=sys.stderr)
+            console.finish()
+            console.fail(error)
             return 2
+        except KeyboardInterrupt:
+            console.finish()
+            print(f"graphkoopman {options.command}: interrupted", file=sys.stderr)
+            return INTERRUPTED
+    console.finish()
+    return code

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+from graphkoopman.cli._console import Console
 from graphkoopman.cli._request import Request
 from graphkoopman.cli._structure import (
     write_charge,
@@ -33,14 +34,21 @@ ANALYSES: dict[str, tuple[tuple[str, ...], Callable[[Path, Request], None]]] = {
 }
 
 
-def write_analyses(folder: Path, request: Request) -> None:
-    """Run every analysis that the data allow, and name what the others lack."""
+def write_analyses(folder: Path, request: Request, console: Console) -> None:
+    """Run every analysis that the data allow, and name what the others lack.
+
+    One that cannot be done on these data does not stop the others.
+    """
     missing = {name: request.missing(needs) for name, (needs, _) in ANALYSES.items()}
-    with tqdm([name for name in ANALYSES if not missing[name]], unit="analysis") as progress:
+    able = [name for name in ANALYSES if not missing[name]]
+    with tqdm(able, unit="analysis", disable=not console.shows_progress) as progress:
         for name in progress:
             progress.set_description(name)
-            ANALYSES[name][1](folder, request)
-    print()
+            try:
+                ANALYSES[name][1](folder, request)
+            except ValueError as error:
+                console.warn(f"{name} could not be done on these data: {error}")
+    console.say()
     for name in ANALYSES:
         if missing[name]:
-            print(f"not run: {name}, which needs {' and '.join(missing[name])}")
+            console.say(f"not run: {name}, which needs {' and '.join(missing[name])}")

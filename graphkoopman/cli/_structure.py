@@ -1,5 +1,6 @@
 """Surroundings and places of the states as tables, figures and cut-outs."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,20 +16,25 @@ from graphkoopman.plotting import (
     plot_state_rdf,
 )
 from graphkoopman.structure import (
+    EmptyStateWarning,
     charge_integral,
+    most_different,
     representative_frames,
     select_representatives,
     spatial_map,
+    species_by_residue,
     state_profile,
     state_rdf,
 )
 
 N_SLABS = 50
+MOST_PANELS = 4  # species of the figure of radial distributions; the table has all
 
 
 def write_rdf(folder: Path, request: Request) -> None:
     """Radial distribution functions and coordination numbers of each species."""
-    result = state_rdf(*request.data, r_max=request.r_max, n_bins=request.n_bins)
+    groups = species_by_residue(request.trajectories, request.targets)
+    result = state_rdf(*request.data, r_max=request.r_max, n_bins=request.n_bins, species=groups)
     states = np.arange(len(result.g))[:, None, None]
     species = np.array(result.species)[:, None]
     for name, r, values, limits in (
@@ -41,11 +47,12 @@ def write_rdf(folder: Path, request: Request) -> None:
             header,
             rows(states, species, r, values, limits[..., 0], limits[..., 1]),
         )
-    n_species = len(result.species)
+    chosen = most_different(result, MOST_PANELS)
+    n_species = len(chosen)
     figure, axes = plt.subplots(
         2, n_species, figsize=(4.5 * n_species, 6.5), squeeze=False, layout="constrained"
     )
-    for column, name in enumerate(result.species):
+    for column, name in enumerate(chosen):
         plot_state_rdf(result, axes[0, column], species=name)
         plot_coordination(result, axes[1, column], species=name)
     save_figure(figure, folder / "rdf.png")
@@ -124,7 +131,11 @@ def write_neighbourhoods(folder: Path, request: Request) -> None:
         seen = sum(int((p.argmax(axis=-1) == state).sum()) for p in request.probabilities)
         n = min(request.cut_outs, seen)
         if n == 0:
-            print(f"state {state} is nowhere the most probable one: no neighbourhoods of it")
+            warnings.warn(
+                f"state {state} is nowhere the most probable one: no neighbourhoods of it",
+                EmptyStateWarning,
+                stacklevel=2,
+            )
             continue
         picks = select_representatives(*request.data, state, n=n)
         cuts = representative_frames(*request.data, state, n=n, radius=request.cut_radius)

@@ -1,29 +1,35 @@
-"""Tables and figures that commands write: `write_csv`, `rows`, `with_limits`, `save_figure`."""
+"""Tables and figures that commands write: `write_csv`, `write_table`, `rows`, `save_figure`."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-INTERVAL = ["95 % low", "95 % high"]
+from graphkoopman.tables import INTERVAL as LIMITS
+from graphkoopman.tables import rows_of
+
+INTERVAL = list(LIMITS)
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """One table as comma-separated values."""
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
         writer.writerows(rows)
 
 
+def write_table(path: Path, columns: Mapping[str, Any]) -> None:
+    """Columns that broadcast against each other as comma-separated values."""
+    write_csv(path, list(columns), rows_of(columns))
+
+
 def rows(*columns: Any) -> list[list[str]]:
     """Arrays that broadcast against each other as rows of text."""
-    flat = [column.ravel() for column in np.broadcast_arrays(*columns)]
-    return [[_text(value) for value in row] for row in zip(*flat, strict=True)]
+    return rows_of({str(number): column for number, column in enumerate(columns)})
 
 
 def with_limits(name: str) -> list[str]:
@@ -35,7 +41,3 @@ def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure, and close it."""
     figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)
-
-
-def _text(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """Displacements, conduction and lifetimes of the states as tables and figures."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,21 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from graphkoopman.cli._request import Request
-from graphkoopman.cli._tables import INTERVAL, rows, save_figure, with_limits, write_csv
+from graphkoopman.cli._tables import (
+    INTERVAL,
+    rows,
+    save_figure,
+    with_limits,
+    write_csv,
+    write_table,
+)
 from graphkoopman.plotting import (
     plot_conduction,
     plot_residence_times,
     plot_transition_diffusion,
     plot_transition_msd,
 )
+from graphkoopman.report._study import CORE
 from graphkoopman.transport import (
     conduction_contributions,
     residence_times,
@@ -109,22 +118,31 @@ def write_conduction(folder: Path, request: Request) -> None:
 
 
 def write_residence(folder: Path, request: Request) -> None:
-    """Residence times and survival."""
+    """Residence times and survival, by the most probable state and by cores."""
     timestep = request.trajectories[0].timestep
-    result = residence_times(request.probabilities, timestep=timestep)
-    states, limits = np.arange(len(result.mean)), result.mean_interval
-    counts = [result.n_exits, result.n_censored]
-    write_csv(
-        folder / "residence.csv",
-        ["state", "residence time / ps", *INTERVAL, "exits", "censored"],
-        rows(states, result.mean, limits[:, 0], limits[:, 1], *counts),
-    )
-    limits = result.survival_interval
-    write_csv(
-        folder / "survival.csv",
-        ["state", "age / ps", "survival", *INTERVAL],
-        rows(states[:, None], result.times, result.survival, limits[..., 0], limits[..., 1]),
-    )
-    figure, ax = plt.subplots(layout="constrained")
-    plot_residence_times(result, ax)
+    plain = residence_times(request.probabilities, timestep=timestep)
+    with warnings.catch_warnings():
+        # said by the first of the two
+        warnings.simplefilter("ignore")
+        cores = residence_times(request.probabilities, timestep=timestep, core=CORE)
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained", sharey=True)
+    for ax, result, title, ending in (
+        (axes[0], plain, "most probable state", ""),
+        (axes[1], cores, f"cores of {CORE:g}", "_cores"),
+    ):
+        write_table(folder / f"residence{ending}.csv", result.table())
+        limits = result.survival_interval
+        write_csv(
+            folder / f"survival{ending}.csv",
+            ["state", "age / ps", "survival", *INTERVAL],
+            rows(
+                np.arange(len(result.mean))[:, None],
+                result.times,
+                result.survival,
+                limits[..., 0],
+                limits[..., 1],
+            ),
+        )
+        plot_residence_times(result, ax)
+        ax.set_title(title)
     save_figure(figure, folder / "residence.png")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     )
     from graphkoopman.koopman._consumers import as_target_trajectories
     from graphkoopman.koopman._estimate import estimate_koopman
+    from graphkoopman.koopman._exchange import ExchangeTimes, exchange_times
     from graphkoopman.koopman._limits import DataLimits, count_exchanges, data_limits
     from graphkoopman.koopman._limits import warn_of_limits as warn_of_limits
     from graphkoopman.koopman._model import KoopmanModel
@@ -49,6 +50,7 @@ __all__ = [
     "BootstrapKoopmanModel",
     "ChapmanKolmogorovError",
     "DataLimits",
+    "ExchangeTimes",
     "FewUnitsWarning",
     "FixedStateWarning",
     "GlobalKoopman",
@@ -65,6 +67,7 @@ __all__ = [
     "ck_error",
     "data_limits",
     "estimate_koopman",
+    "exchange_times",
     "fcc_site_graph",
     "global_koopman",
     "markov_verdict",

@@ -21,6 +21,7 @@ from graphkoopman.koopman._warnings import (
     OscillatingTimescaleWarning,
     StationaryDistributionWarning,
 )
+from graphkoopman.tables import html_table, rows_of
 
 __all__ = ["KoopmanModel", "implied_timescales_of", "timescales_in_ps"]
 
@@ -98,6 +99,23 @@ class KoopmanModel(TransferOperatorModel):
         return (
             f"KoopmanModel(n_states={self.n_states}, lagtime={self.lagtime}, "
             f"timestep={self.timestep})"
+        )
+
+    def _repr_html_(self) -> str:
+        columns: dict[str, Any] = {"from \\ to": np.arange(self.n_states)}
+        columns |= {str(j): self._koopman_matrix[:, j] for j in range(self.n_states)}
+        note = f"Koopman matrix at a lag of {self.lagtime} frames"
+        if self.timestep is not None:
+            note += f" ({self.lagtime * self.timestep:g} ps)"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a picture of the model is no place for them
+            times = self.timescales()
+        if self.timestep is None:
+            said = ", ".join(f"{time:.4g}" for time in times) + " frames"
+        else:
+            said = ", ".join(f"{time * self.timestep:.4g}" for time in times) + " ps"
+        return f"<p>{note}; relaxation times {said}</p>" + html_table(
+            list(columns), rows_of(columns)
         )
 
     @property

@@ -2,7 +2,7 @@
 
 Models: :func:`plot_timescales`, :func:`plot_ck_test` (a figure of many panels),
 :func:`plot_eigenvectors`, :func:`plot_populations`, :func:`plot_global_timescales`,
-:func:`plot_history`.
+:func:`plot_history`, :func:`plot_exchange`.
 Structure: :func:`plot_state_rdf`, :func:`plot_coordination`, :func:`plot_charge_integral`,
 :func:`plot_state_profile`, :func:`plot_spatial_map`, :func:`plot_state_description`.
 Selection: :func:`plot_state_scores`, :func:`plot_ck_errors`,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from graphkoopman.plotting._koopman import (
         plot_ck_test,
         plot_eigenvectors,
+        plot_exchange,
         plot_global_timescales,
         plot_history,
         plot_populations,
@@ -66,6 +67,7 @@ __all__ = [
     "plot_conduction",
     "plot_coordination",
     "plot_eigenvectors",
+    "plot_exchange",
     "plot_global_timescales",
     "plot_history",
     "plot_onsager",

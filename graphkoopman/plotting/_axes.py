@@ -8,7 +8,16 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-__all__ = ["BAND_OPACITY", "COLORS", "axes_or_new", "color_of", "curve_with_band", "error_arms"]
+__all__ = [
+    "BAND_OPACITY",
+    "COLORS",
+    "axes_or_new",
+    "color_of",
+    "curve_with_band",
+    "error_arms",
+    "style_of",
+    "view_of_curves",
+]
 
 Array = NDArray[np.float64]
 
@@ -20,6 +29,46 @@ COLORS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"]
 def color_of(number: SupportsIndex) -> str:
     """Colour of a state, process or transition by its number; the same in all figures."""
     return COLORS[index(number) % len(COLORS)]
+
+
+# of the state that a transition ends in; its colour is that of the state it begins in
+LINE_STYLES = ("-", "--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+WIDE = 4.0  # times its estimate, beyond which the limit of an interval leaves the view
+
+
+def style_of(begin: SupportsIndex, end: SupportsIndex) -> dict[str, Any]:
+    """Colour, line style and marker of a transition: no two of 36 are alike."""
+    number = index(end)
+    return {
+        "color": color_of(begin),
+        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+        "marker": MARKERS[number % len(MARKERS)],
+        "markersize": 3.5,
+    }
+
+
+def view_of_curves(ax: Axes, curves: Array, upper: Array) -> NDArray[np.bool_]:
+    """Set the height of a view by the curves, and tell whose intervals leave it.
+
+    Parameters
+    ----------
+    ax : Axes
+        From zero.
+    curves : ndarray of shape (n_points, ...)
+    upper : ndarray of shape (n_points, ...)
+        Upper limits.
+
+    Returns
+    -------
+    ndarray of shape (...), bool
+        Whether a limit is not in view.
+    """
+    modest = np.where(np.isfinite(upper) & (upper <= WIDE * curves), upper, curves)
+    top = 1.08 * np.nanmax(modest)
+    if np.isfinite(top) and top > 0.0:
+        ax.set_ylim(0.0, top)
+    return np.asarray((upper > ax.get_ylim()[1]).any(axis=0))
 
 
 def axes_or_new(ax: Axes | None) -> Axes:

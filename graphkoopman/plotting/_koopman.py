@@ -1,7 +1,8 @@
 """Figures of Koopman models and of training.
 
 Public: :func:`plot_timescales`, :func:`plot_ck_test`, :func:`plot_eigenvectors`,
-:func:`plot_populations`, :func:`plot_global_timescales`, :func:`plot_history`.
+:func:`plot_populations`, :func:`plot_global_timescales`, :func:`plot_history`,
+:func:`plot_exchange`.
 """
 
 import warnings
@@ -14,6 +15,7 @@ from deeptime.plots import plot_implied_timescales
 from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 from matplotlib.ticker import FuncFormatter, LogFormatter, LogLocator
 from numpy.typing import NDArray
 
@@ -21,6 +23,7 @@ from graphkoopman.koopman import BootstrapKoopmanModel, GlobalKoopman, KoopmanMo
 from graphkoopman.plotting._axes import COLORS, axes_or_new, color_of, error_arms
 
 BAR_WIDTH = 0.8
+SMALLEST_RATE = 1e-3  # of the fastest, that is drawn
 
 
 def _in_ps(timestep: float) -> FuncFormatter:
@@ -279,3 +282,70 @@ def plot_history(history: Sequence[dict[str, Any]], ax: Axes | None = None) -> A
     ax.set_ylabel("VAMP score")
     ax.legend()
     return ax
+
+
+def plot_exchange(model: KoopmanModel | BootstrapKoopmanModel, ax: Axes | None = None) -> Axes:
+    r"""States as discs whose areas are populations, with arrows labelled by rates in 1/ns.
+
+    A rate is :math:`K_{ij} / \tau`; those of less than a thousandth of the fastest are left out,
+    and so are entries that are not positive.
+
+    Parameters
+    ----------
+    model : KoopmanModel or BootstrapKoopmanModel
+        Estimated from data, with a timestep.
+    ax : Axes or None
+
+    Returns
+    -------
+    Axes
+    """
+    ax = axes_or_new(ax)
+    prior = model.prior if isinstance(model, BootstrapKoopmanModel) else model
+    if prior.timestep is None:
+        raise ValueError("timestep must be known for rates, got None; estimate with one")
+    rates = 1000.0 * prior.koopman_matrix / (prior.lagtime * prior.timestep)
+    rates = np.where(np.eye(prior.n_states, dtype=bool), 0.0, np.maximum(rates, 0.0))
+    angles = np.pi / 2 - 2.0 * np.pi * np.arange(prior.n_states) / prior.n_states
+    places = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    populations = np.clip(prior.empirical_populations, 0.0, 1.0)
+    sizes = 0.12 + 0.25 * np.sqrt(populations)
+    for i, j in np.argwhere(rates > SMALLEST_RATE * rates.max()):
+        _arrow(ax, places[i], places[j], (sizes[i], sizes[j]), rates[i, j], rates.max(), int(i))
+    for state, (x, y) in enumerate(places):
+        ax.add_patch(Circle((x, y), sizes[state], color=color_of(state), zorder=3))
+        label = f"{state}\n{populations[state]:.0%}"
+        ax.text(x, y, label, ha="center", va="center", zorder=4, color="white", weight="bold")
+    ax.set_xlim(-1.6, 1.6)
+    ax.set_ylim(-1.6, 1.6)
+    ax.set_aspect("equal")
+    ax.axis("off")
+    return ax
+
+
+def _arrow(
+    ax: Axes,
+    begin: NDArray[np.float64],
+    end: NDArray[np.float64],
+    sizes: tuple[float, float],
+    rate: float,
+    fastest: float,
+    state: int,
+) -> None:
+    """An arrow between two discs, beside the one that leads back."""
+    along = (end - begin) / np.linalg.norm(end - begin)
+    aside = 0.09 * np.array([-along[1], along[0]])
+    start, stop = begin + along * (sizes[0] + 0.04) + aside, end - along * (sizes[1] + 0.04) + aside
+    ax.annotate(
+        "",
+        xy=tuple(stop),
+        xytext=tuple(start),
+        arrowprops={
+            "arrowstyle": "-|>",
+            "color": color_of(state),
+            "linewidth": 1.0 + 3.0 * np.sqrt(rate / fastest),
+        },
+    )
+    # labels of both directions keep clear of each other, and of the middle of the figure
+    place = start + 0.42 * (stop - start) + 1.6 * aside
+    ax.text(place[0], place[1], f"{rate:.3g}", ha="center", va="center", fontsize="small", zorder=5)

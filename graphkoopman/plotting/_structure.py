@@ -11,19 +11,26 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from graphkoopman.plotting._axes import axes_or_new, color_of, curve_with_band, error_arms
+from graphkoopman.plotting._axes import (
+    LINE_STYLES,
+    axes_or_new,
+    color_of,
+    curve_with_band,
+    error_arms,
+)
 from graphkoopman.structure import (
     ChargeIntegral,
     SpatialMap,
     StateDescription,
     StateProfile,
     StateRDF,
+    first_shells,
 )
 
 Array = NDArray[np.float64]
 
-LINE_STYLES = ("-", "--", ":", "-.")
 VECTORS = "abc"
+FIRST_SHELL_VIEW = 1.25  # of the radius of the first shell
 
 
 def plot_state_rdf(
@@ -78,6 +85,16 @@ def plot_coordination(
     _species_curves(
         ax, result, result.edges[1:], result.coordination, result.coordination_interval, species
     )
+    names = (species,) if isinstance(species, str) else tuple(species or result.species)
+    shells = first_shells(result)[[result.species.index(name) for name in names]]
+    # a running number grows as r³: the first shell is what can be read
+    end = min(float(result.edges[-1]), FIRST_SHELL_VIEW * float(shells.max()))
+    inside = result.coordination[..., result.edges[1:] <= end]
+    columns = [result.species.index(name) for name in names]
+    top = np.nanmax(inside[:, columns], initial=0.0)
+    ax.set_xlim(0.0, end)
+    if top > 0.0:
+        ax.set_ylim(0.0, 1.05 * top)
     ax.set_xlabel("r / Å")
     ax.set_ylabel("neighbours within r")
     return ax

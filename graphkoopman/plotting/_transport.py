@@ -4,12 +4,22 @@ Public: :func:`plot_transition_msd`, :func:`plot_transition_diffusion`, :func:`p
 :func:`plot_residence_times`.
 """
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 
-from graphkoopman.plotting._axes import axes_or_new, color_of, curve_with_band, error_arms
+from graphkoopman.plotting._axes import (
+    axes_or_new,
+    color_of,
+    curve_with_band,
+    error_arms,
+    style_of,
+    view_of_curves,
+)
 from graphkoopman.transport import Conduction, ResidenceTimes, TransitionDiffusion, TransitionMSD
 
+MOST_INSIDE = 5  # entries of a legend that does not cover its curves
 # of the height of the data, for a legend of several lines above them
 LEGEND_ROOM = 0.4
 
@@ -25,19 +35,19 @@ def plot_transition_msd(result: TransitionMSD, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Transitions that never occur are left out.
+        Transitions that never occur are left out. Colours are those of the state begun in, lines
+        and markers those of the state ended in. Intervals that leave the view are named.
     """
     ax = axes_or_new(ax)
-    n_states = result.msd.shape[1]
+    wide = view_of_curves(ax, result.msd, result.msd_interval[..., 1])
     for i, j in np.argwhere(np.isfinite(result.msd).any(axis=0)):
         curve_with_band(
             ax,
             result.times,
             result.msd[:, i, j],
             result.msd_interval[:, i, j],
-            marker=".",
-            color=color_of(i * n_states + j),
-            label=f"{i}→{j}",
+            label=f"{i}→{j}" + (" *" if wide[i, j] else ""),
+            **style_of(i, j),
         )
     curve_with_band(
         ax,
@@ -45,12 +55,12 @@ def plot_transition_msd(result: TransitionMSD, ax: Axes | None = None) -> Axes:
         result.total,
         result.total_interval,
         color="black",
-        linestyle="--",
+        linewidth=2.0,
         label="all targets",
     )
     ax.set_xlabel("lag time / ps")
     ax.set_ylabel("squared displacement / Å²")
-    ax.legend()
+    _legend(ax, n_entries=1 + int(np.isfinite(result.msd).any(axis=0).sum()), wide=bool(wide.any()))
     return ax
 
 
@@ -69,24 +79,29 @@ def plot_transition_diffusion(result: TransitionDiffusion, ax: Axes | None = Non
         secants start at the origin.
     """
     ax = axes_or_new(ax)
-    n_states, times = len(result.diffusion), result.msd.times
+    times = result.msd.times
+    wide = view_of_curves(ax, result.msd.msd, result.msd.msd_interval[..., 1])
     ends = np.array([0.0 if result.method == "secant" else times[0], times[-1]])
     for i, j in np.argwhere(np.isfinite(result.diffusion)):
         low, high = result.diffusion_interval[i, j]
-        color = color_of(i * n_states + j)
+        style = style_of(i, j)
         points, limits = result.msd.msd[:, i, j], result.msd.msd_interval[:, i, j]
-        curve_with_band(ax, times, points, limits, marker=".", linestyle="none", color=color)
+        curve_with_band(ax, times, points, limits, **{**style, "linestyle": "none"})
         ax.plot(
             ends,
             result.intercept[i, j] + 6.0 * result.diffusion[i, j] * ends,
-            color=color,
-            label=f"{i}→{j}: {result.diffusion[i, j]:.3g} ({low:.3g} to {high:.3g})",
+            color=style["color"],
+            linestyle=style["linestyle"],
+            label=f"{i}→{j}: {result.diffusion[i, j]:.3g} ({low:.3g} to {high:.3g})"
+            + (" *" if wide[i, j] else ""),
         )
     ax.set_xlabel("lag time / ps")
     ax.set_ylabel("squared displacement / Å²")
-    bottom, top = ax.get_ylim()
-    ax.set_ylim(bottom, top + LEGEND_ROOM * (top - bottom))
-    ax.legend(title="diffusion / Å²/ps", loc="upper left")
+    n_entries = int(np.isfinite(result.diffusion).sum())
+    if n_entries <= MOST_INSIDE:
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(bottom, top + LEGEND_ROOM * (top - bottom))
+    _legend(ax, n_entries, bool(wide.any()), title="diffusion / Å²/ps")
     return ax
 
 
@@ -108,7 +123,9 @@ def plot_conduction(result: Conduction, ax: Axes | None = None) -> Axes:
     percent = result.percent.ravel()
     bars = np.arange(len(percent))
     arms = error_arms(percent, result.percent_interval.reshape(-1, 2))
-    ax.bar(bars, percent, yerr=arms, capsize=3, color=[color_of(bar) for bar in bars])
+    # pairs of one beginning share its colour; the axis names both ends
+    colors = [color_of(bar // n_states) for bar in bars]
+    ax.bar(bars, percent, yerr=arms, capsize=3, color=colors)
     ax.axhline(0.0, color="black", linewidth=0.8)
     names = [f"{i}→{j}" for i in range(n_states) for j in range(n_states)]
     ax.set_xticks(bars, names, rotation=90 if len(names) > 9 else 0)
@@ -135,6 +152,10 @@ def plot_residence_times(result: ResidenceTimes, ax: Axes | None = None) -> Axes
     for state, (low, high) in enumerate(result.mean_interval):
         # after the longest visit the interval is all of [0, 1]
         seen = result.survival[state] > 0.0
+        if not seen.any():
+            # no visit began within the data: there is no curve, but a lower limit of the mean
+            ax.plot([], [], color=color_of(state), label=_never_entered(state, low))
+            continue
         curve_with_band(
             ax,
             result.times[seen],
@@ -144,8 +165,26 @@ def plot_residence_times(result: ResidenceTimes, ax: Axes | None = None) -> Axes
             color=color_of(state),
             label=f"state {state}: {result.mean[state]:.3g} ps ({low:.3g} to {high:.3g})",
         )
-    ax.set_yscale("log")
+    if (result.survival > 0.0).any():
+        ax.set_yscale("log")
     ax.set_xlabel("age / ps")
     ax.set_ylabel("survival probability")
     ax.legend(title="mean residence")
     return ax
+
+
+def _never_entered(state: int, low: float) -> str:
+    if not low > 0.0:
+        return f"state {state}: never visited"
+    return f"state {state}: nobody enters; mean above {low:.3g} ps"
+
+
+def _legend(ax: Axes, n_entries: int, wide: bool, title: str = "") -> None:
+    """A legend inside, or beside the axes where it is long."""
+    if wide:
+        title = "\n".join(filter(None, [title, "* interval leaves the view"]))
+    inside = n_entries <= MOST_INSIDE
+    place: dict[str, Any] = (
+        {"loc": "upper left"} if inside else {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0)}
+    )
+    ax.legend(title=title or None, fontsize=None if inside else "small", **place)

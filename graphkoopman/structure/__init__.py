@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from graphkoopman.structure._bond_order import bond_order
     from graphkoopman.structure._charge import ChargeIntegral, charge_integral
     from graphkoopman.structure._describe import StateDescription, describe_states
+    from graphkoopman.structure._first_shell import first_shells, most_different
     from graphkoopman.structure._frames import (
         Representative,
         representative_frames,
         select_representatives,
     )
     from graphkoopman.structure._inputs import EmptyStateWarning
+    from graphkoopman.structure._order_parameters import species_by_residue
     from graphkoopman.structure._profile import StateProfile, state_profile
     from graphkoopman.structure._rdf import StateRDF, state_rdf
     from graphkoopman.structure._spatial import SpatialMap, spatial_map
@@ -37,8 +39,11 @@ __all__ = [
     "bond_order",
     "charge_integral",
     "describe_states",
+    "first_shells",
+    "most_different",
     "representative_frames",
     "spatial_map",
+    "species_by_residue",
     "state_profile",
     "state_rdf",
 ]

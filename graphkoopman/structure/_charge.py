@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_range, check_runs, warn_empty_states
 from graphkoopman.structure._shells import block_populations, block_shell_sums
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["ChargeIntegral", "charge_integral"]
@@ -17,8 +18,8 @@ __all__ = ["ChargeIntegral", "charge_integral"]
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class ChargeIntegral:
+@dataclass(frozen=True, eq=False, repr=False)
+class ChargeIntegral(Tabular):
     """Charge that targets in each state carry with their surroundings.
 
     Intervals are 95 %, low and high on the last axis.
@@ -44,6 +45,14 @@ class ChargeIntegral:
     own_charge: Array
     populations: Array
     n_blocks: int
+
+    def table(self) -> dict[str, Any]:
+        """One row per state and radius."""
+        return {
+            "state": np.arange(len(self.charge))[:, None],
+            "r / angstrom": self.r,
+            **interval_columns("charge / e", self.charge, self.charge_interval),
+        }
 
     def within(self, radius: float) -> Array:
         """Charge of each state within a radius, such as that of the first shell, Fig. 4c.

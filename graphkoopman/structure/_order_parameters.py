@@ -13,24 +13,28 @@ from typing import Any, NamedTuple
 import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from graphkoopman._compiling import njit
 from graphkoopman.structure._blocks import Division
+from graphkoopman.structure._first_shell import first_minimum
 from graphkoopman.structure._inputs import Run
 from graphkoopman.structure._pairs import add_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
-from graphkoopman.trajectories import minimum_image, species_mass, whole_targets
+from graphkoopman.trajectories import (
+    as_trajectories,
+    minimum_image,
+    resolve_targets,
+    species_mass,
+    whole_targets,
+)
 
-__all__ = ["OrderParameter", "Samples", "first_minimum", "order_parameters", "shells_of"]
+__all__ = ["OrderParameter", "Samples", "order_parameters", "shells_of", "species_by_residue"]
 
 Array = NDArray[np.float64]
 
 REACH = 8.0  # Å, up to which neighbours are looked for
 FRAMES_FOR_SHELLS = 25  # of every block
 BIN = 0.05
-SMOOTHING = 0.1  # Å, of a radial distribution before its minimum is looked for
-RISE = 0.1  # of the height of a peak: a rise beyond it ends the search for the minimum behind it
 CONTACT = 1.3  # species whose first peak is this much farther than the nearest are in contact
 BOND_ORDERS = ((3, 4), (6, 12))  # l and the nearest neighbours that count
 SLAB_RATIO = 1.5  # a cell so much longer along one vector is taken for a slab
@@ -49,11 +53,14 @@ class OrderParameter:
     unit : str
         Empty for numbers without one.
     kind : {"count", "distance", "shape", "position", "charge", "size", "given"}
+    contact : bool
+        Whether it counts atoms of a species in direct contact.
     """
 
     name: str
     unit: str
     kind: str
+    contact: bool = False
 
     def condition(self, low: float, high: float) -> str:
         """What ``low < value <= high`` means, in words.
@@ -204,46 +211,6 @@ def _scene(run: Run, frame: int, columns: NDArray[np.int64], weights: Array) -> 
     )  # fmt: skip
 
 
-def first_minimum(r: Array, density: Array) -> tuple[float, float]:
-    """First peak of a radial distribution and the minimum behind it.
-
-    Parameters
-    ----------
-    r : ndarray of shape (n_bins,)
-        Centres of bins of equal width, Å.
-    density : ndarray of shape (n_bins,)
-        Neighbours per volume, on any scale.
-
-    Returns
-    -------
-    peak, minimum : float
-        Å; NaN without a peak. Where nothing is between two shells, the middle of the gap; the
-        lowest place up to the end of ``r`` where the distribution never rises again.
-    """
-    if not density.any():
-        return np.nan, np.nan
-    volume = r**2 / np.sum(r**2)
-    smooth = gaussian_filter1d(density, SMOOTHING / (r[1] - r[0]), mode="nearest")
-    smooth = smooth / (density @ volume)
-    rising = np.diff(smooth)
-    tops = np.flatnonzero((rising[:-1] > 0) & (rising[1:] <= 0)) + 1
-    # a shoulder of few neighbours is no shell
-    tops = tops[smooth[tops] >= min(1.0, 0.2 * smooth.max())]
-    if not len(tops):
-        return np.nan, np.nan
-    peak = int(tops[0])
-    lowest, end = np.inf, len(smooth)
-    for i in range(peak, len(smooth)):
-        if smooth[i] > smooth[peak]:
-            peak, lowest = i, np.inf  # a shoulder before the peak
-        lowest = min(lowest, smooth[i])
-        if smooth[i] > lowest + RISE * smooth[peak]:
-            end = i
-            break
-    bottom = np.flatnonzero(smooth[peak:end] <= lowest + 1e-3 * smooth[peak]) + peak
-    return float(r[peak]), float(r[bottom].mean())
-
-
 def order_parameters(
     runs: Sequence[Run],
     blocks: Division,
@@ -331,7 +298,7 @@ def _of_species(
     name: str, radius: float, contact: bool, bonds: Sequence[tuple[int, int]]
 ) -> Iterator[OrderParameter]:
     if np.isfinite(radius):
-        yield OrderParameter(f"{name} within {radius:.1f} Å", "", "count")
+        yield OrderParameter(f"{name} within {radius:.1f} Å", "", "count", bool(contact))
     yield OrderParameter(f"distance of the nearest {name}", "Å", "distance")
     if contact and np.isfinite(radius):
         yield OrderParameter(f"asymmetry of the {name} shell", "", "shape")
@@ -523,6 +490,29 @@ def slab_axis(runs: Sequence[Run]) -> int | None:
     heights = np.mean(1.0 / np.linalg.norm(np.linalg.inv(firsts), axis=1), axis=0)
     *_, second, longest = np.sort(heights)
     return int(heights.argmax()) if longest >= SLAB_RATIO * second else None
+
+
+def species_by_residue(trajs: Any, targets: Any) -> dict[str, Any] | None:
+    """Elements told apart by the name of their residue, for ``species`` of `state_rdf`.
+
+    Parameters
+    ----------
+    trajs : Trajectory, mdtraj.Trajectory, or list of these
+    targets : str, array-like, list of array-like, callable or None
+        See `resolve_targets`.
+
+    Returns
+    -------
+    dict of str to callable, or None
+        Such as "O of PEO" and "O of TFS"; None without a topology, where no element is in two kinds
+        of residues, or where there are more than six kinds.
+    """
+    runs = []
+    for trajectory in as_trajectories(trajs):
+        resolved = resolve_targets(targets, trajectory)
+        probs = np.ones((len(trajectory), resolved.n_targets, 1))
+        runs.append(Run(trajectory, resolved, probs))
+    return _by_residue(runs)
 
 
 def _by_residue(runs: Sequence[Run]) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateProfile", "state_profile"]
@@ -18,8 +19,8 @@ Array = NDArray[np.float64]
 AXES = {"a": 0, "b": 1, "c": 2}
 
 
-@dataclass(frozen=True, eq=False)
-class StateProfile:
+@dataclass(frozen=True, eq=False, repr=False)
+class StateProfile(Tabular):
     """Targets in each state in slabs along a cell vector.
 
     Intervals are 95 %, low and high on the last axis.
@@ -53,6 +54,16 @@ class StateProfile:
     counts: NDArray[np.int64]
     axis: int
     n_blocks: int
+
+    def table(self) -> dict[str, Any]:
+        """One row per state and slab."""
+        return {
+            "state": np.arange(len(self.density))[:, None],
+            "position / angstrom": self.position,
+            **interval_columns("density / angstrom^-3", self.density, self.density_interval),
+            **interval_columns("probability", self.probability, self.probability_interval),
+            "visits": self.counts,
+        }
 
 
 @with_refits

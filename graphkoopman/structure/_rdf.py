@@ -16,6 +16,7 @@ from graphkoopman.structure._inputs import (
 )
 from graphkoopman.structure._shells import block_populations, block_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateRDF", "state_rdf"]
@@ -23,8 +24,8 @@ __all__ = ["StateRDF", "state_rdf"]
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class StateRDF:
+@dataclass(frozen=True, eq=False, repr=False)
+class StateRDF(Tabular):
     """Radial distribution of each species around targets in each state.
 
     Intervals are 95 %, low and high on the last axis.
@@ -63,6 +64,17 @@ class StateRDF:
     populations_interval: Array
     density: Array
     n_blocks: int
+
+    def table(self) -> dict[str, Any]:
+        """One row per state, species and bin; numbers of neighbours at its outer border."""
+        return {
+            "state": np.arange(len(self.g))[:, None, None],
+            "species": np.array(self.species, dtype=object)[:, None],
+            "r / angstrom": self.r,
+            **interval_columns("g", self.g, self.g_interval),
+            "outer border / angstrom": self.edges[1:],
+            **interval_columns("coordination", self.coordination, self.coordination_interval),
+        }
 
 
 @with_refits

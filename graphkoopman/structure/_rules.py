@@ -20,7 +20,8 @@ Array = NDArray[np.float64]
 
 MOST_FOLDS = 5
 FEWEST_IN_LEAF = 0.002  # of all samples, and five of them
-SHAPE_COST = 0.03  # of κ that distances and shapes must add to coordination numbers
+COUNT_COST = 0.02  # of κ that other neighbours must add to those in direct contact
+SHAPE_COST = 0.03  # and distances and shapes to coordination numbers
 PLACE_COST = 0.1  # and a place in the cell, which is no local environment, to all others
 RARE = 0.35  # population
 WORTH_SAYING = 0.1  # share of a state that a further branch must hold to be put into words
@@ -99,10 +100,11 @@ def rule_of_state(samples: Samples, state: int) -> Rule:
 def _by_plainness(
     parameters: Sequence[OrderParameter],
 ) -> list[tuple[float, NDArray[np.int64]]]:
-    """Coordination numbers, all but the place in the cell, and all, with what they cost in κ."""
+    """Sets of order parameters from plain to less plain, with what they cost in κ."""
     kinds = np.array([parameter.kind for parameter in parameters])
     sets = [
-        (0.0, np.flatnonzero(kinds == "count")),
+        (0.0, np.flatnonzero([parameter.contact for parameter in parameters])),
+        (COUNT_COST, np.flatnonzero(kinds == "count")),
         (SHAPE_COST, np.flatnonzero(kinds != "position")),
         (PLACE_COST, np.arange(len(kinds))),
     ]

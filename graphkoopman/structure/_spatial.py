@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._inputs import Run, check_count, check_runs
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["SpatialMap", "spatial_map"]
@@ -17,8 +18,8 @@ __all__ = ["SpatialMap", "spatial_map"]
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class SpatialMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class SpatialMap(Tabular):
     """Mean state probabilities on a grid of the cell.
 
     Attributes
@@ -40,6 +41,19 @@ class SpatialMap:
     counts: NDArray[np.int64]
     cell: Array
     n_blocks: int
+
+    def table(self) -> dict[str, Any]:
+        """One row per state and voxel that a target visited."""
+        state, *voxel = np.nonzero(np.broadcast_to(self.counts > 0, self.probability.shape))
+        index = (state, *voxel)
+        return {
+            "state": state,
+            **dict(zip("abc", voxel, strict=True)),
+            "visits": self.counts[tuple(voxel)],
+            **interval_columns(
+                "probability", self.probability[index], self.probability_interval[index]
+            ),
+        }
 
     @property
     def positions(self) -> Array:

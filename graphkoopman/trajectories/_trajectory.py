@@ -11,6 +11,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.tables import html_table
 from graphkoopman.trajectories._mdtraj import (
     check_elements,
     constant_or_per_frame,
@@ -184,6 +185,17 @@ class Trajectory:
             f"timestep={self.timestep:g} ps, cell={cell}{piece})"
         )
 
+    def _repr_html_(self) -> str:
+        elements, counts = np.unique(self.species, return_counts=True)
+        named = zip(elements.tolist(), counts.tolist(), strict=True)
+        length = (self.n_frames - 1) * self.timestep
+        rows = [
+            ["frames", f"{self.n_frames}, {self.timestep:g} ps apart, {length:g} ps in all"],
+            ["atoms", f"{self.n_atoms}: " + ", ".join(f"{_name(z)} {n}" for z, n in named)],
+            ["cell / Å", _cell_text(self.cell)],
+        ]
+        return html_table(["Trajectory", ""], rows)
+
     @classmethod
     def from_mdtraj(
         cls, traj: md.Trajectory, *, targets: Any = None, timestep: float | None = None
@@ -249,6 +261,21 @@ class Trajectory:
             {f.name: changes.get(f.name, getattr(self, f.name)) for f in fields(self)}
         )
         return other
+
+
+def _name(number: int) -> str:
+    try:
+        return str(md.element.Element.getByAtomicNumber(number).symbol)
+    except KeyError:
+        return str(number)
+
+
+def _cell_text(cell: NDArray[np.float64] | None) -> str:
+    if cell is None:
+        return "none"
+    first = cell if cell.ndim == 2 else cell[0]
+    lengths = " × ".join(f"{length:.4g}" for length in np.linalg.norm(first, axis=1))
+    return lengths + ("" if cell.ndim == 2 else ", changing")
 
 
 def height_limit(trajectory: Trajectory, frames: slice = slice(None)) -> float:

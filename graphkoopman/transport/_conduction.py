@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants
 
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.transport._diffusion import (
     Method,
     diffusion_of,
@@ -39,8 +40,8 @@ Array = NDArray[np.float64]
 NERNST_EINSTEIN = constants.e**2 / constants.k * 1e20
 
 
-@dataclass(frozen=True, eq=False)
-class Conduction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Conduction(Tabular):
     r"""Conductivity, transition by transition.
 
     All intervals are 95 %, low and high on the last axis.
@@ -124,6 +125,19 @@ class Conduction:
     unit: str
     n_units: int
     n_blocks: int
+
+    def table(self) -> dict[str, Any]:
+        """One row per transition."""
+        begin, end = np.indices(self.sigma.shape)
+        return {
+            "from": begin,
+            "to": end,
+            **interval_columns("percent", self.percent, self.percent_interval),
+            **interval_columns("conductivity / S/cm", self.sigma, self.sigma_interval),
+            **interval_columns(
+                "diffusion / angstrom^2/ps", self.diffusion, self.diffusion_interval
+            ),
+        }
 
 
 @with_refits

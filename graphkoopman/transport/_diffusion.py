@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.transport._displacements import TransitionMSD, summarise_msd, warn_unobserved
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._finite_size import yeh_hummer
@@ -21,8 +22,8 @@ ANGSTROM2_PER_PS_IN_CM2_PER_S = 1e-4
 MAX_WINDOW_LAGS = 11
 
 
-@dataclass(frozen=True, eq=False)
-class TransitionDiffusion:
+@dataclass(frozen=True, eq=False, repr=False)
+class TransitionDiffusion(Tabular):
     r"""Diffusion coefficient of every transition at one lag time.
 
     Attributes
@@ -71,6 +72,17 @@ class TransitionDiffusion:
     unit: str
     n_units: int
     finite_size: float = 0.0
+
+    def table(self) -> dict[str, Any]:
+        """One row per transition."""
+        begin, end = np.indices(self.diffusion.shape)
+        return {
+            "from": begin,
+            "to": end,
+            **interval_columns(
+                "diffusion / angstrom^2/ps", self.diffusion, self.diffusion_interval
+            ),
+        }
 
     @property
     def diffusion_cm2_per_s(self) -> Array:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._intervals import Units, jackknife, transition_units
 from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
@@ -17,8 +18,8 @@ from graphkoopman.uncertainty import with_refits
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class TransitionMSD:
+@dataclass(frozen=True, eq=False, repr=False)
+class TransitionMSD(Tabular):
     r"""Expected squared displacement of every transition over a set of lags.
 
     Attributes
@@ -53,6 +54,16 @@ class TransitionMSD:
     timestep: float
     unit: str
     n_units: int
+
+    def table(self) -> dict[str, Any]:
+        """One row per lag and transition."""
+        begin, end = np.indices(self.msd.shape[1:])
+        return {
+            "from": begin,
+            "to": end,
+            "lag / ps": self.times[:, None, None],
+            **interval_columns("squared displacement / angstrom^2", self.msd, self.msd_interval),
+        }
 
     @property
     def times(self) -> Array:

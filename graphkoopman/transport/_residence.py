@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from graphkoopman.probabilities import as_probabilities
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.transport._runs import check_count
 from graphkoopman.transport._warnings import UnvisitedStateWarning
 from graphkoopman.uncertainty import CONFIDENCE, with_refits
@@ -17,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class ResidenceTimes:
+class ResidenceTimes(Tabular):
     """How long targets stay in each state.
 
     Attributes
@@ -39,6 +40,10 @@ class ResidenceTimes:
         int64; visits cut by the end of a trajectory.
     timestep : float
         ps per frame.
+    core : float or None
+        Probability that a state had to reach to be entered; None for the most probable state.
+    transitions : ndarray of shape (n_states, n_states)
+        int64; exits from each state (rows) to each other.
     """
 
     mean: Array
@@ -49,6 +54,21 @@ class ResidenceTimes:
     n_exits: NDArray[np.int64]
     n_censored: NDArray[np.int64]
     timestep: float
+    core: float | None
+    transitions: NDArray[np.int64]
+
+    def __repr__(self) -> str:
+        means = ", ".join(f"{mean:.3g}" for mean in self.mean)
+        return f"ResidenceTimes(mean=[{means}] ps, core={self.core})"
+
+    def table(self) -> dict[str, Any]:
+        """One row per state."""
+        return {
+            "state": np.arange(len(self.mean)),
+            **interval_columns("residence time / ps", self.mean, self.mean_interval),
+            "exits": self.n_exits,
+            "censored": self.n_censored,
+        }
 
 
 @with_refits
@@ -58,10 +78,13 @@ def residence_times(
     timestep: float,
     n_states: int | None = None,
     n_times: int | None = None,
+    core: float | None = None,
 ) -> ResidenceTimes:
     r"""Residence time of each state.
 
-    A target is in its most probable state. With :math:`n` exits seen in :math:`m` frames that have
+    A target is in its most probable state, or, with ``core``, in the state whose probability last
+    reached that value (transition-based assignment): what comes close to a border and turns back
+    has not left. With :math:`n` exits seen in :math:`m` frames that have
     a next frame, the probability of leaving within a frame is :math:`h=n/m` and
 
     .. math::
@@ -82,6 +105,8 @@ def residence_times(
         Needed for labels in which the last states do not occur.
     n_times : int or None
         Ages at which the survival is given; None is up to the longest visit.
+    core : float or None
+        Between 0.5 and 1; for probabilities only. Before any core is reached, the first one counts.
 
     Returns
     -------
@@ -101,8 +126,16 @@ def residence_times(
     -----
     The survival follows visits whose beginning was seen, so it needs no exponential law; compare
     it with :math:`e^{-t/\bar t}` before the mean is trusted. Recrossings count as exits: noisy
-    probabilities shorten residence, and returns within one frame lengthen it. The interval takes
-    visits as independent.
+    probabilities shorten residence, and returns within one frame lengthen it; with ``core`` they do
+    not count. The interval takes visits as independent.
+
+    Neither is a relaxation time: residence is of one state and one target, relaxation is how fast
+    populations of all states return to equilibrium. For two states without memory
+    :math:`1/t = 1/\bar t_0 + 1/\bar t_1`.
+
+    References
+    ----------
+    Buchete and Hummer, J. Phys. Chem. B 112, 6057 (2008), transition-based assignment.
 
     Examples
     --------
@@ -115,12 +148,14 @@ def residence_times(
         raise ValueError(f"timestep must be a positive number of ps per frame, got {timestep!r}")
     if n_times is not None:
         check_count(n_times, "n_times")
-    arrays, n_states = _labels(probs_or_labels, n_states)
+    arrays, n_states = _labels(probs_or_labels, n_states, _check_core(core))
+    transitions = np.zeros((n_states, n_states), dtype=np.int64)
     frames = np.zeros(n_states)
     n_exits, n_censored = np.zeros((2, n_states), dtype=np.int64)
     visits = []
     for labels in arrays:
         left = labels[:-1] != labels[1:]
+        np.add.at(transitions, (labels[:-1][left], labels[1:][left]), 1)
         frames += np.bincount(labels[:-1].ravel(), minlength=n_states)
         n_exits += np.bincount(labels[:-1][left], minlength=n_states)
         n_censored += np.bincount(labels[-1], minlength=n_states)
@@ -140,10 +175,20 @@ def residence_times(
         n_exits=n_exits,
         n_censored=n_censored,
         timestep=float(timestep),
+        core=None if core is None else float(core),
+        transitions=transitions,
     )
 
 
-def _labels(data: Any, n_states: int | None) -> tuple[list[NDArray[np.int64]], int]:
+def _check_core(core: float | None) -> float | None:
+    if core is not None and not 0.5 < core <= 1.0:
+        raise ValueError(f"core must be above 0.5 and at most 1, or None, got {core!r}")
+    return core
+
+
+def _labels(
+    data: Any, n_states: int | None, core: float | None = None
+) -> tuple[list[NDArray[np.int64]], int]:
     """Labels of each trajectory, (n_frames, n_targets), and the number of states."""
     is_list = isinstance(data, list | tuple) and len(data) > 0 and np.ndim(data[0]) > 0
     arrays = [np.asarray(array) for array in (data if is_list else [data])]
@@ -159,7 +204,9 @@ def _labels(data: Any, n_states: int | None) -> tuple[list[NDArray[np.int64]], i
         if not is_label:
             array = as_probabilities(array)
             found.append(array.shape[2])
-            array = array.argmax(axis=2)
+            array = array.argmax(axis=2) if core is None else _last_cores(array, core)
+        elif core is not None:
+            raise ValueError("core needs probabilities, got labels; set core=None")
         labels.append(array.reshape(len(array), -1).astype(np.int64))
         found.append(int(labels[-1].max()) + 1)
     if min(array.min() for array in labels) < 0 or (n_states and max(found) > expected):
@@ -168,6 +215,18 @@ def _labels(data: Any, n_states: int | None) -> tuple[list[NDArray[np.int64]], i
             f"got labels from {min(array.min() for array in labels)} to {max(found) - 1}"
         )
     return labels, max(expected, *found)
+
+
+def _last_cores(probs: Array, core: float) -> NDArray[np.int64]:
+    """State whose probability last reached ``core``, (n_frames, n_targets)."""
+    labels = probs.argmax(axis=2)
+    inside = probs.max(axis=2) >= core
+    frames = np.arange(len(labels))[:, None]
+    last = np.maximum.accumulate(np.where(inside, frames, -1), axis=0)
+    # before the first core, the first one; without any, the most probable state throughout
+    last = np.where(last < 0, inside.argmax(axis=0), last)
+    found = np.take_along_axis(labels, last, axis=0)
+    return np.where(inside.any(axis=0), found, labels)
 
 
 def _visits(path: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], Any]:

@@ -68,7 +68,7 @@ def test_fit_prints_and_writes_states_and_times(hopping, files, capsys):
             ["{run}/first.xtc", "--top", "{run}/box.pdb", "--cutoff", "3", "--neighbors", "8"],
             "exclude each other",
         ),
-        (["{run}/first.xtc", "--top", "{run}/box.pdb", "--neighbors", "0"], "n_neighbors must be"),
+        (["{run}/first.xtc", "--top", "{run}/box.pdb", "--neighbors", "0"], "--neighbors must be"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_exit_code_2(files, capsys, arguments, message):

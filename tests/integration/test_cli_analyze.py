@@ -18,6 +18,7 @@ from graphkoopman.cli._tables import rows
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.lobes import GatedEncoder
 from graphkoopman.structure import (
+    EmptyStateWarning,
     charge_integral,
     representative_frames,
     select_representatives,
@@ -42,8 +43,16 @@ ALWAYS = {
     "diffusion.png",
     "residence.csv",
     "survival.csv",
+    "residence_cores.csv",
+    "survival_cores.csv",
     "residence.png",
     "neighbourhoods.csv",
+    "transitions.csv",
+    "description.csv",
+    "description.png",
+    "rules.csv",
+    "summary.txt",
+    "run.json",
 }
 CUT_OUTS = {f"state_{state}_{number}.pdb" for state in (0, 1) for number in (0, 1, 2)}
 WITH_CELL = {
@@ -220,7 +229,7 @@ def test_drift_and_method_reach_the_transport(run, probabilities):
     assert quantities["closure"] == pytest.approx(1.0, abs=0.02)
 
 
-def test_a_state_that_is_never_the_most_probable_has_no_neighbourhoods(tmp_path, capsys):
+def test_a_state_that_is_never_the_most_probable_has_no_neighbourhoods(tmp_path):
     trajectory = Trajectory(np.zeros((4, 2, 3)), 9 * np.eye(3), [3, 9], timestep=1.0)
     request = SimpleNamespace(
         data=(trajectory, [np.full((4, 1, 2), [0.9, 0.1])], "element Li"),
@@ -229,8 +238,8 @@ def test_a_state_that_is_never_the_most_probable_has_no_neighbourhoods(tmp_path,
         cut_outs=1,
         cut_radius=4.0,
     )
-    write_neighbourhoods(tmp_path, request)
-    assert "state 1 is nowhere the most probable one" in capsys.readouterr().out
+    with pytest.warns(EmptyStateWarning, match="state 1 is nowhere the most probable one"):
+        write_neighbourhoods(tmp_path, request)
     assert [path.name for path in tmp_path.glob("*.pdb")] == ["state_0_0.pdb"]
 
 

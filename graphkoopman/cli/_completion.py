@@ -1,0 +1,17 @@
+"""``graphkoopman completion``: commands and options completed by the shell."""
+
+import argparse
+
+from graphkoopman.cli._arguments import build_parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit code."""
+    try:
+        import shtab
+    except ImportError as error:
+        raise ImportError(
+            'completion needs shtab; install it with pip install "graphkoopman[completion]"'
+        ) from error
+    print(shtab.complete(build_parser(), shell=options.shell))
+    return 0

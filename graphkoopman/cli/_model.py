@@ -1,0 +1,75 @@
+"""A saved model and the trajectories that a command gives it: `Fed`, `feed`."""
+
+import argparse
+from dataclasses import dataclass
+from typing import Any
+
+from graphkoopman.cli._console import Console
+from graphkoopman.cli._feed import apply_feed, check_targets, feed_of, input_defaults
+from graphkoopman.cli._input import featurizer_of, read_inputs
+from graphkoopman.estimator import GDyNetEstimator
+from graphkoopman.trajectories import Trajectory
+
+__all__ = ["Fed", "check_timesteps", "feed", "hops_of", "say_inputs"]
+
+
+@dataclass(frozen=True, eq=False)
+class Fed:
+    """A model with samples to apply it to.
+
+    Attributes
+    ----------
+    options : Namespace
+        Of the command line, with those of the model where it is silent.
+    estimator : GDyNetEstimator
+    featurizer : GraphFeaturizer
+    trajectories : list of Trajectory
+    """
+
+    options: argparse.Namespace
+    estimator: GDyNetEstimator
+    featurizer: Any
+    trajectories: list[Trajectory]
+
+    def graphs(self, console: Console) -> list[Any]:
+        """Graphs of the trajectories, after a line about each."""
+        graphs = self.featurizer.fit_transform(self.trajectories)
+        say_inputs(console, self.options, self.trajectories, graphs)
+        return graphs
+
+
+def feed(options: argparse.Namespace) -> Fed:
+    """Load a model and read trajectories as it needs them."""
+    fed = feed_of(options.model)
+    estimator = GDyNetEstimator.load(options.model)
+    asked = options.targets
+    options = apply_feed(options, input_defaults(), fed)
+    featurizer = featurizer_of(options, n_hops=hops_of(estimator))
+    trajectories = read_inputs(options)
+    check_targets(asked, fed, trajectories)
+    check_timesteps(trajectories, estimator.timestep_)
+    return Fed(options, estimator, featurizer, trajectories)
+
+
+def hops_of(estimator: Any) -> int:
+    """Hops that the graphs of an estimator need."""
+    return int(estimator.n_hops_ if hasattr(estimator, "n_hops_") else estimator.n_conv)
+
+
+def say_inputs(
+    console: Console, options: argparse.Namespace, trajectories: list[Trajectory], graphs: list
+) -> None:
+    """What was read, a line per file."""
+    for path, trajectory, item in zip(options.runs, trajectories, graphs, strict=True):
+        length = (len(trajectory) - 1) * trajectory.timestep
+        console.say(f"{path}: {length:g} ps, {item}")
+
+
+def check_timesteps(trajectories: list[Trajectory], timestep: float) -> None:
+    """Raise unless the frames are as far apart as those the model learned from."""
+    for trajectory in trajectories:
+        if abs(trajectory.timestep - timestep) > 1e-3 * timestep:
+            raise ValueError(
+                f"the model was learned from frames {timestep:g} ps apart, got "
+                f"{trajectory.timestep:g} ps; set --stride or --timestep to match"
+            )

@@ -14,6 +14,7 @@ from graphkoopman.report._html import copyable, paragraph, section, table_of
 from graphkoopman.report._methods import REFERENCES, methods, percent
 from graphkoopman.report._scene import cut_outs, picture
 from graphkoopman.report._study import Study
+from graphkoopman.report._verdict import agreement_of_starts
 from graphkoopman.tables import interval_columns
 
 __all__ = ["page"]
@@ -299,13 +300,13 @@ value="0"></label>
 
 def _trust(study: Study, record: Mapping[str, Any] | None) -> list[str]:
     estimator, model = study.estimator, study.analysis.model
-    agreement = getattr(estimator, "agreement_", None)
+    agreement = agreement_of_starts(estimator)
     low, high = study.verdict.ck_interval
     rows = [
         ["does it hold at this lag", study.verdict.markovian,
          f"Chapman–Kolmogorov error {study.verdict.ck:.3f} [{low:.3f}, {high:.3f}]"],
-        ["do starts agree", "one start" if agreement is None else percent(float(agreement)),
-         "share of memberships that starts have in common"],
+        ["do starts agree", "one start" if agreement is None else f"κ {agreement:.2f}",
+         "Cohen's κ between the states of several starts; 1 is the same states"],
         ["how much was cut off", percent(float(estimator.clipped_mass_)),
          "of the memberships; much means that states overlap"],
         ["independent units", f"{model.n_effective:.1f}", f"{model.unit}; intervals rest on them"],

@@ -123,6 +123,13 @@ def name_of_targets(trajectory: Trajectory, targets: Any) -> str:
     return " and ".join(sorted(formulas)) if len(formulas) <= 3 else "molecules"
 
 
+def agreement_of_starts(estimator: Any) -> float | None:
+    """Cohen's κ between the states of several starts; None for a single one."""
+    scores = getattr(estimator, "start_scores_", ())
+    agreement = float(getattr(estimator, "agreement_", np.nan))
+    return agreement if len(scores) > 1 and np.isfinite(agreement) else None
+
+
 def _slowest(model: BootstrapKoopmanModel, longest: float) -> tuple[str, list[str]]:
     """The slowest time in words, and what is wrong with it."""
     time = float(model.prior.timescales_ps(1)[0])
@@ -171,16 +178,16 @@ def _doubts(estimator: Any, model: BootstrapKoopmanModel) -> list[str]:
             f"Intervals rest on {model.n_effective:.1f} independent units ({model.unit}); they "
             "are wide for good reason. Add runs."
         )
-    agreement = getattr(estimator, "agreement_", None)
-    if agreement is None or not np.isfinite(agreement):
+    agreement = agreement_of_starts(estimator)
+    if agreement is None:
         notes.append(
             "One start only: nothing tells whether another would find the same states. Use "
             "--restarts 3 (n_init=3)."
         )
     elif agreement < AGREEMENT:
         notes.append(
-            f"Starts agree to {agreement:.0%} only: the states are not unique. Use more data or "
-            "fewer states."
+            f"Starts agree with κ = {agreement:.2f} only (1 is the same states): the states are "
+            "not unique. Use more data or fewer states."
         )
     if not estimator.converged_:
         notes.append("Training ended while the score still rose; raise --epochs (max_epochs).")

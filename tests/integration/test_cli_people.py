@@ -35,6 +35,7 @@ def fit_arguments(files, *more):
     return [
         "fit", str(files / "first.xtc"), "--top", str(files / "box.pdb"), "--targets",
         "element Li", "--neighbors", "8", "--convolutions", "1", "--lag", "4", "--epochs", "3",
+        "--restarts", "1", "--refits", "0",
         *more,
     ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from graphkoopman.samples import Batch, Samples
 from graphkoopman.storage import digest
 from graphkoopman.training import SampleData, TrainingSettings
 
+if TYPE_CHECKING:
+    from graphkoopman.estimator._estimator import GDyNetEstimator
+
 SAMPLES_PER_BATCH = 5_000
 EDGES_PER_BATCH = 1_500_000  # bounds the time of a step where the fields of few targets are large
 MIN_FRAMES_PER_BATCH = 50
@@ -35,7 +38,7 @@ def device_of(device: str) -> torch.device:
     return torch.device(device)
 
 
-def sample_data(estimator: Any, samples: Sequence[Samples]) -> SampleData:
+def sample_data(estimator: "GDyNetEstimator", samples: Sequence[Samples]) -> SampleData:
     """Samples with the species that a fitted or fitting estimator knows."""
     return SampleData(
         samples=samples,
@@ -46,7 +49,9 @@ def sample_data(estimator: Any, samples: Sequence[Samples]) -> SampleData:
     )
 
 
-def set_parts(estimator: Any, samples: Sequence[Samples], source: Any) -> None:
+def set_parts(
+    estimator: "GDyNetEstimator", samples: Sequence[Samples], source: "GDyNetEstimator | None"
+) -> None:
     """Set ``encoder_``, ``pooling_`` and ``n_hops_`` of a fit: what None stands for."""
     if source is not None:
         defaults: tuple[Any, Any] = source.encoder_, source.pooling_
@@ -66,7 +71,9 @@ def set_parts(estimator: Any, samples: Sequence[Samples], source: Any) -> None:
 
 
 def plain_lobe(
-    estimator: Any, widths: tuple[int, int] | None = None, example: Batch | None = None
+    estimator: "GDyNetEstimator",
+    widths: tuple[int, int] | None = None,
+    example: Batch | None = None,
 ) -> GDyNetLobe:
     """Network with an estimator's settings, its weights torch's own choice."""
     return build_lobe(
@@ -81,7 +88,10 @@ def plain_lobe(
 
 
 def new_lobe(
-    estimator: Any, data: SampleData, source: Any, rng: np.random.RandomState
+    estimator: "GDyNetEstimator",
+    data: SampleData,
+    source: "GDyNetEstimator | None",
+    rng: np.random.RandomState,
 ) -> GDyNetLobe:
     """Network with an estimator's settings and random weights, on its device.
 
@@ -118,7 +128,7 @@ def _some_frames(data: SampleData) -> list[Batch]:
     ]
 
 
-def source_digest(source: Any) -> str | None:
+def source_digest(source: "GDyNetEstimator | None") -> str | None:
     """Hash of the weights that a fit starts from."""
     if source is None:
         return None
@@ -126,9 +136,9 @@ def source_digest(source: Any) -> str | None:
     return digest(repr(list(weights)), [value.cpu().numpy() for value in weights.values()])
 
 
-def training_settings(estimator: Any, samples: Sequence[Samples]) -> TrainingSettings:
+def training_settings(estimator: "GDyNetEstimator", samples: Sequence[Samples]) -> TrainingSettings:
     """The estimator's training parameters, "auto" resolved for the samples at hand."""
-    batch_size = estimator.batch_size
+    batch_size: Any = estimator.batch_size
     if batch_size == "auto":
         n_frames = sum(len(item) for item in samples)
         targets_per_frame = sum(len(item) * item.n_targets for item in samples) / n_frames
@@ -147,13 +157,13 @@ def training_settings(estimator: Any, samples: Sequence[Samples]) -> TrainingSet
     )
 
 
-def n_epochs(estimator: Any) -> int:
+def n_epochs(estimator: "GDyNetEstimator") -> int:
     """Largest number of epochs of a fit, all stages and runs together."""
     n_stages = estimator.n_init + len(check_objectives(estimator.objective))
     return n_stages * estimator.max_epochs
 
 
-def plain_settings(estimator: Any) -> dict[str, Any]:
+def plain_settings(estimator: "GDyNetEstimator") -> dict[str, Any]:
     """Parameters as JSON holds them; what cannot or should not be stored becomes None.
 
     A generator cannot; a folder to write to and a file to read have no place in one that others

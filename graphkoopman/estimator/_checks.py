@@ -4,18 +4,21 @@ import numbers
 import os
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from graphkoopman.checks import check_choice
+from graphkoopman.checks import check_choice, is_integer
 from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
 from graphkoopman.samples import Samples
 from graphkoopman.training import Interruption, Restarts, TrainingResult
 from graphkoopman.trajectories import Trajectory, items_of
+
+if TYPE_CHECKING:
+    from graphkoopman.estimator._estimator import GDyNetEstimator
 
 AT_LEAST = {
     "n_states": 2,
@@ -87,7 +90,7 @@ def _check_part(kind: str, part: Any, *, named: bool) -> None:
 
 def _check_numbers(settings: dict[str, Any]) -> None:
     for name, least in AT_LEAST.items():
-        if not _is_integer(settings[name], least):
+        if not is_integer(settings[name], least):
             raise ValueError(f"{name} must be an integer >= {least}, got {settings[name]!r}")
     for name in POSITIVE:
         if not _is_real(settings[name]) or not 0 < settings[name] < np.inf:
@@ -107,7 +110,7 @@ def _check_numbers(settings: dict[str, Any]) -> None:
         value = settings[name]
         if value is None or (name == "batch_size" and isinstance(value, str) and value == "auto"):
             continue
-        if not _is_integer(value, 1):
+        if not is_integer(value, 1):
             raise ValueError(f"{name} must be None or a number of frames >= 1, got {value!r}")
     fraction = settings["validation_fraction"]
     if not _is_real(fraction) or not 0 < fraction < 1:
@@ -116,19 +119,12 @@ def _check_numbers(settings: dict[str, Any]) -> None:
         )
 
 
-def _is_integer(value: Any, least: int) -> bool:
-    # True is an Integral
-    return (
-        isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
-    )
-
-
 def _is_real(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _is_seed(value: Any) -> bool:
-    return _is_integer(value, 0) and int(value) <= MAX_SEED
+    return is_integer(value, 0) and int(value) <= MAX_SEED
 
 
 def check_device(device: str) -> None:
@@ -199,7 +195,7 @@ def _noun(item: Samples) -> str:
     return "features" if "features" in item.offers else "graphs"
 
 
-def check_input(estimator: Any, X: Any) -> list[Samples]:
+def check_input(estimator: "GDyNetEstimator", X: Any) -> list[Samples]:
     """Settings and samples of an estimator, checked together."""
     check_settings(estimator.get_params(deep=False))
     return check_samples(X)
@@ -236,7 +232,7 @@ def check_training_data(samples: Sequence[Samples], n_states: int, lagtime: int)
 
 def check_lagtime(samples: Sequence[Samples], lagtime: int) -> None:
     """Raise ValueError unless every trajectory is longer than the lag."""
-    if not _is_integer(lagtime, 1):
+    if not is_integer(lagtime, 1):
         raise ValueError(f"lagtime must be an integer >= 1, got {lagtime!r}")
     shortest = min(len(item) for item in samples)
     if lagtime >= shortest:
@@ -246,7 +242,7 @@ def check_lagtime(samples: Sequence[Samples], lagtime: int) -> None:
         )
 
 
-def check_same_kind(samples: Sequence[Samples], estimator: Any) -> None:
+def check_same_kind(samples: Sequence[Samples], estimator: "GDyNetEstimator") -> None:
     """Raise ValueError unless the samples are like those that the network was trained on."""
     trained = dict(estimator.kind_)
     name, got = trained.pop("class"), type(samples[0]).__name__
@@ -262,7 +258,7 @@ def check_same_kind(samples: Sequence[Samples], estimator: Any) -> None:
             )
 
 
-def check_encoder(samples: Sequence[Samples], estimator: Any) -> None:
+def check_encoder(samples: Sequence[Samples], estimator: "GDyNetEstimator") -> None:
     """Raise ValueError unless the samples have what the encoder reads, as far as it looks."""
     encoder = type(estimator.encoder_).__name__
     for item in samples:
@@ -305,7 +301,9 @@ def species_rows(samples: Sequence[Samples], species: np.ndarray) -> list[np.nda
     return rows
 
 
-def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruption) -> None:
+def warn_of_doubts(
+    estimator: "GDyNetEstimator", training: Restarts, interruption: Interruption
+) -> None:
     """Warn of a fit that ended without an error but should not be trusted blindly."""
     doubts = []
     if interruption.signal is not None and not training.finished:
@@ -325,7 +323,7 @@ def warn_of_doubts(estimator: Any, training: Restarts, interruption: Interruptio
         warnings.warn(doubt, ConvergenceWarning, stacklevel=4)
 
 
-def _doubts_of_states(estimator: Any, training: Restarts) -> list[str]:
+def _doubts_of_states(estimator: "GDyNetEstimator", training: Restarts) -> list[str]:
     """Whether there are as many states as asked for, and whether they are apart.
 
     States that the network failed to find have no process in the held-out frames; states that
@@ -360,7 +358,7 @@ def _doubts_of_states(estimator: Any, training: Restarts) -> list[str]:
     return doubts
 
 
-def _doubts_of_starts(estimator: Any) -> list[str]:
+def _doubts_of_starts(estimator: "GDyNetEstimator") -> list[str]:
     """Whether starts that were trained for a whole cycle have come to the same states."""
     whole_cycle = estimator.max_epochs >= estimator.patience
     if not (whole_cycle and estimator.agreement_ < LEAST_AGREEMENT):

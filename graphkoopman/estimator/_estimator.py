@@ -4,7 +4,7 @@ import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,8 +28,14 @@ from graphkoopman.estimator._lags import LagsMet
 from graphkoopman.estimator._model_file import fitted_source, read_estimator, write_estimator
 from graphkoopman.estimator._models import models_at
 from graphkoopman.estimator._refits import refits_of
-from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel
-from graphkoopman.lobes import AttentionPooling, FeatureEncoder, GatedEncoder, MeanPooling
+from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, StateMap
+from graphkoopman.lobes import (
+    AttentionPooling,
+    FeatureEncoder,
+    GatedEncoder,
+    GDyNetLobe,
+    MeanPooling,
+)
 from graphkoopman.samples import join_adjacent_samples
 from graphkoopman.training import Interruption, SampleData, all_frames, evaluate
 
@@ -180,6 +186,24 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     >>> estimator.transform(graphs)[0].shape
     (600, 8, 2)
     """
+
+    if TYPE_CHECKING:  # set by fit
+        lobe_: GDyNetLobe
+        encoder_: Any
+        pooling_: Any
+        n_hops_: int
+        kind_: dict[str, Any]
+        species_: np.ndarray
+        timestep_: float
+        training_frames_: list[tuple[str, int, int]]
+        state_map_: StateMap
+        clipped_mass_: float
+        model_: KoopmanModel
+        validation_score_: float
+        history_: list[dict[str, Any]]
+        n_iter_: int
+        converged_: bool
+        agreement_: float
 
     # Pipeline.score always passes one on when metadata routing is enabled; None is no request
     __metadata_request__score: ClassVar = {"sample_weight": None}
@@ -499,7 +523,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             If the pooling has no weights, or as `transform`.
         """
         check_is_fitted(self)
-        pooling = self.lobe_.pooling
+        pooling: Any = self.lobe_.pooling
         if not hasattr(pooling, "weights"):
             raise ValueError(f"{type(pooling).__name__} has no method weights to read")
 

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,6 +32,9 @@ from graphkoopman.training import (
 )
 from graphkoopman.trajectories import block_split
 
+if TYPE_CHECKING:
+    from graphkoopman.estimator._estimator import GDyNetEstimator
+
 # Of all memberships: more, and what tells frames apart inside a state is thrown away, on the
 # electrolyte up to 0.1 of a held-out VAMP-2.
 LARGEST_CUT = 0.02
@@ -47,7 +50,10 @@ NOT_IN_FINGERPRINT = (
 
 
 def fit_network(
-    estimator: Any, samples: Sequence[Samples], source: Any, interruption: Interruption
+    estimator: "GDyNetEstimator",
+    samples: Sequence[Samples],
+    source: "GDyNetEstimator | None",
+    interruption: Interruption,
 ) -> None:
     """Train an estimator's network, set what it learns, tell its callbacks, warn of doubts.
 
@@ -68,7 +74,7 @@ def fit_network(
 
     training = train_network(estimator, samples, source, interruption, after_epoch)
     learned = learned_attributes(estimator, samples, training)
-    vars(estimator).update(learned)
+    estimator.__dict__.update(learned)
     warn_of_doubts(estimator, training, interruption)
     if may_be_beyond(estimator.model_, samples):
         warn_beyond_data(samples, estimator.transform(samples), estimator.model_, stacklevel=4)
@@ -76,9 +82,9 @@ def fit_network(
 
 
 def train_network(
-    estimator: Any,
+    estimator: "GDyNetEstimator",
     samples: Sequence[Samples],
-    source: Any,
+    source: "GDyNetEstimator | None",
     interruption: Interruption,
     after_epoch: Callable[[Restarts], bool],
 ) -> Restarts:
@@ -132,7 +138,7 @@ def train_network(
 
 
 def learned_attributes(
-    estimator: Any, samples: Sequence[Samples], training: Restarts
+    estimator: "GDyNetEstimator", samples: Sequence[Samples], training: Restarts
 ) -> dict[str, Any]:
     """What an estimator has learned if the training ends here.
 
@@ -167,13 +173,16 @@ def learned_attributes(
         "start_scores_": np.array(training.start_scores),
     }
     fitted = copy.copy(estimator)
-    vars(fitted).update(learned)
+    fitted.__dict__.update(learned)
     (model,) = models_at(fitted, samples, [fitted.lagtime], with_limits=False)
     return learned | {"model_": model}
 
 
 def _fingerprint(
-    estimator: Any, samples: Sequence[Samples], source: Any, rng: np.random.RandomState
+    estimator: "GDyNetEstimator",
+    samples: Sequence[Samples],
+    source: "GDyNetEstimator | None",
+    rng: np.random.RandomState,
 ) -> dict[str, Any]:
     """Everything that the result of a training depends on."""
     settings = {

@@ -1,10 +1,13 @@
 """Which frames an estimator was trained on, and whether others are far enough to be scored."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from graphkoopman.samples import Samples
 from graphkoopman.trajectories import Trajectory
+
+if TYPE_CHECKING:
+    from graphkoopman.estimator._estimator import GDyNetEstimator
 
 FrameRange = tuple[str, int, int]
 
@@ -32,7 +35,7 @@ def frame_ranges(pieces: Sequence[Samples | Trajectory]) -> list[FrameRange]:
 
 
 def check_gap(
-    estimator: Any,
+    estimator: "GDyNetEstimator",
     pieces: Sequence[Samples | Trajectory],
     lagtime: int | None = None,
 ) -> None:

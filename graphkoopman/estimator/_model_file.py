@@ -3,7 +3,7 @@
 import os
 import warnings
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,6 +14,9 @@ from graphkoopman.estimator._checks import check_device, check_settings
 from graphkoopman.koopman import KoopmanModel, LaggedMoments, StateMap
 from graphkoopman.lobes import describe_part, part_of
 from graphkoopman.storage import FileKind, read_arrays, write_arrays
+
+if TYPE_CHECKING:
+    from graphkoopman.estimator._estimator import GDyNetEstimator
 
 MODEL = FileKind(
     "graphkoopman-model",
@@ -36,10 +39,10 @@ STATE_NUMBERS = ("clipped_mass", "overlap", "n_distinct")
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
 
 
-def write_estimator(path: str | os.PathLike, estimator: Any) -> None:
+def write_estimator(path: str | os.PathLike, estimator: "GDyNetEstimator") -> None:
     """Write a fitted `GDyNetEstimator`: settings as JSON, everything learned as arrays."""
     model, states = estimator.model_, estimator.state_map_
-    moments = model.moments
+    moments: Any = model.moments
     arrays = {
         f"lobe.{name}": value.cpu().numpy() for name, value in estimator.lobe_.state_dict().items()
     }
@@ -167,7 +170,7 @@ def fitted_source(init_from: Any, cls: type) -> Any:
     return source
 
 
-def _check_device(estimator: Any) -> None:
+def _check_device(estimator: "GDyNetEstimator") -> None:
     """A model trained on a GPU is of use on a machine without one."""
     try:
         check_device(estimator.device)
@@ -192,7 +195,9 @@ def _widths(widths: Any, arrays: dict[str, np.ndarray]) -> tuple[int, int]:
     return n_features, n_pooled
 
 
-def _check_sizes(estimator: Any, widths: tuple[int, int], arrays: dict[str, np.ndarray]) -> None:
+def _check_sizes(
+    estimator: "GDyNetEstimator", widths: tuple[int, int], arrays: dict[str, np.ndarray]
+) -> None:
     """Raise ValueError unless the arrays are those of the settings.
 
     Before anything is built from the settings: a wrong number among them must not take the memory

@@ -4,7 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,11 +20,14 @@ from graphkoopman.koopman import (
 )
 from graphkoopman.trajectories import species_label
 
+if TYPE_CHECKING:
+    from graphkoopman.estimator._estimator import GDyNetEstimator
+
 __all__ = ["may_be_beyond", "models_at", "warn_beyond_data"]
 
 
 def models_at(
-    estimator: Any,
+    estimator: "GDyNetEstimator",
     samples: Sequence[Any],
     lagtimes: Sequence[int],
     n_bootstrap: int = 0,

@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from sklearn.base import clone
 
 from graphkoopman.koopman import align_states
 from graphkoopman.randomness import as_random_state
+
+if TYPE_CHECKING:
+    from graphkoopman.estimator._estimator import GDyNetEstimator
 
 __all__ = ["refits_of"]
 
@@ -21,7 +24,10 @@ SHARE_OF_EPOCHS = 0.2
 
 
 def refits_of(
-    estimator: Any, samples: Sequence[Any], probs: Sequence[NDArray[Any]], n_refits: int
+    estimator: "GDyNetEstimator",
+    samples: Sequence[Any],
+    probs: Sequence[NDArray[Any]],
+    n_refits: int,
 ) -> Iterator[list[NDArray[np.float64]]]:
     """Probabilities of all samples from networks trained again on half of their time blocks.
 

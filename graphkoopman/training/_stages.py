@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import score_of_moments, subspace_score
+from graphkoopman.objectives import Moments, score_of_moments, subspace_score
 from graphkoopman.samples import Batch
 from graphkoopman.training._initialise import fit_output
 
@@ -99,12 +99,8 @@ class SubspaceStage:
         """VAMP-2 of the best linear functions, a few more than the states have processes."""
         n_functions = min(lobe.head.n_states - 1 + SPARE_PROCESSES, lobe.head.n_hidden)
 
-        def score(moments: object, epsilon: float = epsilon) -> Tensor:
-            return subspace_score(
-                moments,  # type: ignore[arg-type]
-                n_functions,
-                epsilon=max(epsilon, SUBSPACE_EPSILON),
-            )
+        def score(moments: Moments, epsilon: float = epsilon) -> Tensor:
+            return subspace_score(moments, n_functions, epsilon=max(epsilon, SUBSPACE_EPSILON))
 
         return score
 

@@ -6,18 +6,28 @@ Arrays stay as they came, in any precision, until a piece of them is needed as p
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
+from graphkoopman.trajectories import (
+    Targets,
+    TargetsLike,
+    TrajectoriesLike,
+    Trajectory,
+    as_trajectories,
+    resolve_targets,
+)
 
 __all__ = [
+    "ProbabilitiesLike",
     "as_probabilities",
 ]
 
 Array = NDArray[np.float64]
+# one array of shape (n_frames, n_targets, n_states), or one for each trajectory
+ProbabilitiesLike: TypeAlias = ArrayLike | Sequence[ArrayLike]
 
 # Float32 softmax rows miss one by 1e-7 and half precision by 1e-3; more is not a probability.
 ROW_SUM_TOLERANCE = 1e-3
@@ -55,7 +65,9 @@ class TargetRun:
         return self.probs.shape[2]
 
 
-def pair_runs(trajs: Any, probs: Any, targets: Any) -> list[TargetRun]:
+def pair_runs(
+    trajs: TrajectoriesLike, probs: ProbabilitiesLike, targets: TargetsLike
+) -> list[TargetRun]:
     """Pair trajectories with the probabilities of their targets.
 
     Parameters

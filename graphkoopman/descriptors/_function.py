@@ -8,7 +8,13 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.descriptors._trajectory import FeatureTrajectory
-from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
+from graphkoopman.trajectories import (
+    Targets,
+    TargetsLike,
+    Trajectory,
+    as_trajectories,
+    resolve_targets,
+)
 
 
 class FunctionFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
@@ -44,7 +50,7 @@ class FunctionFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     """
 
     def __init__(
-        self, function: Callable[[Trajectory, list[np.ndarray]], Any], targets: Any = None
+        self, function: Callable[[Trajectory, list[np.ndarray]], Any], targets: TargetsLike = None
     ) -> None:
         self.function = function
         self.targets = targets

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.generation._closure import Closure, check_times, displaced
 from graphkoopman.generation._displacements import Memory, remembering_runs
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._carriers import check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN, number_density
 from graphkoopman.transport._drift import Drift
@@ -85,9 +86,9 @@ class PredictedConduction:
 
 @with_refits
 def predict_conduction(
-    trajs: Any,
+    trajs: TrajectoriesLike,
     probs: ArrayLike | list[ArrayLike],
-    targets: Any,
+    targets: TargetsLike,
     model: Any,
     times: ArrayLike,
     *,

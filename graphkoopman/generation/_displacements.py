@@ -15,6 +15,7 @@ from graphkoopman.generation._closure import (
     displaced,
 )
 from graphkoopman.generation._warnings import ClosureWarning
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_model
 from graphkoopman.transport._intervals import UNITS
@@ -96,9 +97,9 @@ class PredictedMSD:
 
 @with_refits
 def predict_displacements(
-    trajs: Any,
+    trajs: TrajectoriesLike,
     probs: ArrayLike | list[ArrayLike],
-    targets: Any,
+    targets: TargetsLike,
     model: Any,
     times: ArrayLike,
     *,

@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.neighbors import k_nearest
-from graphkoopman.probabilities import TargetRun, as_probabilities, pair_runs
-from graphkoopman.trajectories import Trajectory, minimum_image, resolve_targets
+from graphkoopman.probabilities import ProbabilitiesLike, TargetRun, as_probabilities, pair_runs
+from graphkoopman.trajectories import (
+    TargetsLike,
+    TrajectoriesLike,
+    Trajectory,
+    minimum_image,
+    resolve_targets,
+)
 
 Array = NDArray[np.float64]
 
@@ -49,9 +55,9 @@ class Environments:
 
 
 def cut_environments(
-    trajs: Any,
-    probs: Any,
-    targets: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
     n_neighbors: int,
     most: int,
     rng: np.random.Generator,
@@ -96,7 +102,7 @@ def _kind(run: TargetRun, target: int) -> tuple[int, ...]:
 
 
 def environment_at(
-    trajectory: Trajectory, targets: Any, frame: int, target: int, n_neighbors: int
+    trajectory: Trajectory, targets: TargetsLike, frame: int, target: int, n_neighbors: int
 ) -> tuple[Array, NDArray[np.int64]]:
     """Positions and atomic numbers of one environment, the first atom at the origin.
 

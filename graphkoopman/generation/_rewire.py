@@ -11,9 +11,9 @@ from graphkoopman.generation._environments import as_atoms, environment_at
 from graphkoopman.generation._landing import LandingDensities, learn_landing
 from graphkoopman.generation._stochastic import check_size, first_states, stochastic_model
 from graphkoopman.generation._warnings import ClosureWarning
-from graphkoopman.probabilities import as_probabilities
+from graphkoopman.probabilities import ProbabilitiesLike, as_probabilities
 from graphkoopman.randomness import RandomState, as_generator
-from graphkoopman.trajectories import as_trajectories, check_integer
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike, as_trajectories, check_integer
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -53,7 +53,12 @@ class Rewired:
     timestep: float
 
     def environments(
-        self, trajs: Any, targets: Any = None, *, n_neighbors: int = 12, sequence: int = 0
+        self,
+        trajs: TrajectoriesLike,
+        targets: TargetsLike = None,
+        *,
+        n_neighbors: int = 12,
+        sequence: int = 0,
     ) -> list[Any]:
         """Environments of one sequence, cut out of the trajectories.
 
@@ -88,7 +93,7 @@ class Rewired:
 
 
 def rewire(
-    trajs: Any,
+    trajs: TrajectoriesLike,
     probs: ArrayLike | list[ArrayLike],
     model: Any,
     n_frames: int,
@@ -201,7 +206,9 @@ def rewire(
     )
 
 
-def _check_data(trajs: Any, probs: Any, n_states: int, lagtime: int) -> tuple[float, list[Array]]:
+def _check_data(
+    trajs: TrajectoriesLike, probs: ProbabilitiesLike, n_states: int, lagtime: int
+) -> tuple[float, list[Array]]:
     """Timestep in ps and probabilities of every trajectory, checked against each other."""
     trajectories = as_trajectories(trajs)
     given = list(probs) if isinstance(probs, list | tuple) else [probs]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from graphkoopman.probabilities import as_probabilities, probability_arrays
+from graphkoopman.probabilities import ProbabilitiesLike, as_probabilities, probability_arrays
 
 __all__ = ["align_states", "state_correlation"]
 
@@ -108,7 +108,7 @@ def _align_one(reference: Any, other: Any) -> NDArray[np.intp]:
     return order
 
 
-def _depth(probs: Any) -> int:
+def _depth(probs: ProbabilitiesLike) -> int:
     """Number of nested lists around the arrays."""
     if isinstance(probs, (list, tuple)) and probs:
         return 1 + _depth(probs[0])

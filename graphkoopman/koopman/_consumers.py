@@ -1,16 +1,14 @@
 """State probabilities in the shape that deeptime's estimators take: `as_target_trajectories`."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.probabilities import as_probabilities, probability_arrays
+from graphkoopman.probabilities import ProbabilitiesLike, as_probabilities, probability_arrays
 
 __all__ = ["as_target_trajectories"]
 
 
-def as_target_trajectories(probs: Any) -> list[NDArray[np.float64]]:
+def as_target_trajectories(probs: ProbabilitiesLike) -> list[NDArray[np.float64]]:
     """One trajectory per target, for any estimator of deeptime.
 
     Parameters

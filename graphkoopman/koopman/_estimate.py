@@ -25,7 +25,7 @@ from graphkoopman.koopman._moments import (
 from graphkoopman.koopman._solve import solve_koopman
 from graphkoopman.koopman._units import unit_moments
 from graphkoopman.koopman._warnings import SkippedTrajectoryWarning
-from graphkoopman.probabilities import probability_arrays
+from graphkoopman.probabilities import ProbabilitiesLike, probability_arrays
 from graphkoopman.randomness import RandomState, as_random_state
 from graphkoopman.uncertainty import probability_sets
 
@@ -183,7 +183,7 @@ def estimate_koopman(
 
 
 def _refit(
-    probs: Any, lagtime: int, timestep: float | None, constraint: Constraint | None
+    probs: ProbabilitiesLike, lagtime: int, timestep: float | None, constraint: Constraint | None
 ) -> KoopmanModel:
     """Model of the same data as another network sees them."""
     with warnings.catch_warnings():

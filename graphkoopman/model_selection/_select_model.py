@@ -30,6 +30,7 @@ from graphkoopman.model_selection._selection import (
 )
 from graphkoopman.model_selection._splitters import SegmentKFold
 from graphkoopman.samples import Samples, join_adjacent_samples
+from graphkoopman.trajectories import TrajectoriesLike
 
 __all__ = ["ModelSelection", "select_model"]
 
@@ -64,7 +65,7 @@ class ModelSelection:
 
 
 def select_model(
-    trajs: Any,
+    trajs: TrajectoriesLike,
     lagtimes: Sequence[int],
     n_states: Sequence[int],
     *,
@@ -246,7 +247,7 @@ def _distinct(values: Sequence[int], name: str) -> list[int]:
     return numbers
 
 
-def _graphs(trajs: Any, featurizer: GraphFeaturizer | None) -> list[Samples]:
+def _graphs(trajs: TrajectoriesLike, featurizer: GraphFeaturizer | None) -> list[Samples]:
     """Graphs of the trajectories, built where they are not given, adjacent ones joined."""
     items = [trajs] if isinstance(trajs, Samples) else trajs
     if isinstance(items, Sequence) and all(isinstance(item, Samples) for item in items):

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from graphkoopman.structure._inputs import check_count, check_radius
 from graphkoopman.trajectories import (
+    TargetsLike,
+    TrajectoriesLike,
     Trajectory,
     as_trajectories,
     height_limit,
@@ -23,8 +25,8 @@ CLOSE_PACKED_NEIGHBORS = 12
 
 
 def bond_order(
-    trajs: Any,
-    targets: Any,
+    trajs: TrajectoriesLike,
+    targets: TargetsLike,
     l: int,  # noqa: E741 the literature's name
     *,
     n_neighbors: int | None = None,
@@ -112,7 +114,7 @@ def _import_freud() -> ModuleType:
 
 
 def _positions_and_places(
-    trajectory: Trajectory, targets: Any, among: Any
+    trajectory: Trajectory, targets: TargetsLike, among: Any
 ) -> tuple[NDArray[np.floating], NDArray[np.int64]]:
     """Positions of the atoms that take part, and where the targets are among them."""
     resolved = resolve_targets(targets, trajectory)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, export_text
 
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.structure._blocks import divide, ratio_interval
 from graphkoopman.structure._charge import atom_charges
 from graphkoopman.structure._inputs import Run, check_count, check_runs, warn_empty_states
@@ -28,6 +29,7 @@ from graphkoopman.structure._rules import (
 )
 from graphkoopman.structure._shells import block_populations
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateDescription", "describe_states"]
@@ -172,9 +174,9 @@ class StateDescription(Tabular):
 
 @with_refits
 def describe_states(
-    trajs: Any,
-    probs: Any,
-    targets: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
     *,
     species: Any = None,
     charges: Any = None,

@@ -11,8 +11,16 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.structure._inputs import Run, check_count, check_radius, check_runs
-from graphkoopman.trajectories import Trajectory, height_limit, minimum_image, whole_targets
+from graphkoopman.trajectories import (
+    TargetsLike,
+    TrajectoriesLike,
+    Trajectory,
+    height_limit,
+    minimum_image,
+    whole_targets,
+)
 
 __all__ = ["Representative", "representative_frames", "select_representatives"]
 
@@ -39,7 +47,12 @@ class Representative:
 
 
 def select_representatives(
-    trajs: Any, probs: Any, targets: Any, state: int, *, n: int = 1
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
+    state: int,
+    *,
+    n: int = 1,
 ) -> list[Representative]:
     """Targets and frames that show a state most clearly, spread over targets and time.
 
@@ -70,7 +83,13 @@ def select_representatives(
 
 
 def representative_frames(
-    trajs: Any, probs: Any, targets: Any, state: int, *, n: int = 1, radius: float = 5.0
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
+    state: int,
+    *,
+    n: int = 1,
+    radius: float = 5.0,
 ) -> list[md.Trajectory]:
     """Neighbourhoods of targets that show a state most clearly.
 

@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.probabilities import TargetRun, check_rows, pair_runs
-from graphkoopman.trajectories import check_not_fractional, height_limit, whole_centers
+from graphkoopman.probabilities import ProbabilitiesLike, TargetRun, check_rows, pair_runs
+from graphkoopman.trajectories import (
+    TargetsLike,
+    TrajectoriesLike,
+    check_not_fractional,
+    height_limit,
+    whole_centers,
+)
 
 __all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs"]
 
@@ -56,7 +62,11 @@ class Run(TargetRun):
 
 
 def check_runs(
-    trajs: Any, probs: Any, targets: Any, *, periodic_for: str | None = None
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
+    *,
+    periodic_for: str | None = None,
 ) -> list[Run]:
     """Pair trajectories with probabilities.
 

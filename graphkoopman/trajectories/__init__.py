@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from graphkoopman.trajectories._fractions import check_not_fractional
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
     from graphkoopman.trajectories._inspect import Finding, TrajectoryReport, inspect
+    from graphkoopman.trajectories._like import TargetsLike, TrajectoriesLike
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
     from graphkoopman.trajectories._molecules import molecules
     from graphkoopman.trajectories._readers import read_trajectory
@@ -56,6 +57,8 @@ __all__ = [
     "MissingCellWarning",
     "OtherCellWarning",
     "Targets",
+    "TargetsLike",
+    "TrajectoriesLike",
     "Trajectory",
     "TrajectoryReport",
     "UnknownTimestepWarning",

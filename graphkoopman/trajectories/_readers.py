@@ -10,6 +10,7 @@ import numpy as np
 from graphkoopman.trajectories import _gdynet  # noqa: F401  registers its reader
 from graphkoopman.trajectories._cells import CellSource
 from graphkoopman.trajectories._frames import Frames, collect, position_store
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._mdtraj import constant_or_per_frame
 from graphkoopman.trajectories._source import Source
 from graphkoopman.trajectories._steps import StepTracker
@@ -26,7 +27,7 @@ def read_trajectory(
     top: Any = None,
     timestep: float | None = None,
     *,
-    targets: Any = None,
+    targets: TargetsLike = None,
     cell: Any = None,
     stride: int = 1,
     skip: int = 0,

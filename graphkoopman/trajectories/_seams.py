@@ -10,12 +10,12 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.trajectories._frames import position_store
+from graphkoopman.trajectories._like import TrajectoriesLike
 from graphkoopman.trajectories._minimum_image import image_shift, minimum_image
 from graphkoopman.trajectories._segments import joined_cell, joined_long_steps
 from graphkoopman.trajectories._steps import LongStepWarning, near_half
@@ -55,7 +55,7 @@ class Seam:
     reason: str = ""
 
 
-def find_seams(trajs: Any) -> list[Seam]:
+def find_seams(trajs: TrajectoriesLike) -> list[Seam]:
     """Whether each trajectory continues the one before it.
 
     Parameters
@@ -81,7 +81,7 @@ def find_seams(trajs: Any) -> list[Seam]:
     return [_seam(*pair) for pair in itertools.pairwise(as_trajectories(trajs))]
 
 
-def join_runs(trajs: Any, *, join: bool | None = None) -> list[Trajectory]:
+def join_runs(trajs: TrajectoriesLike, *, join: bool | None = None) -> list[Trajectory]:
     """Join trajectories that continue each other, so that no pair of frames is lost between them.
 
     Parameters

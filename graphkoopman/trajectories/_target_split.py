@@ -1,17 +1,17 @@
 """`split_targets`: one run as several, each with a share of the targets."""
 
 import hashlib
-from typing import Any
 
 import numpy as np
 
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._segments import content_name
 from graphkoopman.trajectories._targets import resolve_targets
 from graphkoopman.trajectories._trajectory import Trajectory, as_trajectories
 from graphkoopman.trajectories._validation import check_integer
 
 
-def split_targets(traj: Trajectory, n: int, *, targets: Any = None) -> list[Trajectory]:
+def split_targets(traj: Trajectory, n: int, *, targets: TargetsLike = None) -> list[Trajectory]:
     """Share the targets of a run among several, for cross-validation over targets, not time.
 
     Parameters

@@ -12,6 +12,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._species import species_label
 from graphkoopman.trajectories._trajectory import Trajectory
 
@@ -46,7 +47,7 @@ class Targets:
         return np.split(self.atoms, self.offsets[1:-1])
 
 
-def resolve_targets(targets: Any, trajectory: Trajectory) -> Targets:
+def resolve_targets(targets: TargetsLike, trajectory: Trajectory) -> Targets:
     """Atom groups from any spelling of targets.
 
     Parameters

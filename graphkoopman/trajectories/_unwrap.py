@@ -2,12 +2,12 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.trajectories._basis import follow_basis
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._minimum_image import image_shift, minimum_image, reduce_cell
 from graphkoopman.trajectories._species import species_mass
 from graphkoopman.trajectories._steps import LongStepWarning, near_half, which_near_half
@@ -81,7 +81,7 @@ def unwrap(trajectory: Trajectory, atoms: ArrayLike | None = None) -> NDArray[np
     return path
 
 
-def target_centers(trajectory: Trajectory, targets: Any = None) -> NDArray[np.float64]:
+def target_centers(trajectory: Trajectory, targets: TargetsLike = None) -> NDArray[np.float64]:
     """Mass-weighted centres of the targets, whole across the boundary and unwrapped over time.
 
     Parameters
@@ -138,7 +138,7 @@ def target_centers(trajectory: Trajectory, targets: Any = None) -> NDArray[np.fl
     return centers
 
 
-def whole_centers(trajectory: Trajectory, targets: Any = None) -> NDArray[np.float64]:
+def whole_centers(trajectory: Trajectory, targets: TargetsLike = None) -> NDArray[np.float64]:
     """Mass-weighted centres of the targets in every frame by itself.
 
     As `target_centers`, but each frame stands alone: a target is where its first atom is, and its
@@ -162,7 +162,7 @@ def whole_centers(trajectory: Trajectory, targets: Any = None) -> NDArray[np.flo
     return firsts + _centers_from_first_atoms(trajectory, groups)[0]
 
 
-def whole_targets(trajectory: Trajectory, targets: Any = None) -> NDArray[np.float64]:
+def whole_targets(trajectory: Trajectory, targets: TargetsLike = None) -> NDArray[np.float64]:
     """Vectors from the first atom of each target to all of its atoms, in every frame by itself.
 
     Parameters

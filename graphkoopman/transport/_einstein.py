@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.trajectories import Targets, Trajectory, as_trajectories
+from graphkoopman.trajectories import Targets, TrajectoriesLike, Trajectory, as_trajectories
 from graphkoopman.transport._carriers import charge_path, check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN
 from graphkoopman.transport._diffusion import Method, rate_coefficients, window_lags
@@ -67,7 +67,7 @@ class EinsteinConductivity:
 
 
 def einstein_conductivity(
-    trajs: Any,
+    trajs: TrajectoriesLike,
     charges: Any,
     lagtime: int,
     *,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._carriers import check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN
 from graphkoopman.transport._current_sums import CurrentSums, current_sums, current_units
@@ -124,9 +125,9 @@ class OnsagerContributions:
 
 @with_refits
 def onsager_contributions(
-    trajs: Any,
+    trajs: TrajectoriesLike,
     probs: ArrayLike | list[ArrayLike],
-    targets: Any,
+    targets: TargetsLike,
     model: Any,
     *,
     state_charges: ArrayLike,

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from graphkoopman.probabilities import TargetRun, as_probabilities, pair_runs
-from graphkoopman.trajectories import Targets, target_centers
+from graphkoopman.probabilities import ProbabilitiesLike, TargetRun, as_probabilities, pair_runs
+from graphkoopman.trajectories import Targets, TargetsLike, TrajectoriesLike, target_centers
 from graphkoopman.transport._drift import Drift, drift_path
 from graphkoopman.transport._warnings import ShortTrajectoryWarning
 
@@ -39,7 +39,12 @@ class Run(TargetRun):
 
 
 def prepare_runs(
-    trajs: Any, probs: Any, targets: Any, longest_lag: int, drift: Drift, name: str = "lags"
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
+    longest_lag: int,
+    drift: Drift,
+    name: str = "lags",
 ) -> list[Run]:
     """Check trajectories against probabilities; keep the runs that are longer than the lag.
 

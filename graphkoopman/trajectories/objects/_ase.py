@@ -6,19 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._mdtraj import constant_or_per_frame
 from graphkoopman.trajectories._trajectory import Trajectory
 from graphkoopman.trajectories.objects._registry import converter, unknown_timestep
 
 
 @converter("an ase.io.Trajectory", "ase.io.trajectory.TrajectoryReader")
-def from_ase_file(X: Any, *, timestep: float | None, targets: Any) -> Trajectory:
+def from_ase_file(X: Any, *, timestep: float | None, targets: TargetsLike) -> Trajectory:
     """Convert an open file of ASE."""
     return from_atoms([X[i] for i in range(len(X))], timestep=timestep, targets=targets)
 
 
 @converter("ase.Atoms", "ase.atoms.Atoms", frames=True)
-def from_atoms(X: Sequence[Any], *, timestep: float | None, targets: Any) -> Trajectory:
+def from_atoms(X: Sequence[Any], *, timestep: float | None, targets: TargetsLike) -> Trajectory:
     """Convert a list of `ase.Atoms`, one per frame, in Å."""
     first = X[0].numbers
     for k, atoms in enumerate(X):

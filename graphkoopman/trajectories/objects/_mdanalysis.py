@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._mdanalysis import atoms_of, frames_of
 from graphkoopman.trajectories._mdtraj import constant_or_per_frame
 from graphkoopman.trajectories._times import timestep_from_times
@@ -15,7 +16,7 @@ CHUNK = 1000
 
 
 @converter("an MDAnalysis Universe", "MDAnalysis.core.universe.Universe")
-def from_universe(X: Any, *, timestep: float | None, targets: Any) -> Trajectory:
+def from_universe(X: Any, *, timestep: float | None, targets: TargetsLike) -> Trajectory:
     """Convert all atoms and frames; transformations of the Universe are applied."""
     atoms = atoms_of(X)
     identity = identify("the Universe", len(X.atoms), atoms, None)
@@ -38,7 +39,7 @@ def from_universe(X: Any, *, timestep: float | None, targets: Any) -> Trajectory
 
 
 @converter("an MDAnalysis AtomGroup", "MDAnalysis.core.groups.AtomGroup")
-def from_atom_group(X: Any, *, timestep: float | None, targets: Any) -> Trajectory:
+def from_atom_group(X: Any, *, timestep: float | None, targets: TargetsLike) -> Trajectory:
     """Convert the Universe of a group whose atoms are the targets, one each."""
     own = X.ix.copy() if targets is None else targets
     return from_universe(X.universe, timestep=timestep, targets=own)

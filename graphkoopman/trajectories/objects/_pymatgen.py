@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._mdtraj import constant_or_per_frame
 from graphkoopman.trajectories._trajectory import Trajectory
 from graphkoopman.trajectories.objects._registry import converter, unknown_timestep
@@ -19,7 +20,9 @@ STRUCTURES = ("Structure", "IStructure", "Molecule", "IMolecule")
     *(f"pymatgen.core.structure.{name}" for name in STRUCTURES),
     frames=True,
 )
-def from_structures(X: Sequence[Any], *, timestep: float | None, targets: Any) -> Trajectory:
+def from_structures(
+    X: Sequence[Any], *, timestep: float | None, targets: TargetsLike
+) -> Trajectory:
     """Convert a list of structures, one per frame."""
     species = _numbers(X[0].species_and_occu)
     for k, structure in enumerate(X):
@@ -46,7 +49,7 @@ def from_structures(X: Sequence[Any], *, timestep: float | None, targets: Any) -
 
 
 @converter("a pymatgen Trajectory", "pymatgen.core.trajectory.Trajectory")
-def from_trajectory(X: Any, *, timestep: float | None, targets: Any) -> Trajectory:
+def from_trajectory(X: Any, *, timestep: float | None, targets: TargetsLike) -> Trajectory:
     """Convert a trajectory, whose coordinates are fractions of its lattice and its times fs."""
     coords = np.asarray(X.coords, dtype=np.float64)
     if X.coords_are_displacement:

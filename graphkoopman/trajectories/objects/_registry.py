@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
+from graphkoopman.trajectories._like import TargetsLike
 from graphkoopman.trajectories._trajectory import Trajectory
 from graphkoopman.trajectories._validation import check_timestep
 
@@ -19,7 +20,7 @@ class UnknownTimestepWarning(UserWarning):
 class ConvertFunction(Protocol):
     """Makes a trajectory of an object, or of the list of frames that it is registered for."""
 
-    def __call__(self, X: Any, *, timestep: float | None, targets: Any) -> Trajectory:
+    def __call__(self, X: Any, *, timestep: float | None, targets: TargetsLike) -> Trajectory:
         """``timestep`` in ps per frame and ``targets``; None is what the object says."""
 
 
@@ -90,7 +91,9 @@ def converter(
     return register
 
 
-def as_trajectory(X: Any, *, timestep: float | None = None, targets: Any = None) -> Trajectory:
+def as_trajectory(
+    X: Any, *, timestep: float | None = None, targets: TargetsLike = None
+) -> Trajectory:
     """One trajectory from an object of another package.
 
     Parameters

@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories._like import TargetsLike
+
 
 class FileFormatError(ValueError):
     """A file that cannot be read as what it should be: what is wrong, where, and a remedy."""
@@ -116,6 +118,6 @@ class Contents:
     atoms: Atoms | None = None
     unwrapped: bool = False
     periodic: bool | None = None
-    targets: Any = None
+    targets: TargetsLike = None
     precision: type[np.floating] = np.float32
     notes: list[str] = field(default_factory=list)

@@ -65,6 +65,8 @@ def _write(path, pipe, trajectory, charges):
         path, pipe, trajectory, charges=charges, state_charges=1.0, temperature=300.0,
         title="Li & <friends>",
         record={
+            "options": {"trajectories": ["a.xtc"], "molecules": "SOL", "targets": "molecules SOL",
+                        "ignore_times": True, "stride": 1, "top": "my box.pdb"},
             "command_line": "graphkoopman fit a.xtc", "versions": {"graphkoopman": "0.1"},
             "inputs": [{"path": "a.xtc", "bytes": 3, "sha256": "ab" * 32}],
             "warnings": ["states overlap; use fewer"],
@@ -106,6 +108,8 @@ def test_every_section_and_figure_is_there(page):
         "Xie, A. France-Lanord", "held-out", "BSD-3-Clause", "a rule of one number",
     ):  # fmt: skip
         assert words in text
+    read = "a.xtc --top &#x27;my box.pdb&#x27; --molecules SOL --ignore-times --"
+    assert re.search(r"graphkoopman (select|export MODEL) " + re.escape(read), text)
     assert "Li &amp; &lt;friends&gt;" in text
     assert "<friends>" not in text
 

@@ -2,6 +2,7 @@
 
 import html
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
@@ -20,6 +21,12 @@ from graphkoopman.tables import interval_columns
 __all__ = ["page"]
 
 MOST_FOLLOWED = 500  # targets in the list of the viewer
+# options that say how files are read and what the targets are, with what is not worth saying
+READING: dict[str, Any] = {
+    "top": None, "timestep": None, "targets": None, "molecules": None, "stride": 1, "skip": 0,
+    "cell": None, "exclude": None, "elements": None, "ignore_times": False, "unwrapped": False,
+    "neighbors": None, "cutoff": None,
+}  # fmt: skip
 DIFFERENCE = (
     "Relaxation times tell how fast populations of all states return to equilibrium; residence "
     "times how long one target stays in one state; mean times to reach how long it takes from one "
@@ -123,10 +130,16 @@ def next_command(study: Study, record: Mapping[str, Any] | None) -> str:
     options = (record or {}).get("options", {})
     paths = [str(path) for path in options.get("trajectories", [])] or ["TRAJ"]
     given = " ".join(paths if len(paths) <= 3 else [*paths[:2], "…"])
-    for name in ("top", "timestep", "targets"):
-        if options.get(name) is not None:
-            value = str(options[name])
-            given += f' --{name} "{value}"' if " " in value else f" --{name} {value}"
+    for name, silent in READING.items():
+        value = options.get(name)
+        if value is None or value == silent:
+            continue
+        # molecules are spelled as targets while a command runs
+        if name == "targets" and options.get("molecules"):
+            continue
+        option = "--" + name.replace("_", "-")
+        words = [] if value is True else value if isinstance(value, list) else [value]
+        given += " ".join(["", option, *(shlex.quote(str(word)) for word in words)])
     lag = study.lag
     if study.verdict.markovian == "yes":
         return f"graphkoopman export MODEL {given} --format extxyz"

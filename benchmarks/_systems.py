@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphkoopman import Trajectory
+from graphkoopman.graphs._build import SHELL_WIDTH
+from graphkoopman.neighbors import k_nearest
 
 STEP = 0.05  # Å per frame and direction
 LITHIUM, OXYGEN, SULPHUR, CARBON = 3, 8, 16, 6
@@ -60,13 +62,25 @@ def system(name: str, n_frames: int, *, scale: int = 1, n_targets: int | None = 
     if name == "toy":
         labels[:] = SULPHUR
     labels[targets] = LITHIUM
-    positions = np.empty((n_frames, n_atoms, 3), np.float32)
     jitter = 0.25 / np.array(shape) if name != "toy" else 0.02
-    positions[0] = (fractions + rng.uniform(-jitter, jitter, (n_atoms, 3))) @ cell
-    for frame in range(1, n_frames):
-        positions[frame] = positions[frame - 1] + STEP * rng.standard_normal((n_atoms, 3))
+    frame = ((fractions + rng.uniform(-jitter, jitter, (n_atoms, 3))) @ cell).astype(np.float32)
+    frames: list[np.ndarray] = []
+    while len(frames) < n_frames:
+        if name != "toy" or not _cuts_shell(frame, cell, n_neighbors):
+            frames.append(frame)
+        frame = frame + STEP * rng.standard_normal((n_atoms, 3)).astype(np.float32)
+    positions = np.stack(frames)
     run = Trajectory(positions, cell, labels, timestep=1.0, targets=targets)
     return System(name, run, n_neighbors)
+
+
+def _cuts_shell(frame: np.ndarray, cell: np.ndarray, n_neighbors: int) -> bool:
+    """Whether M ends among equal distances, those of an atom's own images in a small cell.
+
+    Graphs take such a shell whole; the plain network, which takes M, would see another graph.
+    """
+    distances = k_nearest(frame, cell, n_neighbors + 1)[1]
+    return bool((distances[:, -1] - distances[:, -2] < 2.0 * SHELL_WIDTH).any())
 
 
 def _sites(shape: tuple[int, ...]) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Generated environments: symmetries of the flow, cut-outs, corrections, and what is drawn."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+from sklearn.base import clone
 
 from graphkoopman.datasets import make_hopping
 from graphkoopman.generation import ClosureWarning, EnvironmentDecoder, rewire
@@ -210,6 +213,20 @@ def cages():
 @pytest.fixture(scope="module")
 def decoder(cages):
     return EnvironmentDecoder(8, n_hidden=16, n_layers=2, n_steps=60, random_state=0).fit(*cages)
+
+
+@pytest.mark.filterwarnings("ignore::graphkoopman.generation.ClosureWarning")
+def test_parameters_clones_and_pickles(decoder):
+    parameters = decoder.get_params()
+    assert parameters["n_neighbors"] == 8
+    assert parameters["n_hidden"] == 16
+    copy = clone(decoder)
+    assert copy.get_params() == parameters
+    assert not hasattr(copy, "network_")
+    again = pickle.loads(pickle.dumps(decoder))
+    drawn = (one.sample(np.eye(2), 3, random_state=0) for one in (decoder, again))
+    for mine, theirs in zip(*drawn, strict=True):
+        np.testing.assert_array_equal(mine.positions, theirs.positions)
 
 
 @pytest.mark.filterwarnings("ignore::graphkoopman.generation.ClosureWarning")

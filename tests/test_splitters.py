@@ -323,6 +323,8 @@ def hopping():
     return make_hopping(chain_rates(2, slowest=20.0), 480, random_state=0).trajectory
 
 
+# scores at other lags on the same data, in this test and in those before, are on purpose
+@pytest.mark.filterwarnings("ignore::graphkoopman.model_selection.MixedLagWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_gap_shorter_than_the_lag_is_an_error(hopping, tmp_path):
     X = segments(hopping, 24)  # of 20 frames

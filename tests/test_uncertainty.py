@@ -191,7 +191,12 @@ def test_one_unit_means_the_same_in_every_package():
     states = [simulate(TWO_STATE, 600, 3, seed=seed) for seed in (0, 1)]
     probs = [np.eye(2)[s] for s in states]
     runs = [
-        Trajectory(rng.uniform(0, 1, (600, 3, 3)), 5 * np.eye(3), [3, 3, 3], timestep=1.0)
+        Trajectory(
+            rng.uniform(0, 5, (3, 3)) + rng.normal(0, 0.1, (600, 3, 3)),
+            5 * np.eye(3),
+            [3, 3, 3],
+            timestep=1.0,
+        )
         for _ in states
     ]
     counts = {}

@@ -26,6 +26,7 @@ from graphkoopman import (
     read_trajectory,
 )
 from graphkoopman.generation import rewire
+from graphkoopman.koopman import BeyondDataWarning
 from graphkoopman.lobes import GatedEncoder
 from graphkoopman.neighbors import within
 from graphkoopman.plotting import COLORS, plot_onsager
@@ -36,6 +37,10 @@ LITHIUM, TIMESTEP, TEMPERATURE = "element Li", 0.1, 500.0  # ps, K
 LAGS = (10, 20, 40)  # frames
 N_FRAMES, MAX_EPOCHS = (150, 3) if SMALL else (None, 60)
 BOND = 2.6  # Å, of phosphorus and sulphur
+
+# The slowest times are about as long as these runs, which every model would say again: their
+# intervals show how far they are known.
+warnings.simplefilter("ignore", BeyondDataWarning)
 
 # %%
 # Surroundings of lithium

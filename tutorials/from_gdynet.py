@@ -43,6 +43,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, load_gdynet_npz
 from graphkoopman.datasets import simulate_li_fcc
+from graphkoopman.koopman import InvalidTimescaleWarning
 from graphkoopman.lobes import GatedEncoder
 
 SEEN, UNSEEN = (2_000.0, 3_000.0) if SMALL else (10_000.0, 20_000.0)  # ps
@@ -122,11 +123,12 @@ for name, (recipe, graphs) in CASES.items():
         )
         with warnings.catch_warnings():
             if SMALL:  # a few epochs are not meant to converge
-                warnings.simplefilter("ignore", ConvergenceWarning)
+                for category in (ConvergenceWarning, InvalidTimescaleWarning):
+                    warnings.simplefilter("ignore", category)
             estimator.fit(graphs[0])
-        model = estimator.koopman_model(graphs[1], n_bootstrap=100)
-        times[name].append(model.prior.timescales_ps()[0])
-        time = with_interval(times[name][-1], model.timescales_ps_interval()[0])
+            model = estimator.koopman_model(graphs[1], n_bootstrap=100)
+            times[name].append(model.prior.timescales_ps()[0])
+            time = with_interval(times[name][-1], model.timescales_ps_interval()[0])
         print(
             f"{name}, seed {seed}: {time} ps, {model.prior.empirical_populations[1]:.3f} in state 1"
         )

@@ -29,7 +29,13 @@ from graphkoopman import (
     estimate_koopman,
     read_trajectory,
 )
-from graphkoopman.koopman import FewUnitsWarning, InvalidTimescaleWarning, ck_error
+from graphkoopman.koopman import (
+    BeyondDataWarning,
+    FewUnitsWarning,
+    FixedStateWarning,
+    InvalidTimescaleWarning,
+    ck_error,
+)
 from graphkoopman.lobes import GatedEncoder
 from graphkoopman.plotting import (
     COLORS,
@@ -48,6 +54,11 @@ N_STATES, N_NEIGHBORS = 4, 20  # the paper's
 SEEDS, MAX_EPOCHS, N_FRAMES = ((0,), 3, 240) if SMALL else ((0, 1, 2), 60, None)
 N_BOOTSTRAP = 20 if SMALL else 100
 TO_THE_END = 100.0  # ps at both ends of a run, to see who has changed sides
+
+# Times beyond these runs, and states between which nothing crosses in them, are what this tutorial
+# is about: the text says so once, in place of every model.
+for category in (BeyondDataWarning, FixedStateWarning):
+    warnings.simplefilter("ignore", category)
 
 # %%
 # Targets

@@ -181,7 +181,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     >>> graphs = GraphFeaturizer(n_neighbors=8, n_hops=1).fit_transform(data.trajectory)
     >>> from graphkoopman.lobes import GatedEncoder
     >>> estimator = GDyNetEstimator(
-    ...     2, 5, encoder=GatedEncoder(n_conv=1), max_epochs=20, random_state=0
+    ...     2, 5, encoder=GatedEncoder(n_conv=1), random_state=0
     ... ).fit(graphs)
     >>> estimator.transform(graphs)[0].shape
     (600, 8, 2)

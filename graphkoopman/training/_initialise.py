@@ -25,6 +25,10 @@ SMALLEST_SPREAD = 1e-6  # rounding of float32
 LOGIT_RANGES = (1.0, 2.0, 4.0, 8.0)
 
 
+class ConstantEmbeddingError(ValueError):
+    """The untrained embedding is the same for every target in every frame."""
+
+
 def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
     """Let the head's hidden layer see pooled vectors whitened, in place.
 
@@ -36,13 +40,13 @@ def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
 
     Raises
     ------
-    ValueError
+    ConstantEmbeddingError
         If the embedding is the same for every target in every frame.
     """
     z = pooled.double().numpy()
     center, scale = z.mean(axis=0), z.std(axis=0)
     if scale.max() < SMALLEST_SPREAD:
-        raise ValueError(
+        raise ConstantEmbeddingError(
             "all targets have the same neighbourhood in every frame, there is nothing to "
             "learn; check that the trajectory moves and that r_max reaches the neighbours"
         )

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,14 @@ from graphkoopman.training._agreement import median_agreement
 from graphkoopman.training._batches import Block
 from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import evaluate
+from graphkoopman.training._initialise import ConstantEmbeddingError
 from graphkoopman.training._loop import Trainer
 from graphkoopman.training._state import TrainingSettings
 from graphkoopman.training._validation import is_better
 
 GOOD_ERRORS = 2.0  # of the difference to the best start that a good one may be below it
 GOOD_SHARE = 0.05  # or of the best score's excess over the constant
+MOST_DRAWS = 5  # of a network whose embedding does not tell targets apart
 
 
 class Restarts:
@@ -135,6 +138,13 @@ class Restarts:
         }
 
     def _new_run(self, state: dict[str, Any] | None = None) -> Trainer:
+        for _ in range(MOST_DRAWS - 1):
+            # a narrow network may be drawn with all its units dead: its embedding says nothing
+            with suppress(ConstantEmbeddingError):
+                return self._trainer_of_new_lobe(state)
+        return self._trainer_of_new_lobe(state)
+
+    def _trainer_of_new_lobe(self, state: dict[str, Any] | None) -> Trainer:
         lobe = self.new_lobe(self.rng)
         return Trainer(lobe, self.data, self.blocks, self.settings, self.rng, state)
 

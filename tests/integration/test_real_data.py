@@ -44,6 +44,8 @@ def test_argyrodite_runs(shared_data):
     check_result(estimator, graphs)
 
 
+# 150 frames are shorter than what they relax in
+@pytest.mark.filterwarnings("ignore::graphkoopman.koopman.BeyondDataWarning")
 @pytest.mark.parametrize("name", ["si_sw.npz", "siau.npz", "peo_litfsi.npz"])
 def test_gdynet_files(shared_data, name):
     trajectory = read_trajectory(shared_data / "md" / name)[:150]

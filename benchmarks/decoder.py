@@ -5,7 +5,8 @@ nothing else, so that it can judge environments by themselves; a decoder learns 
 Per state, with as many environments of the data as are drawn:
 
 * RDF: area between the distributions of distances, drawn and of the data, over the area between
-  the states, for the neighbours of every element;
+  the states, for the neighbours of every element, and the same of two parts of the data, which is
+  what sampling alone makes of it;
 * close pairs: share of environments with a pair closer than the 0.1 % quantile of the data (of the
   two elements) less 0.1 Å;
 * agreement: share of environments in which the network's likeliest state is the one asked for, and
@@ -66,7 +67,7 @@ def toy() -> System:
 
 def crystal() -> System:
     """Lithium among sulphide and chloride."""
-    return System(argyrodite("Cl_50p").runs[0], "element Li", 12, 20)
+    return System(argyrodite("Cl_50p").runs[0][:300], "element Li", 12, 20)
 
 
 def water() -> System:
@@ -76,7 +77,7 @@ def water() -> System:
     run = read_trajectory(
         folder / "water.xtc", top=folder / "water.pdb", timestep=0.04, ignore_times=True
     )
-    return System(run[:1500], "element O", 16, 10)
+    return System(run[:300], "element O", 16, 10)
 
 
 SYSTEMS = {"toy": toy, "argyrodite": crystal, "water": water}
@@ -160,7 +161,8 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
     for state in range(2):
         purity = data.probs[:, state]
         n_pure = max(np.count_nonzero(purity >= PURE), FEWEST)
-        pure = rng.permutation(np.argsort(purity)[-n_pure:])[:n_drawn]
+        chosen = rng.permutation(np.argsort(purity)[-n_pure:])[: 2 * n_drawn]
+        pure, others = np.array_split(chosen, 2)
         begin = time.process_time()
         atoms = decoder.sample(np.eye(2)[state], n_drawn, random_state=seed)
         seconds = time.process_time() - begin
@@ -176,6 +178,7 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
         curves[state] = (
             curve(drawn, species, edges),
             curve(data.positions[pure], data.species[pure], edges),
+            curve(data.positions[others], data.species[others], edges),
         )
         # the network sees what it saw in the crystal
         assert_same(theirs, data.probs[pure])
@@ -192,8 +195,9 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
             }
         )
     between = area(curves[0][1], curves[1][1])
-    for row, (ours_curve, data_curve) in zip(rows, curves.values(), strict=True):
+    for row, (ours_curve, data_curve, other_half) in zip(rows, curves.values(), strict=True):
         row["RDF area / area between states"] = area(ours_curve, data_curve) / between
+        row["two parts of the data"] = area(other_half, data_curve) / between
     draw_figure(name, curves, edges, out / f"decoder_{name}.png")
     return rows
 
@@ -211,7 +215,7 @@ def draw_figure(name: str, curves: dict[int, Any], edges: Array, path: Path) -> 
     """Distances to the target per state and element, drawn (dashed) and of the data."""
     figure, axes = plt.subplots(1, len(curves), figsize=(9, 3.5), layout="constrained")
     middle = 0.5 * (edges[1:] + edges[:-1])
-    for ax, (state, (ours, theirs)) in zip(axes, curves.items(), strict=True):
+    for ax, (state, (ours, theirs, _)) in zip(axes, curves.items(), strict=True):
         for i, element in enumerate(sorted(theirs)):
             ax.plot(middle, theirs[element], f"C{i}", label=f"Z = {element}, data")
             if element in ours:

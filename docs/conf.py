@@ -28,7 +28,9 @@ html_static_path = ["_static"]
 
 # every reference must have a target; a name in single backticks is a link where it is public
 nitpicky = True
-nitpick_ignore_regex = [("py:.*", r"(deeptime|mdtraj|sklearn|joblib)\..*")]  # pages of others
+# pages of others, and what numpy's ArrayLike is made of
+OTHERS = r"(deeptime|mdtraj|sklearn|joblib|ase|collections\.abc|numpy)\..*"
+nitpick_ignore_regex = [("py:.*", OTHERS)]
 default_role = "autolink"
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

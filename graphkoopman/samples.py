@@ -132,7 +132,7 @@ class Samples(Protocol):
         ----------
         frames : ndarray of shape (n_frames,), int
         species_rows : ndarray of shape (n_atoms,), int
-            Row of the encoder's species for each of `species`.
+            Row of the encoder's species for each of ``species``.
         n_hops : int
             How far the encoder looks.
         pin_memory : bool

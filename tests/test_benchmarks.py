@@ -55,7 +55,7 @@ def test_memory_of_whole_steps():
 
 def test_device():
     """On the CPU, where both sides have other kernels than on a GPU and the same results."""
-    rows = device.rows(torch.device("cpu"), 1, 6, copied=2**16)
+    rows = device.rows(torch.device("cpu"), 1, 8, copied=2**16)
     assert [row.name for row in rows] == ["convolution", "convolution", "step", "step"]
     assert all(row.same is True and row.ratios[0] > 0 for row in rows)
 

@@ -59,10 +59,9 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    Stateless: ``fit`` only checks its input. M-nearest graphs are ambiguous where several atoms
-    are equally far and only some are among the M; such ties go to the lowest atom index. Thermal
-    motion leaves none, but in a rigid lattice graphs then depend on how atoms are numbered, and
-    sites that are alike can be told apart: take a ``cutoff`` between two shells there.
+    Stateless: ``fit`` only checks its input. Where several atoms are equally far and only some
+    are among the M nearest, as in a rigid lattice, the shell is taken whole: an atom then has more
+    than M neighbours, and sites that are alike have the same graph however atoms are numbered.
 
     References
     ----------

@@ -24,6 +24,7 @@ from benchmarks._mutations import (
     replace_leaf,
 )
 from benchmarks._reader_files import Run, vasprun
+from benchmarks._training_settings import trained_with
 from graphkoopman import (
     GDyNetEstimator,
     GraphFeaturizer,
@@ -40,7 +41,6 @@ from graphkoopman.training import CHECKPOINT
 SMALL = {
     "encoder": GatedEncoder(n_conv=1),
     "max_epochs": 1,
-    "steps_per_epoch": 2,
     "lagtime": 2,
     "random_state": 0,
 }
@@ -122,10 +122,10 @@ def featurize(arguments: dict[str, Any], n_frames: int, n_atoms: int, cell: Any)
 def estimate(arguments: dict[str, Any]) -> None:
     """A fit of two steps with some settings replaced."""
     settings = {"n_states": 2} | SMALL | arguments
-    for name in ("max_epochs", "steps_per_epoch", "n_init"):
+    for name in ("max_epochs", "n_init"):
         if isinstance(settings.get(name), int):
             settings[name] = min(settings[name], 3)  # more is allowed, and takes long
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, trained_with(steps_per_epoch=2):
         if isinstance(settings.get("checkpoint_dir"), str):
             settings["checkpoint_dir"] = folder
         GDyNetEstimator(**settings).fit(small_graphs()).transform(small_graphs())
@@ -226,15 +226,11 @@ ESTIMATOR = {
     "objective": st.sampled_from(["VAMP1", "VAMP2", "VAMPE", ("VAMP2", "VAMP1")]),
     "learning_rate": st.floats(-1, 100),
     "max_epochs": st.integers(-1, 2),
-    "steps_per_epoch": st.integers(-1, 2),
     "patience": numbers,
     "batch_size": st.integers(-1, 50),
     "chunk_size": st.integers(-1, 50),
-    "validation_fraction": st.floats(-0.1, 1.1),
-    "epsilon": st.floats(-1, 10),
     "n_init": st.integers(-1, 2),
     "checkpoint_dir": st.just("a folder"),
-    "checkpoint_interval": st.floats(-1, 1),
     "reversible": st.booleans(),
     "init_from": st.sampled_from(["a file", 3]),
     "freeze": st.sampled_from([None, "encoder", "head"]),

@@ -24,6 +24,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks._tables import markdown
+from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.lobes import GatedEncoder
@@ -42,10 +43,10 @@ def fit(folder: Path, n_frames: int, max_epochs: int) -> None:
     estimator = GDyNetEstimator(
         2, 5, encoder=GatedEncoder(n_conv=2), n_init=2, max_epochs=max_epochs,
         patience=max_epochs, random_state=0,
-        checkpoint_dir=folder, checkpoint_interval=0.0,
+        checkpoint_dir=folder,
     )  # fmt: skip
     print(BEGUN, flush=True)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), trained_with(checkpoint_interval=0.0):
         warnings.simplefilter("ignore", ConvergenceWarning)
         estimator.fit(graphs)
     digest = hashlib.blake2b(digest_size=16)

@@ -1,8 +1,8 @@
 """Cross-validated scores of networks that learn the noise. ``python -m benchmarks.overfitting``
 
 Cages with two states (40 ps) and so much vibration that single frames are ambiguous, and little
-data: 1 ns of two targets. Early stopping is switched off through public parameters (a patience
-beyond the number of epochs, validation on 6 % of the frames), so that capacity shows. The scores of
+data: 1 ns of two targets. Early stopping is switched off (a patience beyond the number of epochs,
+validation on 6 % of the frames), so that capacity shows. The scores of
 4-fold cross-validation on the short data stand beside those on long data that no network has seen,
 the mean over the networks of the folds. The table shows medians over data sets.
 """
@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import cross_validate
 
 from benchmarks._tables import markdown, resumable
+from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.graphs import GraphTrajectory
@@ -55,11 +56,10 @@ def one_network(n_states: int, n_epochs: int, seed: int) -> dict[str, Any]:
         encoder=GatedEncoder(n_conv=1),
         max_epochs=n_epochs,
         patience=n_epochs + 1,
-        validation_fraction=0.06,
         random_state=seed,
     )
     begin = time.process_time()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), trained_with(validation_fraction=0.06):
         for category in NOTHING_TO_TELL:
             warnings.simplefilter("ignore", category)
         result = cross_validate(

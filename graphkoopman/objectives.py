@@ -24,6 +24,8 @@ __all__ = [
     "vampe_score",
 ]
 
+# Ridge of the covariances relative to their mean variance: outputs that have become alike still
+# have an inverse. Features in float32 are rounding noise below about 1e-7 of their spread.
 EPSILON = 1e-8
 BLOCK_VALUES = 2**17  # features of pairs in float64 at a time: 1 MiB at each end
 GPU_BLOCK_VALUES = 2**24  # 128 MiB; fewer would not fill a GPU

@@ -19,7 +19,6 @@ def make_estimator(**changes):
         "encoder": GatedEncoder(n_conv=1, n_features=4),
         "n_hidden": 8,
         "max_epochs": 2,
-        "steps_per_epoch": 2,
         "n_init": 1,
         "random_state": 0,
     }

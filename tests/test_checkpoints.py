@@ -12,11 +12,12 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks import kill
+from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.lobes import GatedEncoder
 from graphkoopman.training import Restarts
-from graphkoopman.training._state import Position, TrainingResult, check_numbers
+from graphkoopman.training._state import STEPS_PER_EPOCH, Position, TrainingResult, check_numbers
 
 # fits are short on purpose
 pytestmark = [
@@ -33,6 +34,12 @@ def control_c():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def short_epochs_saved_at_every_step():
+    with trained_with(steps_per_epoch=4, checkpoint_interval=0.0):
+        yield
 
 
 class Killed(BaseException):
@@ -53,10 +60,8 @@ def estimator_with(**changes):
         "n_init": 2,
         "objective": ("VAMP2", "VAMP1"),
         "max_epochs": 3,
-        "steps_per_epoch": 4,
         "patience": 5,
         "batch_size": 100,
-        "checkpoint_interval": 0,
         "random_state": 0,
     }
     return GDyNetEstimator(**settings | changes)
@@ -108,8 +113,8 @@ def test_killed_fits_resume_bit_for_bit(graphs, uninterrupted, tmp_path, monkeyp
 def test_steps_between_saves_are_done_again(graphs, uninterrupted, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         dying_after(15, patch, raise_killed)
-        with pytest.raises(Killed):
-            estimator_with(checkpoint_dir=tmp_path, checkpoint_interval=1000.0).fit(graphs)
+        with pytest.raises(Killed), trained_with(checkpoint_interval=1000.0):
+            estimator_with(checkpoint_dir=tmp_path).fit(graphs)
     assert_same_fit(estimator_with(checkpoint_dir=tmp_path).fit(graphs), uninterrupted)
 
 
@@ -147,6 +152,14 @@ def test_checkpoints_of_other_settings_are_refused(graphs, tmp_path, changes, me
         estimator_with(checkpoint_dir=tmp_path, max_epochs=1, **changes).fit(graphs)
 
 
+@pytest.mark.parametrize("change", [{"steps_per_epoch": 3}, {"epsilon": 1e-7}])
+def test_checkpoints_of_a_version_with_other_constants_are_refused(graphs, tmp_path, change):
+    estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit(graphs)
+    ((name, value),) = change.items()
+    with trained_with(**change), pytest.raises(ValueError, match=rf"{name} was .*, is {value}"):
+        estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit(graphs)
+
+
 def test_checkpoints_of_other_data_are_refused(graphs, tmp_path):
     estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit([graphs[0], graphs[0]])
     moved = replace(graphs[0], distances=graphs[0].distances + np.float32(1e-6))
@@ -158,9 +171,10 @@ def test_checkpoints_of_other_data_are_refused(graphs, tmp_path):
 
 def test_settings_that_do_not_matter_may_change(graphs, tmp_path):
     first = estimator_with(checkpoint_dir=tmp_path, max_epochs=1).fit(graphs)
-    again = estimator_with(
-        checkpoint_dir=tmp_path, max_epochs=1, checkpoint_interval=7, reversible=True, device="cpu"
-    ).fit(graphs)
+    with trained_with(checkpoint_interval=7.0):
+        again = estimator_with(
+            checkpoint_dir=tmp_path, max_epochs=1, reversible=True, device="cpu"
+        ).fit(graphs)
     for name, value in first.lobe_.state_dict().items():
         assert torch.equal(value, again.lobe_.state_dict()[name])
 
@@ -252,7 +266,9 @@ def test_fits_in_other_threads_leave_signals_alone(graphs, tmp_path):
 def test_killed_processes(tmp_path, capfd):
     """Short version of `python -m benchmarks.kill`: one fit killed twice, then left alone."""
     size = 400, 6
-    kill.fit(tmp_path / "left alone", *size)
+    # the killed processes are not of this one, and know nothing of its short epochs
+    with trained_with(steps_per_epoch=STEPS_PER_EPOCH):
+        kill.fit(tmp_path / "left alone", *size)
     reference = capfd.readouterr().out.split()[-1]
     folder = tmp_path / "killed"
     for number, n_steps in ((signal.SIGKILL, 15), (signal.SIGTERM, 55)):
@@ -260,7 +276,8 @@ def test_killed_processes(tmp_path, capfd):
         assert row["ended by"] == number.name
         assert n_steps <= row["steps saved"] < 2 * 6 * 10
         assert row["model left"] == (number == signal.SIGTERM)
-    kill.fit(folder, *size)
+    with trained_with(steps_per_epoch=STEPS_PER_EPOCH):
+        kill.fit(folder, *size)
     assert capfd.readouterr().out.split()[-1] == reference
 
 

@@ -249,7 +249,6 @@ def test_not_fitted(graphs, tmp_path):
         ({"objective": "VAMP3"}, "objective must be one of"),
         ({"batch_size": 0}, "batch_size must be"),
         ({"chunk_size": 0}, "chunk_size must be None or a number of frames"),
-        ({"validation_fraction": 1.0}, "validation_fraction must be between 0 and 1"),
     ],
 )
 def test_bad_settings(graphs, changes, message):

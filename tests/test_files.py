@@ -16,6 +16,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from sklearn.exceptions import ConvergenceWarning
 
+from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, GraphTrajectory
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.estimator._model_file import MODEL
@@ -380,7 +381,7 @@ def test_full_disk(written, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:training was still improving")
 def test_disk_that_fills_during_a_fit(graphs, tmp_path, monkeypatch):
-    settings = {"checkpoint_dir": tmp_path, "checkpoint_interval": 0}
+    settings = {"checkpoint_dir": tmp_path}
     count = iter(range(1, 1000))
     fsync = os.fsync
 
@@ -388,7 +389,7 @@ def test_disk_that_fills_during_a_fit(graphs, tmp_path, monkeypatch):
         # the first save syncs the file and its folder
         return fsync(descriptor) if next(count) < 8 else failing(errno.ENOSPC)()
 
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, trained_with(checkpoint_interval=0.0):
         patch.setattr(os, "fsync", full_later)
         with (
             pytest.warns(RuntimeWarning, match=r"No space left.*training goes on"),

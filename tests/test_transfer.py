@@ -9,6 +9,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, segments
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.descriptors import FeatureTrajectory, FunctionFeaturizer
@@ -99,7 +100,8 @@ def test_another_number_of_states(fitted, graphs):
 
 def test_a_frozen_random_encoder_is_a_baseline(graphs):
     frozen, free = (estimator_with(freeze=freeze).fit(graphs) for freeze in ("encoder", None))
-    start = estimator_with(freeze="encoder", max_epochs=1, steps_per_epoch=1).fit(graphs)
+    with trained_with(steps_per_epoch=1):
+        start = estimator_with(freeze="encoder", max_epochs=1).fit(graphs)
     assert same(weights(frozen), weights(start))
     assert not same(weights(free), weights(start))
     assert not same(weights(frozen, "head"), weights(start, "head"))

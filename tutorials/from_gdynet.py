@@ -24,7 +24,7 @@ gdynet                                  graphkoopman
 ``--no-bn``                             the default; ``GatedEncoder(normalization="batch")`` is
                                         the other one
 ``--k-eig``, ``--no-shuffle``           no counterpart
-``--train-flist``, ``--val-flist``      ``fit``; ``validation_fraction`` takes blocks of its frames
+``--train-flist``, ``--val-flist``      ``fit``; it holds out a fifth of its frames, in blocks
 ``--test-flist``                        ``koopman_models`` on any data
 ``--job-dir``                           ``checkpoint_dir``, and ``save``
 ``--random-seed``                       ``random_state``

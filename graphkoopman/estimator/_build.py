@@ -150,10 +150,8 @@ def training_settings(estimator: "GDyNetEstimator", samples: Sequence[Samples]) 
         objectives=check_objectives(estimator.objective),
         learning_rate=estimator.learning_rate,
         max_epochs=estimator.max_epochs,
-        steps_per_epoch=estimator.steps_per_epoch,
         patience=estimator.patience,
         batch_size=batch_size,
-        epsilon=estimator.epsilon,
     )
 
 

@@ -1,6 +1,5 @@
 """Everything that can be wrong with settings or samples, said before any long work starts."""
 
-import numbers
 import os
 import warnings
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from graphkoopman.checks import check_choice, is_integer
+from graphkoopman.checks import check_choice, check_integer, check_number, is_integer
 from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
 from graphkoopman.samples import Samples
@@ -25,7 +24,6 @@ AT_LEAST = {
     "lagtime": 1,
     "n_hidden": 1,
     "max_epochs": 1,
-    "steps_per_epoch": 1,
     "patience": 1,
     "n_init": 1,
 }
@@ -37,12 +35,9 @@ LEAST_AGREEMENT = 0.8  # Cohen's κ between starts
 # best of many epochs on noise reaches 0.02, and few events have large errors.
 LEAST_EXCESS, PLAIN_EXCESS = 0.03, 0.1
 SIGNIFICANT = 3.0  # statistical errors, between the two
-NOT_NEGATIVE = ("checkpoint_interval",)
-POSITIVE = ("learning_rate", "epsilon")
 # far beyond use; more is a slip, and would ask for all memory
 AT_MOST = {"n_states": 1000, "n_hidden": 10_000, "learning_rate": 1.0}
 SAME_GRAPHS = "neighbours at the same distances"
-LEAST_EPSILON = 1e-14  # a ridge below it is lost in the rounding of a covariance
 MAX_SEED = 2**32 - 1
 EXAMPLES = {"encoder": "GatedEncoder()", "pooling": "MeanPooling()"}
 
@@ -90,19 +85,8 @@ def _check_part(kind: str, part: Any, *, named: bool) -> None:
 
 def _check_numbers(settings: dict[str, Any]) -> None:
     for name, least in AT_LEAST.items():
-        if not is_integer(settings[name], least):
-            raise ValueError(f"{name} must be an integer >= {least}, got {settings[name]!r}")
-    for name in POSITIVE:
-        if not _is_real(settings[name]) or not 0 < settings[name] < np.inf:
-            raise ValueError(f"{name} must be a positive number, got {settings[name]!r}")
-    for name in NOT_NEGATIVE:
-        if not _is_real(settings[name]) or not 0 <= settings[name] < np.inf:
-            raise ValueError(f"{name} must be a number >= 0, got {settings[name]!r}")
-    if not LEAST_EPSILON <= settings["epsilon"] <= 1:
-        raise ValueError(
-            f"epsilon must be from {LEAST_EPSILON:g} (below, rounding rules) to 1, got "
-            f"{settings['epsilon']!r}"
-        )
+        check_integer(settings[name], name, least)
+    check_number(settings["learning_rate"], "learning_rate", above=0.0)
     for name, most in AT_MOST.items():
         if settings[name] > most:
             raise ValueError(f"{name} must be at most {most:g}, got {settings[name]!r}")
@@ -112,15 +96,6 @@ def _check_numbers(settings: dict[str, Any]) -> None:
             continue
         if not is_integer(value, 1):
             raise ValueError(f"{name} must be None or a number of frames >= 1, got {value!r}")
-    fraction = settings["validation_fraction"]
-    if not _is_real(fraction) or not 0 < fraction < 1:
-        raise ValueError(
-            f"validation_fraction must be between 0 and 1 (both excluded), got {fraction!r}"
-        )
-
-
-def _is_real(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _is_seed(value: Any) -> bool:
@@ -232,8 +207,7 @@ def check_training_data(samples: Sequence[Samples], n_states: int, lagtime: int)
 
 def check_lagtime(samples: Sequence[Samples], lagtime: int) -> None:
     """Raise ValueError unless every trajectory is longer than the lag."""
-    if not is_integer(lagtime, 1):
-        raise ValueError(f"lagtime must be an integer >= 1, got {lagtime!r}")
+    check_integer(lagtime, "lagtime", 1)
     shortest = min(len(item) for item in samples)
     if lagtime >= shortest:
         raise ValueError(
@@ -317,7 +291,7 @@ def warn_of_doubts(
             f"training was still improving after max_epochs={estimator.max_epochs}; "
             "raise max_epochs"
         )
-    doubts += _doubts_of_training(training.best.result, estimator.steps_per_epoch)
+    doubts += _doubts_of_training(training.best.result, training.settings.steps_per_epoch)
     doubts += _doubts_of_states(estimator, training)
     for doubt in doubts:
         warnings.warn(doubt, ConvergenceWarning, stacklevel=4)

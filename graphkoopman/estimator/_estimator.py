@@ -47,7 +47,7 @@ DEFAULT_PARTS: dict[str, tuple[type, ...]] = {
 MODEL_FILE = "model.safetensors"
 
 
-# Of all estimators, because a search scores clones.
+# One record for all estimators of a process: a search scores clones, each of which is new.
 LAGS_MET = LagsMet()
 
 
@@ -80,28 +80,23 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         stages, ``("VAMP2", "VAMP1", "VAMP2")`` is the schedule of the authors' code.
     learning_rate : float
         Of Adam, for all layers, at the height of a cycle; the subspace takes 15 times as much.
-    max_epochs, steps_per_epoch, patience : int
-        Most epochs per stage, updates per epoch, epochs of a cycle. The rate rises and falls in
-        every cycle; a stage ends with a cycle that has not raised the validation score by more than
-        the statistical error of the difference.
+    max_epochs, patience : int
+        Most epochs of a stage, each of ten updates, and epochs of a cycle. The rate rises and falls
+        in every cycle; a stage ends with a cycle that has not raised the validation score by more
+        than the statistical error of the difference.
     batch_size : int, "auto" or None
         Frames that make one VAMP estimate (about). None takes all training frames, the paper's
         "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples, fewer
         where fields are large, spread over all training time as far as one lag apart allows.
     chunk_size : int or None
         Frames per forward pass; memory grows with it, results do not depend on it.
-    validation_fraction : float
-        Share of the frames, in contiguous blocks, kept for early stopping.
-    epsilon : float
-        Ridge of the covariances relative to their mean variance.
     n_init : int
         Starts; all train their subspace for one cycle and are compared on the same held-out frames,
         the best goes on.
     checkpoint_dir : path or None
         Folder for the state of the training, from which `fit` continues by itself; a finished one
-        gives its result at once, one of other settings or data is refused. See Notes.
-    checkpoint_interval : float
-        Seconds between two saves of the state; 0 saves after every step.
+        gives its result at once, one of other settings or data is refused. A minute of work is lost
+        at most. See Notes.
     reversible : bool
         Estimate Koopman matrices under detailed balance.
     init_from : GDyNetEstimator, path or None
@@ -132,7 +127,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     model_ : KoopmanModel
         Model of all frames seen by `fit`.
     validation_score_ : float
-        VAMP-2 of the network's outputs on the validation blocks, at most ``n_states``.
+        VAMP-2 of the network's outputs on the validation blocks, a fifth of the frames in
+        contiguous stretches that no update saw; at most ``n_states``.
     history_ : list of dict
         One row per epoch of the start that went on: scores, sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
@@ -219,15 +215,11 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         objective: str | Sequence[str] = "VAMP2",
         learning_rate: float = 1e-3,
         max_epochs: int = 60,
-        steps_per_epoch: int = 10,
         patience: int = 12,
         batch_size: int | str | None = "auto",
         chunk_size: int | None = None,
-        validation_fraction: float = 0.2,
-        epsilon: float = 1e-8,
         n_init: int = 3,
         checkpoint_dir: str | os.PathLike | None = None,
-        checkpoint_interval: float = 60.0,
         reversible: bool = False,
         init_from: Any = None,
         freeze: str | None = None,
@@ -243,15 +235,11 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         self.objective = objective
         self.learning_rate = learning_rate
         self.max_epochs = max_epochs
-        self.steps_per_epoch = steps_per_epoch
         self.patience = patience
         self.batch_size = batch_size
         self.chunk_size = chunk_size
-        self.validation_fraction = validation_fraction
-        self.epsilon = epsilon
         self.n_init = n_init
         self.checkpoint_dir = checkpoint_dir
-        self.checkpoint_interval = checkpoint_interval
         self.reversible = reversible
         self.init_from = init_from
         self.freeze = freeze

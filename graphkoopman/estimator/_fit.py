@@ -26,6 +26,7 @@ from graphkoopman.training import (
     Checkpoint,
     Interruption,
     Restarts,
+    TrainingSettings,
     evaluate,
     generator_state,
     train,
@@ -45,8 +46,9 @@ NOT_IN_FINGERPRINT = (
     "chunk_size",
     "verbose",
     "checkpoint_dir",
-    "checkpoint_interval",
 )
+# no parameters of an estimator, but another version may have other values
+FIXED_SETTINGS = ("steps_per_epoch", "validation_fraction", "epsilon")
 
 
 def fit_network(
@@ -108,17 +110,18 @@ def train_network(
         Finished, interrupted or stopped.
     """
     rng = as_random_state(estimator.random_state)
+    settings = training_settings(estimator, samples)
     checkpoint = None
     if estimator.checkpoint_dir is not None:
         checkpoint = Checkpoint(
             estimator.checkpoint_dir,
-            estimator.checkpoint_interval,
-            _fingerprint(estimator, samples, source, rng),
+            settings.checkpoint_interval,
+            _fingerprint(estimator, samples, source, settings, rng),
             rng,
         )
     blocks = block_split(
         [len(item) for item in samples],
-        estimator.validation_fraction,
+        settings.validation_fraction,
         lagtime=estimator.lagtime,
         random_state=rng,
     )
@@ -128,7 +131,7 @@ def train_network(
         partial(new_lobe, estimator, data, source),
         data,
         blocks,
-        training_settings(estimator, samples),
+        settings,
         estimator.n_init,
         rng,
     )
@@ -182,6 +185,7 @@ def _fingerprint(
     estimator: "GDyNetEstimator",
     samples: Sequence[Samples],
     source: "GDyNetEstimator | None",
+    training: TrainingSettings,
     rng: np.random.RandomState,
 ) -> dict[str, Any]:
     """Everything that the result of a training depends on."""
@@ -190,6 +194,7 @@ def _fingerprint(
         for name, value in plain_settings(estimator).items()
         if name not in NOT_IN_FINGERPRINT
     }
+    settings |= {name: getattr(training, name) for name in FIXED_SETTINGS}
     settings["init_from"] = source_digest(source)
     if isinstance(estimator.random_state, np.random.RandomState | np.random.Generator):
         settings["random_state"] = digest(str(generator_state(rng)), [])

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 MODEL = FileKind(
     "graphkoopman-model",
-    3,
+    4,
     "model file",
     "fit again and write it with GDyNetEstimator.save",
-    oldest=3,
+    oldest=4,
 )
-FITTED = (
-    "n_hops_",
-    "kind_",
-    "timestep_",
-    "validation_score_",
-    "history_",
-    "n_iter_",
-    "converged_",
-)
+FITTED: dict[str, type] = {
+    "n_hops_": int,
+    "kind_": dict,
+    "timestep_": float,
+    "validation_score_": float,
+    "history_": list,
+    "n_iter_": int,
+    "converged_": bool,
+}
 KINDS = ("encoder", "pooling")
 STATE_NUMBERS = ("clipped_mass", "overlap", "n_distinct")
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
@@ -100,13 +100,15 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     estimator = cls(**settings)
     _check_device(estimator)
     check_settings(estimator.get_params(deep=False))
-    for name in FITTED:
-        setattr(estimator, name, header["fitted"][name])
+    for name, expected in FITTED.items():
+        value = header["fitted"][name]
+        if not isinstance(value, expected):
+            raise ValueError(f"{name} is {value!r}")
+        setattr(estimator, name, value)
     estimator.agreement_ = float(header["starts"]["agreement"])
     estimator.start_scores_ = np.array(header["starts"]["scores"], dtype=float)
     for kind in KINDS:
         setattr(estimator, f"{kind}_", part_of(kind, header["parts"][kind]))
-    estimator.timestep_ = float(estimator.timestep_)
     estimator.training_frames_ = [
         (str(run), int(start), int(stop)) for run, start, stop in header["training_frames"]
     ]

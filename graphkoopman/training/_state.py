@@ -9,6 +9,13 @@ from torch import Tensor
 from graphkoopman.objectives import EPSILON
 from graphkoopman.training._validation import paired_rise, says_something
 
+# Updates between two validations: enough that a validation costs little beside them, few enough
+# that the best network is not passed by.
+STEPS_PER_EPOCH = 10
+# Share of the frames that is never trained on. Scores of weights and starts are compared on it, so
+# a smaller share makes the choice noisier, a larger one leaves less to learn from.
+VALIDATION_FRACTION = 0.2
+CHECKPOINT_INTERVAL = 60.0  # s of work that a kill may cost; a save takes a small part of that
 ROW_NUMBERS = (
     "stage",
     "epoch",
@@ -24,7 +31,7 @@ ROW_NUMBERS = (
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How to train; the estimator's parameters of the same names.
+    """How to train: parameters of the estimator, and what is the same in every fit.
 
     Attributes
     ----------
@@ -36,24 +43,30 @@ class TrainingSettings:
         Of Adam, at the height of a cycle, for the states; the subspace takes a multiple.
     max_epochs : int
         Most epochs of a stage.
-    steps_per_epoch : int
-        Updates between two validations.
     patience : int
         Epochs of a cycle. A stage ends with a cycle that has brought no rise.
     batch_size : int or None
         Frames of a VAMP estimate (about); None is all.
+    steps_per_epoch : int
+        Updates between two validations.
+    validation_fraction : float
+        Share of the frames, in contiguous blocks, that is held out.
     epsilon : float
         Ridge of the covariances, relative to their mean variance.
+    checkpoint_interval : float
+        Seconds between two saves of the state; 0 saves after every step.
     """
 
     lagtime: int
     objectives: Sequence[str] = ("VAMP2",)
     learning_rate: float = 1e-3
     max_epochs: int = 60
-    steps_per_epoch: int = 10
     patience: int = 12
     batch_size: int | None = 4000
+    steps_per_epoch: int = STEPS_PER_EPOCH
+    validation_fraction: float = VALIDATION_FRACTION
     epsilon: float = EPSILON
+    checkpoint_interval: float = CHECKPOINT_INTERVAL
 
 
 @dataclass

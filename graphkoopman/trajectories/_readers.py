@@ -19,6 +19,7 @@ from graphkoopman.trajectories._trajectory import Trajectory
 from graphkoopman.trajectories._validation import check_integer, check_timestep
 from graphkoopman.trajectories.readers import Contents, FileFormatError, FrameBlock, find_reader
 from graphkoopman.trajectories.readers._identity import Identity, identify
+from graphkoopman.trajectories.readers._text import decompressed
 from graphkoopman.trajectories.readers._topology import check_file, load_structure
 
 
@@ -116,7 +117,8 @@ def read_trajectory(
 
     Notes
     -----
-    A file cut exactly between two frames cannot be told from a shorter run.
+    A file cut exactly between two frames cannot be told from a shorter run. Compressed files
+    (.gz, .bz2, .xz) whose parser reads plain ones only are copied to a temporary folder first.
     """
     path = check_file(Path(path))
     stride = check_integer(stride, "stride", 1)
@@ -136,15 +138,16 @@ def read_trajectory(
     if timestep is None and not found.holds_times:
         timestep_from_times(None, str(path))
     in_top = None if structure is None else structure.atoms
-    with guarded(path):
-        contents = found.read(path, structure, chunk)
-    identity = identify(path, contents.n_atoms, contents.atoms, in_top, elements, exclude)
-    cells = CellSource(cell, None if structure is None else structure.cell)
-    blocks = _kept_frames(path, contents, identity, cells)
-    unwrapped = contents.unwrapped if unwrapped is None else unwrapped
-    tracker = None if stride == 1 or unwrapped else StepTracker(stride)
-    with position_store(positions_file, contents.precision) as store:
-        frames = collect(blocks, stride, str(path), store, skip, tracker)
+    with decompressed(path, found.compressed) as plain:
+        with guarded(path):
+            contents = found.read(plain, structure, chunk)
+        identity = identify(path, contents.n_atoms, contents.atoms, in_top, elements, exclude)
+        cells = CellSource(cell, None if structure is None else structure.cell)
+        blocks = _kept_frames(path, contents, identity, cells)
+        unwrapped = contents.unwrapped if unwrapped is None else unwrapped
+        tracker = None if stride == 1 or unwrapped else StepTracker(stride)
+        with position_store(positions_file, contents.precision) as store:
+            frames = collect(blocks, stride, str(path), store, skip, tracker)
     cells.warn_if_missing(str(path), contents.periodic)
     spacing = timestep
     if spacing is None or not ignore_times:

@@ -12,6 +12,7 @@ import ase.io
 import numpy as np
 import pytest
 
+from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator
 from graphkoopman.cli import _fit, main
 from graphkoopman.cli._console import Console, in_words_of_the_command, plain
@@ -179,11 +180,12 @@ def test_control_c_saves_what_there_is(files, monkeypatch, capsys):
     def interrupted(options, trajectories):
         # a second into the training, as its reader loses patience
         threading.Timer(2.0, signal.raise_signal, [signal.SIGINT]).start()
-        return make(options, trajectories).set_params(steps_per_epoch=20_000)
+        return make(options, trajectories)
 
     monkeypatch.setattr(_fit, "estimator_of", interrupted)
     out = files / "interrupted"
-    assert main(fit_arguments(files, "--out", str(out), "--quiet")) == 130
+    with trained_with(steps_per_epoch=20_000):
+        assert main(fit_arguments(files, "--out", str(out), "--quiet")) == 130
     error = capsys.readouterr().err
     assert "a signal stopped the training" in error
     assert "Traceback" not in error

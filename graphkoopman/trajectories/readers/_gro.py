@@ -23,7 +23,7 @@ LABEL = slice(0, 15)  # residue and name; numbers of atoms wrap around at 100000
 FIRST_POSITION = 20
 
 
-@reader("gro", r".*\.gro")
+@reader("gro", r".*\.gro", compressed=True)
 def read_gro(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """Times of the titles where all frames have one."""
     blocks = _blocks(path, chunk)

@@ -22,7 +22,7 @@ NM_TO_ANGSTROM = 10.0
 GROMACS_TIME = re.compile(r"^TITLE\s.*\bt=\s*([-+.\deE]+)(?:\s+step=\s*(\d+))?\s*$")
 
 
-@reader("pdb", r".*\.pdb", compressed=True)
+@reader("pdb", r".*\.(pdb|ent)")
 def read_pdb(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """mdtraj takes the first CRYST1 for all models; here every model has its own."""
     models = _models(path)  # what is wrong is said by line

@@ -40,7 +40,7 @@ class Reader(NamedTuple):
     sniff : callable or None
         Whether the first bytes of a file are of this format.
     compressed : bool
-        Whether it reads .gz, .bz2 and .xz.
+        Whether it reads .gz, .bz2 and .xz itself; others get a decompressed copy.
     names_atoms : bool
         Whether files of this format say which atoms they hold; False asks for a topology.
     holds_times : bool
@@ -110,10 +110,9 @@ def find_reader(path: Path, format: str | None = None) -> Reader:
     """
     if format is not None:
         return _reader_of_format(format)
-    name = path.name.lower()
-    plain = COMPRESSION.sub("", name)
+    plain = COMPRESSION.sub("", path.name.lower())
     for candidate in reversed(READERS.values()):
-        if candidate.pattern.fullmatch(plain if candidate.compressed else name):
+        if candidate.pattern.fullmatch(plain):
             return candidate
     head = first_bytes(path)
     for candidate in reversed(READERS.values()):

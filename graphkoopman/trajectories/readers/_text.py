@@ -1,8 +1,10 @@
-"""Text files, compressed or not, with the number of the line: `open_binary`, `Lines`."""
+"""Files, compressed or not: `open_binary`, `decompressed`, and `Lines` that know their number."""
 
 import bz2
 import gzip
 import lzma
+import shutil
+import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +21,42 @@ COMPRESSION_ERRORS = (EOFError, OSError, lzma.LZMAError, zlib.error)
 def open_binary(path: Path) -> IO[bytes]:
     """Open a file for reading, compressed or not."""
     return OPENERS.get(path.suffix.lower(), open)(path, "rb")
+
+
+@contextmanager
+def decompressed(path: Path, as_is: bool = False) -> Iterator[Path]:
+    """A file that a parser can open: the file itself, or a copy where it is compressed.
+
+    Parameters
+    ----------
+    path : Path
+    as_is : bool
+        True for parsers that read compressed files themselves.
+
+    Raises
+    ------
+    FileFormatError
+        Where the compressed data break off. Errors inside the context name ``path``.
+    """
+    if as_is or path.suffix.lower() not in OPENERS:
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="graphkoopman-") as folder:
+        plain = Path(folder) / path.stem
+        try:
+            with open_binary(path) as packed, plain.open("wb") as file:
+                shutil.copyfileobj(packed, file, 1 << 20)
+        except COMPRESSION_ERRORS as error:
+            raise FileFormatError(
+                f"path must be a complete, readable file, got {path}: the compressed file breaks "
+                f"off ({error}); copy it again"
+            ) from error
+        try:
+            yield plain
+        except ValueError as error:
+            if str(plain) not in str(error):
+                raise
+            raise type(error)(str(error).replace(str(plain), str(path))) from error
 
 
 class Lines:

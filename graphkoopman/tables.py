@@ -1,4 +1,5 @@
-"""Results as tables: `Tabular`, `html_table`, `rows_of`.
+"""Results as tables: `Tabular`, `html_table`, `interval_columns`, `rows_of`, `symbol`,
+`with_limits`.
 
 A result names its columns, with units, once; data frames, CSV files and notebooks all show these.
 """
@@ -82,11 +83,22 @@ def rows_of(columns: Mapping[str, Any]) -> list[list[str]]:
 def interval_columns(name: str, values: Any, interval: Any) -> dict[str, Any]:
     """Columns of a quantity and its limits, low and high on the last axis of ``interval``."""
     limits = np.asarray(interval)
-    return {
-        name: values,
-        f"{name}, {INTERVAL[0]}": limits[..., 0],
-        f"{name}, {INTERVAL[1]}": limits[..., 1],
-    }
+    return dict(zip(with_limits(name), (values, limits[..., 0], limits[..., 1]), strict=True))
+
+
+def with_limits(name: str) -> list[str]:
+    """Column names of a quantity in a table that holds several with their intervals."""
+    return [name, *(f"{name}, {limit}" for limit in INTERVAL)]
+
+
+def symbol(kind: Any) -> str:
+    """Symbol of an atomic number; any other kind of atom stands for itself."""
+    import mdtraj
+
+    try:
+        return str(mdtraj.element.Element.getByAtomicNumber(int(kind)).symbol)
+    except (KeyError, ValueError):
+        return str(kind)
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -49,3 +49,19 @@ def test_states_without_a_way_take_forever():
     np.testing.assert_allclose(frame["mean time to reach / ps"], [np.inf, 5.0])
     with pytest.raises(ValueError, match="timestep must be known"):
         exchange_times(KoopmanModel([[0.9, 0.1], [0.3, 0.7]], lagtime=1))
+
+
+def test_pairs_that_nobody_was_seen_to_go_have_a_lower_limit_only():
+    model = KoopmanModel(
+        [[0.9, 0.1 - 1e-7, 1e-7], [0.3, 0.7 - 1e-8, 1e-8], [0.0, 0.1, 0.9]], lagtime=2, timestep=0.5
+    )
+    assert exchange_times(model).mean[0, 2] > 1e6
+    least = np.full((3, 3), np.nan)
+    least[:2, 2] = 40.0
+    result = exchange_times(model, least)
+    assert result.seen.tolist() == [[True, True, False], [True, True, False], [True, True, True]]
+    assert np.isnan(result.mean[:2, 2]).all()
+    np.testing.assert_array_equal(result.interval[0, 2], [40.0, np.inf])
+    np.testing.assert_array_equal(result.mean[2], exchange_times(model).mean[2])
+    with pytest.raises(ValueError, match=r"least must have shape \(3, 3\)"):
+        exchange_times(model, [1.0])

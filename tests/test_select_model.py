@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from matplotlib import pyplot as plt
-from sklearn.model_selection import GridSearchCV
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, segments
@@ -22,6 +23,7 @@ from graphkoopman.model_selection import (
     selection_report,
     time_pieces,
 )
+from graphkoopman.model_selection._search import CandidateFile
 from graphkoopman.plotting import plot_ck_errors, plot_selection_timescales, plot_state_scores
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -50,6 +52,51 @@ def estimator():
 @pytest.fixture(scope="module")
 def result(graphs, estimator):
     return select_model(graphs, LAGS, [2, 3], estimator=estimator)
+
+
+def test_candidates_that_are_done_are_not_tried_again(
+    result, graphs, estimator, tmp_path, monkeypatch
+):
+    tried = []
+    add = CandidateFile.add
+
+    def note(self, results):
+        tried.append(results["params"][0])
+        rows = add(self, results)
+        if len(tried) == 3:
+            raise KeyboardInterrupt
+        return rows
+
+    monkeypatch.setattr(CandidateFile, "add", note)
+    again = partial(
+        select_model, graphs, LAGS, [2, 3], estimator=estimator, checkpoint_dir=tmp_path
+    )
+    with pytest.raises(KeyboardInterrupt):
+        again()
+    found = again()
+    assert tried == list(ParameterGrid({"n_states": [2, 3], "lagtime": LAGS}))
+    assert found.selection == result.selection
+    for name, column in result.cv_results.items():
+        # times are of the clock
+        if name.startswith(("split", "mean_test", "std_test", "rank", "param")):
+            np.testing.assert_array_equal(np.asarray(found.cv_results[name]), np.asarray(column))
+    with pytest.raises(ValueError, match=r"another search \(other settings"):
+        again(estimator=clone(estimator).set_params(max_epochs=2))
+
+
+def test_the_table_is_that_of_scikit_learn(result, graphs, estimator):
+    search = GridSearchCV(
+        estimator,
+        {"n_states": [2], "lagtime": LAGS},
+        scoring=markov_scorer(2 * LAGS[-1]),
+        cv=SegmentKFold(4, gap=1),
+        refit=False,
+    ).fit(time_pieces(graphs, 4, LAGS[-1], 2 * LAGS[-1]))
+    assert set(search.cv_results_) == set(result.cv_results)
+    rows = [params["n_states"] == 2 for params in result.cv_results["params"]]
+    for name, column in search.cv_results_.items():
+        if name.startswith(("split", "mean_test", "std_test")):
+            np.testing.assert_array_equal(np.asarray(result.cv_results[name])[rows], column)
 
 
 def test_two_states_and_the_shortest_lag_of_a_markov_chain(result, hopping):
@@ -89,7 +136,7 @@ def test_jobs_and_trajectories_give_the_same_choice(
         verbose=True,
     )
     assert again.selection.index == result.selection.index
-    assert "4/4" in capsys.readouterr().err
+    assert capsys.readouterr().out.count("VAMP-2") == 4
     for name in ("mean_test_vampe_cv", "mean_test_neg_ck_error"):
         # one thread per worker here and there: the same operations
         np.testing.assert_allclose(again.cv_results[name], result.cv_results[name], atol=1e-10)

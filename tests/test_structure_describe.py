@@ -113,6 +113,49 @@ def test_intervals_of_effects_cover_a_known_difference(hopping):
     assert np.median(result.effect[0, columns]) == pytest.approx(2.0, abs=0.05)
 
 
+def test_intervals_cover_where_blocks_are_shorter_than_what_states_remember():
+    # a parameter that drifts as slowly as the states do not: 20 blocks of a tenth of its time each
+    rng = np.random.default_rng(0)
+    data = make_hopping(chain_rates(2, slowest=150.0), 800, n_targets=4, random_state=3)
+    probs = np.eye(2)[data.labels]
+    given = {}
+    for number in range(60):
+        noise = rng.normal(size=data.labels.shape)
+        slow = np.empty_like(noise)
+        slow[0] = noise[0]
+        keep = np.exp(-1.0 / 100.0)
+        for frame in range(1, len(noise)):
+            slow[frame] = keep * slow[frame - 1] + np.sqrt(1.0 - keep**2) * noise[frame]
+        given[f"slow {number}"] = slow
+    result = describe_states(data.trajectory, probs, None, observables=given, max_samples=4000)
+    columns = [i for i, p in enumerate(result.parameters) if p.kind == "given"]
+    low, high = result.effect_interval[0, columns].T
+    # no difference: 0.95 within three standard errors of 60 draws
+    assert np.mean((low < 0.0) & (high > 0.0)) > 0.86
+
+
+def test_refits_that_differ_widen_effects_rules_and_sentences(hopping, described):
+    probs = np.eye(3)[hopping.labels]
+    rng = np.random.default_rng(0)
+    # networks that take every tenth sample for another state
+    others = []
+    for _ in range(3):
+        wrong = rng.random(hopping.labels.shape) < 0.1
+        others.append([np.eye(3)[np.where(wrong, (hopping.labels + 1) % 3, hopping.labels)]])
+    result = describe_states(hopping.trajectory, [[probs], *others], None)
+    np.testing.assert_array_equal(result.effect, described.effect)
+    narrow = np.diff(described.effect_interval)[..., 0]
+    wide = np.diff(result.effect_interval)[..., 0]
+    assert np.all(wide >= narrow - 1e-12)
+    # by far most where the effect is: of the numbers that make the states
+    assert wide[0, described.largest(0)[0]] > 3.0 * narrow[0, described.largest(0)[0]]
+    for rule, alone in zip(result.rules, described.rules, strict=True):
+        assert rule.text == alone.text
+        assert rule.kappa_interval[0] < alone.kappa_interval[0]
+        assert rule.kappa_interval[1] <= 1.0
+    assert f"{result.rules[0].kappa_interval[0]:.2f}" in result.sentences[0]
+
+
 def test_kappa_is_scikit_learns():
     rng = np.random.default_rng(0)
     truth, found = rng.integers(0, 3, 200), rng.integers(0, 3, 200)

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from structure_systems import TRICLINIC, gas, random_probs
 
-from graphkoopman import Trajectory, estimate_koopman
+from graphkoopman import GraphFeaturizer, Trajectory, estimate_koopman
+from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.descriptors import FeatureTrajectory
+from graphkoopman.generation import predict_conduction, predict_displacements, rewire
 from graphkoopman.structure import charge_integral, spatial_map, state_profile, state_rdf
 from graphkoopman.tables import html_table, rows_of
 from graphkoopman.transport import (
+    arrhenius,
+    einstein_conductivity,
+    onsager_contributions,
     residence_times,
     transition_diffusion,
     transition_displacements,
@@ -70,6 +76,58 @@ def test_models_and_trajectories_in_a_notebook():
     text = gas(TRICLINIC, 3, [3] * 2 + [16] * 4)._repr_html_()
     assert "Li 2, S 4" in text
     assert "2 ps in all" in text
+
+
+def test_graphs_features_and_models_are_tables_too():
+    trajectory = gas(TRICLINIC, 3, [3] * 2 + [16] * 4)
+    (graphs,) = GraphFeaturizer("element Li", n_neighbors=3, n_hops=1).fit_transform([trajectory])
+    text = graphs._repr_html_()
+    assert "Li 2, S 4" in text
+    assert "3 nearest, 1 hops, 6 edges per frame" in text
+    features = FeatureTrajectory(np.zeros((4, 2, 7)), timestep=0.5)
+    assert "<td>7</td>" in features._repr_html_()
+    probs = np.eye(2)[np.arange(400) // 20 % 2][:, None]
+    plain = estimate_koopman(probs, 2, timestep=0.5)
+    frame = plain.to_dataframe()
+    np.testing.assert_array_equal(frame["K"], plain.koopman_matrix.ravel())
+    many = estimate_koopman(
+        [probs[:200], probs[200:]], 2, timestep=0.5, n_bootstrap=10, random_state=0
+    )
+    assert list(many.to_dataframe()) == ["from", "to", "K", "K, 95 % low", "K, 95 % high"]
+    assert "95 % low" in many._repr_html_()
+
+
+def test_transport_and_predictions_are_tables(walkers):
+    trajectory, probs, model = walkers
+    data = (trajectory, probs, None, model)
+    onsager = onsager_contributions(*data, state_charges=1.0, temperature=300.0)
+    frame = onsager.to_dataframe()
+    np.testing.assert_array_equal(frame["self / S/cm"], onsager.self_.ravel())
+    assert frame["self / S/cm"].sum() + frame["distinct / S/cm"].sum() == pytest.approx(
+        onsager.einstein, rel=1e-10
+    )
+    assert len(rows_of(onsager.carriers_table())) == len(onsager.carriers) ** 2
+    msd = predict_displacements(*data, [10.0, 100.0])
+    frame = msd.to_dataframe()
+    assert len(frame) == 2 * 3
+    everywhere = frame[frame["from"] == -1]
+    np.testing.assert_array_equal(everywhere["squared displacement / angstrom^2"], msd.msd)
+    conduction = predict_conduction(*data, [10.0], state_charges=1.0, temperature=300.0)
+    assert conduction.to_dataframe()["Einstein / S/cm"][0] == conduction.einstein[0]
+    sequence = rewire(trajectory, probs, model, 5, random_state=0).to_dataframe()
+    np.testing.assert_allclose(sequence[["state 0", "state 1"]].sum(axis=1), 1.0, atol=1e-6)
+    fit = arrhenius([300.0, 400.0, 500.0], [1.0, 2.0, 3.5])
+    assert fit.to_dataframe()["activation energy / eV"][0] == fit.activation_energy
+    einstein = einstein_conductivity(trajectory, np.ones(trajectory.n_atoms), 2, temperature=300.0)
+    assert len(einstein.to_dataframe()) == len(einstein.lags)
+
+
+@pytest.fixture(scope="module")
+def walkers():
+    data = make_hopping(chain_rates(2, slowest=20.0), 300, n_targets=4, random_state=0)
+    probs = np.eye(2)[data.labels]
+    model = estimate_koopman(probs, 2, timestep=1.0, constraint="stochastic")
+    return data.trajectory, probs, model
 
 
 def test_text_is_escaped_and_pandas_is_named_where_it_is_missing(results, monkeypatch):

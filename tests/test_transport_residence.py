@@ -129,3 +129,35 @@ def test_a_core_ignores_what_turns_back_at_the_border():
             residence_times(probs, timestep=1.0, core=wrong)
     with pytest.raises(ValueError, match="core needs probabilities"):
         residence_times(states, timestep=1.0, core=0.8)
+
+
+def test_pairs_without_a_way_that_was_seen_have_least_times():
+    # 0 and 1 exchange, 2 is left for 0 once: nobody goes to 2
+    paths = [[0, 0, 1, 1, 0, 0], [2, 2, 2, 0, 0, 0]]
+    least = residence_times(np.array(paths).T, timestep=0.5).least_times()
+    # of 0 and 1, seven frames have a next one
+    np.testing.assert_allclose(least[:2, 2], 0.5 * 7 / np.log(20.0))
+    assert np.isnan(least[:2, :2]).all()
+    # 2 reaches 1 by 0, though no target went all the way
+    assert np.isnan(least[2]).all()
+    with pytest.warns(UnvisitedStateWarning):
+        nothing = residence_times([0, 0, 0], timestep=1.0, n_states=2).least_times()
+    np.testing.assert_allclose(nothing[0, 1], 2.0 / np.log(20.0))
+    assert nothing[1, 0] == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::graphkoopman.transport.UnvisitedStateWarning")
+def test_least_times_are_below_the_truth_in_95_of_100_cases():
+    # as long as the limit is worst: the truth is at most what 3.1 of its own length leave unseen
+    rng = np.random.default_rng(5)
+    mean, wrong = 100.0, 0
+    n_frames = round(1.05 * np.log(20.0) * mean / TIMESTEP)
+    for _ in range(600):
+        left = rng.random(n_frames) < -np.expm1(-TIMESTEP / mean)
+        path = (np.cumsum(left) > 0).astype(int)
+        if not path[0] and not path.any():
+            least = residence_times(path, timestep=TIMESTEP, n_states=2).least_times()[0, 1]
+            wrong += least > mean
+    # binomial standard error 0.009
+    assert wrong / 600 < 0.05 + 3 * 0.009
+    assert wrong > 0

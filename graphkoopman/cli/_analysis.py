@@ -16,10 +16,19 @@ from graphkoopman.plotting import (
     plot_timescales,
 )
 from graphkoopman.report._analysis import Analysis, analyse
+from graphkoopman.report._closing import closing_lines, exchange_text
 from graphkoopman.report._study import Study
 from graphkoopman.tables import interval_columns
 
-__all__ = ["Analysis", "analyse", "say_study", "table", "write_figures", "write_model"]
+__all__ = [
+    "Analysis",
+    "analyse",
+    "say_closing",
+    "say_study",
+    "table",
+    "write_figures",
+    "write_model",
+]
 
 POPULATION_HEADER = ["state", "population", *INTERVAL]
 TIMESCALE_HEADER = ["process", "relaxation time / ps", *INTERVAL]
@@ -69,7 +78,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def say_study(console: Console, study: Study) -> None:
-    """Print populations, times, K, events, the verdict and the states in words."""
+    """Print populations, times, K, events, the states in words and what speaks against them."""
     analysis = study.analysis
     console.heading(f"States at a lag of {study.lag:g} ps")
     console.say(table(POPULATION_HEADER, population_rows(analysis)))
@@ -78,31 +87,33 @@ def say_study(console: Console, study: Study) -> None:
     console.say("\n" + table([*TIMESCALE_HEADER, *BOUND_HEADER], times))
     console.say("A true relaxation time lies within the bounds if the dynamics are in equilibrium.")
     console.say("\n" + table(*_pairs(study)))
+    if not study.exchange.seen.all():
+        console.say("not seen: nobody went, by any way; on average it takes at least what is given")
     console.heading("In words")
     for sentence in (*study.description.sentences, study.description.summary):
         console.say(indented(sentence))
-    console.heading("Verdict")
-    console.say(indented(study.verdict.line))
+    if study.verdict.notes:
+        console.heading("What to know, and to do")
     for note in study.verdict.notes:
-        console.say(indented(f"  - {note}"))
+        console.say(indented(f"- {note}"))
+
+
+def say_closing(console: Console, study: Study, out: Path | str, following: str) -> None:
+    """Print the ten lines that are left on the screen: verdict, states, where it is, what next."""
+    console.heading("Summary")
+    for line in closing_lines(study):
+        console.say(line)
+    console.say(f"written to {out}")
+    console.say(following)
 
 
 def _pairs(study: Study) -> tuple[list[str], list[list[str]]]:
     """One row per pair of states: K, mean time to reach and events."""
-    matrix, limits = study.analysis.model.koopman_matrix, study.exchange.interval
-    rows = []
-    for i, j in np.argwhere(~np.eye(study.n_states, dtype=bool)):
-        low, high = limits[i, j]
-        rows.append(
-            [
-                f"{i} → {j}",
-                f"{matrix[i, j]:.4f}",
-                f"{study.exchange.mean[i, j]:.4g}",
-                f"{low:.4g}",
-                f"{high:.4g}",
-                str(study.core_residence.transitions[i, j]),
-            ]
-        )
+    matrix, events = study.analysis.model.koopman_matrix, study.core_residence.transitions
+    rows = [
+        [f"{i} → {j}", f"{matrix[i, j]:.4f}", *exchange_text(study, i, j), str(events[i, j])]
+        for i, j in np.argwhere(~np.eye(study.n_states, dtype=bool))
+    ]
     return ["pair", "K", "mean time to reach / ps", *INTERVAL, "events"], rows
 
 
@@ -120,12 +131,13 @@ def write_model(folder: Path, study: Study) -> None:
             "to": end,
             **interval_columns("K", model.koopman_matrix, model.koopman_matrix_interval()),
             **interval_columns("mean time to reach / ps", exchange.mean, exchange.interval),
+            "seen": exchange.seen,
             "events": study.core_residence.transitions,
         },
     )
     write_table(folder / "description.csv", study.description.table())
     write_table(folder / "rules.csv", study.description.rules_table())
-    lines = [study.verdict.line, *study.verdict.notes, "", str(study.description)]
+    lines = [*closing_lines(study), "", *study.verdict.notes, "", str(study.description)]
     (folder / "summary.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
     plot_state_description(study.description, ax)

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
-from graphkoopman.cli._analysis import Analysis, say_study, write_model
+from graphkoopman.cli._analysis import Analysis, say_closing, say_study, write_model
 from graphkoopman.cli._arguments import CUT_RADIUS
 from graphkoopman.cli._folder import check_output, output_folder
-from graphkoopman.cli._model import feed
+from graphkoopman.cli._model import feed, follow_up
 from graphkoopman.cli._record import Recorder, input_paths
 from graphkoopman.cli._request import Request
 from graphkoopman.cli._results import write_analyses
@@ -38,8 +38,9 @@ def run(options: argparse.Namespace) -> int:
     charges = None if options.charges is None else read_charges(options.charges, trajectories)
     recorder.inputs(input_paths(options))
     result = study(
-        fed.estimator, trajectories, fed.graphs(console), options.targets, charges=charges
-    )
+        fed.estimator, trajectories, fed.graphs(console), options.targets, charges=charges,
+        verbose=console.shows_progress,
+    )  # fmt: skip
     say_study(console, result)
     request = Request(
         trajectories=trajectories,
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         write_analyses(folder, request, console)
         recorder.note(results=result.summary())
         recorder.write(folder, console)
-    console.say(f"\ntables and figures in {options.out}")
+    say_closing(console, result, options.out, follow_up("report", options, options.model))
     console.summary = {"out": options.out, **result.summary()}
     return 0
 

@@ -16,7 +16,10 @@ CUT_RADIUS = 5.0  # Å, of neighbourhoods
 PAPER_SYSTEMS = ("li-fcc", "si-au", "peo-litfsi")
 BENCH_SYSTEMS = ("toy", "gas")
 EXPORT_FORMATS = ("extxyz", "lammpstrj", "pdb", "chemiscope")
-EPILOG = "exit codes: 0 done, 2 bad input, 130 interrupted (what was learned is saved)"
+EPILOG = (
+    "exit codes: 0 done; 1 a fault of graphkoopman, please report it; 2 bad input, in one line; "
+    "130 interrupted by control-C, with what is kept; 141 output closed by its reader"
+)
 DRIFT_HELP = (
     "what is held at rest: nothing, the species that no target has, or the whole system (none)"
 )
@@ -95,6 +98,7 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--lag", type=float, default=10.0, help="lag time in ps (10)")
     parser.add_argument("--seed", type=int, default=0, help="random seed (0)")
     parser.add_argument("--out", type=Path, default=Path("graphkoopman-demo"), help="output folder")
+    add_output_arguments(parser)
 
 
 def add_inspect(commands: argparse._SubParsersAction) -> None:
@@ -149,6 +153,9 @@ examples:
   graphkoopman select run.xtc --top box.pdb --targets "element Li" --states 2 3 4 \\
       --lags 5ps 10ps 20ps 40ps
   graphkoopman select *.XDATCAR.gz --timestep 0.1 --targets "element Li" --lags 10 20 40 --jobs 4
+
+every candidate is written to OUT.unfinished/candidates.csv as it ends; after a kill or control-C
+the same command goes on from there.
 """
 
 
@@ -171,8 +178,8 @@ Read a saved model, find the states in trajectories that it was or was not train
 tables (CSV) and figures (PNG) of what surrounds them, where they are and how they move.
 
 examples:
-  graphkoopman analyze model.safetensors run3.xtc --top box.pdb --targets "element Li"
-  graphkoopman analyze model.safetensors run*.xtc --top box.pdb --targets "element Li" \\
+  graphkoopman analyze model.safetensors run3.xtc --top box.pdb
+  graphkoopman analyze model.safetensors run*.xtc --top box.pdb \\
       --charges charges.txt --state-charges 0.9 0.1 --temperature 363 --drift system
 """
 
@@ -287,6 +294,7 @@ def add_generate(commands: argparse._SubParsersAction) -> None:
     add("--steps", type=int, default=2000, help="training steps of the decoder (2000)")
     add("--seed", type=int, default=0, help="random seed (0)")
     add("--out", type=Path, default=Path("graphkoopman-future.xyz"), help="output file")
+    add_output_arguments(parser)
 
 
 REPRODUCE = """\
@@ -322,6 +330,7 @@ def add_reproduce(commands: argparse._SubParsersAction) -> None:
     add("--epochs", type=int, default=50, help="most training epochs (50)")
     add("--seed", type=int, default=0, help="random seed (0)")
     add("--out", type=Path, help="output folder (graphkoopman-SYSTEM)")
+    add_output_arguments(parser)
 
 
 BENCH = """\
@@ -354,6 +363,7 @@ def add_bench(commands: argparse._SubParsersAction) -> None:
     add("--repeats", type=int, default=5, help="repeats (5)")
     add("--threads", type=int, default=1, help="threads of a step (1)")
     add("--out", type=Path, help="write the figures to this JSON file, too")
+    add_output_arguments(parser)
 
 
 def add_input_arguments(

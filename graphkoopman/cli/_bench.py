@@ -12,12 +12,16 @@ import torch
 from torch import Tensor
 
 from graphkoopman.cli._analysis import table
+from graphkoopman.cli._console import Console
+from graphkoopman.cli._folder import check_file
 from graphkoopman.cli._input import featurizer_of, read_inputs
+from graphkoopman.cli._record import Recorder, input_paths
 from graphkoopman.cli._timing import alternate, spread, spread_text
 from graphkoopman.datasets import simulate_li_fcc
 from graphkoopman.graphs import GraphFeaturizer, GraphTrajectory
 from graphkoopman.lobes import GatedEncoder, build_lobe
 from graphkoopman.samples import Batch
+from graphkoopman.storage import replacing
 from graphkoopman.training import SampleData, all_frames, backward_score, evaluate, sample_batch
 from graphkoopman.trajectories import Trajectory
 
@@ -33,14 +37,22 @@ def run(options: argparse.Namespace) -> int:
     for name, least in (("frames", 2), ("convolutions", 1), ("repeats", 1), ("threads", 1)):
         if getattr(options, name) < least:
             raise ValueError(f"--{name} must be at least {least}, got {getattr(options, name)}")
+    console: Console = options.console
+    if options.out is not None:
+        check_file(options.out, options.overwrite)
+    recorder = Recorder(options, options.arguments)
     featurizer = featurizer_of(options, n_hops=options.convolutions)
     results = {}
     with _threads(options.threads):
         for name, trajectory in _trajectories(options):
             results[name] = measure(trajectory[: options.frames], featurizer, options.repeats)
-    _print(results, options.threads)
+    _say(console, results, options.threads)
     if options.out is not None:
-        options.out.write_text(json.dumps(results, indent=1) + "\n")
+        recorder.inputs(input_paths(options))
+        with replacing(options.out) as file:
+            file.write((json.dumps(results, indent=1) + "\n").encode())
+        recorder.write_beside(options.out, console)
+    console.summary = dict(results)
     return 0
 
 
@@ -136,7 +148,7 @@ def _gas(n_frames: int) -> Trajectory:
     )
 
 
-def _print(results: dict[str, dict[str, Any]], n_threads: int) -> None:
+def _say(console: Console, results: dict[str, dict[str, Any]], n_threads: int) -> None:
     rows = [
         [
             name,
@@ -157,7 +169,7 @@ def _print(results: dict[str, dict[str, Any]], n_threads: int) -> None:
     ]
     header = ["system", "atoms", "targets", "edges per frame", "graphs / CPU-s"]
     header += ["pairs / CPU-s", "plain", "ratio", "same result"]
-    print(f"threads of a step: {n_threads}\n\n{table(header, rows)}")
+    console.say(f"threads of a step: {n_threads}\n\n{table(header, rows)}")
 
 
 @contextmanager

@@ -48,6 +48,8 @@ class Console:
         What was warned of, each once, in the order of coming.
     summary : dict or None
         Key numbers for programs, once they are known.
+    kept : list of str
+        What an interruption leaves, for its line.
     """
 
     def __init__(self, command: str, *, quiet: bool = False, as_json: bool = False) -> None:
@@ -57,6 +59,7 @@ class Console:
         self.warnings: list[str] = []
         self._said: set[Any] = set()
         self.summary: dict[str, Any] | None = None
+        self.kept: list[str] = []
 
     @property
     def shows_progress(self) -> bool:
@@ -91,7 +94,7 @@ class Console:
             mark = _styled("warning:", YELLOW, sys.stderr)
             print(f"graphkoopman {self.command}: {mark} {text}", file=sys.stderr)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException | str) -> None:
         """Say what went wrong, in one line."""
         text = " ".join(in_words_of_the_command(str(error)).split())
         print(f"graphkoopman {self.command}: {text}", file=sys.stderr)

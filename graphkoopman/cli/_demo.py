@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,10 @@ from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from graphkoopman.cli._analysis import Analysis, analyse, table, write_figures
-from graphkoopman.cli._tables import save_figure
+from graphkoopman.cli._console import Console
+from graphkoopman.cli._folder import check_output, output_folder
+from graphkoopman.cli._record import Recorder
+from graphkoopman.cli._tables import save_figure, write_csv
 from graphkoopman.datasets import LiFCC, SiteReference, simulate_li_fcc
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.graphs import GraphFeaturizer
@@ -20,6 +24,7 @@ from graphkoopman.structure import spatial_map
 
 N_NEIGHBORS = 12  # the paper's M for this system
 FRAME_INTERVAL = 0.1  # ps
+HEADER = ["", "learned", "95 % interval", "sites", "error", "deviation"]
 PIXELS = 40  # along each side of the map
 
 
@@ -31,35 +36,51 @@ def run(options: argparse.Namespace) -> int:
             f"--duration must be at least 100 lags ({0.1 * options.lag:g} ns) and --lag at least "
             f"{FRAME_INTERVAL} ps, got --duration {options.duration} --lag {options.lag}"
         )
-    options.out.mkdir(parents=True, exist_ok=True)
-    seconds: dict[str, float] = {}
-    with _timed(seconds, f"simulating 2 x {options.duration:g} ns"):
+    console: Console = options.console
+    check_output(options.out, options.overwrite)
+    recorder = Recorder(options, options.arguments)
+    timed = partial(_timed, console)
+    with timed(f"simulating 2 x {options.duration:g} ns"):
         seen, unseen = (
             simulate_li_fcc(1000.0 * options.duration, random_state=options.seed + i)
             for i in range(2)
         )
-    with _timed(seconds, "building graphs"):
+    with timed("building graphs"):
         featurizer = GraphFeaturizer(n_neighbors=N_NEIGHBORS, n_hops=3)
         seen_graphs, unseen_graphs = featurizer.transform([seen.trajectory, unseen.trajectory])
-    with _timed(seconds, "training"):
-        estimator = GDyNetEstimator(2, lagtime, random_state=options.seed, verbose=True)
+    with timed("training"):
+        estimator = GDyNetEstimator(
+            2, lagtime, random_state=options.seed, verbose=console.shows_progress
+        )
         estimator.fit(seen_graphs)
-    with _timed(seconds, "validating on the unseen trajectory"):
+    with timed("validating on the unseen trajectory"):
         analysis = analyse(estimator, [unseen_graphs])
-        write_figures(options.out, estimator, analysis)
         probabilities = estimator.transform(unseen_graphs)
-        write_summary(options.out / "demo.png", unseen, probabilities, analysis)
-    estimator.save(options.out / "model.safetensors")
-    print("\nUnseen trajectory, learned states against the sites visited in the same frames:\n")
-    print(comparison(analysis, unseen.reference, lagtime))
-    print(f"\n{analysis.verdict}")
-    print("wall time: " + ", ".join(f"{name} {t:.1f} s" for name, t in seconds.items()))
-    print(f"figures and model in {options.out}")
+    rows = comparison(analysis, unseen.reference, lagtime)
+    with output_folder(options.out, options.overwrite) as folder:
+        write_figures(folder, estimator, analysis)
+        write_summary(folder / "demo.png", unseen, probabilities, analysis)
+        estimator.save(folder / "model.safetensors")
+        write_csv(folder / "comparison.csv", HEADER, rows)
+        recorder.note(settings=estimator.get_params(), featurizer=featurizer.get_params())
+        recorder.write(folder, console)
+    console.say("\nUnseen trajectory, learned states against the sites visited in its frames:\n")
+    console.say(table(HEADER, rows))
+    console.say(f"\n{analysis.verdict}")
+    console.say(f"figures, table and model in {options.out}")
+    console.summary = {
+        "out": options.out,
+        "relaxation_times_ps": analysis.model.prior.timescales_ps(),
+        "relaxation_times_interval_ps": analysis.model.timescales_ps_interval(),
+        "counted_relaxation_time_ps": unseen.reference.relaxation_time,
+        "populations": analysis.model.prior.empirical_populations,
+        "verdict": analysis.verdict,
+    }
     return 0
 
 
-def comparison(analysis: Analysis, reference: SiteReference, lagtime: int) -> str:
-    """Table of learned values beside the reference of the same frames."""
+def comparison(analysis: Analysis, reference: SiteReference, lagtime: int) -> list[list[str]]:
+    """Rows of learned values beside the reference of the same frames."""
     model = analysis.model
     learned = model.prior.timescales_ps()[0]
     low, high = model.timescales_ps_interval()[0]
@@ -96,7 +117,7 @@ def comparison(analysis: Analysis, reference: SiteReference, lagtime: int) -> st
                 f"{populations[state] - true:+.3f}",
             ]
         )
-    return table(["", "learned", "95 % interval", "sites", "error", "deviation"], rows)
+    return rows
 
 
 def write_summary(
@@ -121,8 +142,8 @@ def write_summary(
 
 
 @contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    print(f"{stage} …", flush=True)
+def _timed(console: Console, stage: str) -> Iterator[None]:
+    console.say(f"{stage} …")
     begin = time.perf_counter()
     yield
-    seconds[stage] = time.perf_counter() - begin
+    console.say(f"  {time.perf_counter() - begin:.1f} s")

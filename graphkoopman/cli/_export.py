@@ -3,7 +3,9 @@
 import argparse
 from pathlib import Path
 
+from graphkoopman.cli._folder import check_file
 from graphkoopman.cli._model import feed
+from graphkoopman.cli._record import Recorder, input_paths
 from graphkoopman.export import FORMATS, write_states
 
 
@@ -12,11 +14,13 @@ def run(options: argparse.Namespace) -> int:
     console = options.console
     kind = options.format
     out = options.out or Path("states" + FORMATS[kind or "extxyz"][0])
-    if out.exists() and not options.overwrite:
-        raise ValueError(f"--out {out} is there already; choose another name, or --overwrite")
+    check_file(out, options.overwrite)
+    recorder = Recorder(options, options.arguments)
     fed = feed(options)
     probs = fed.estimator.transform(fed.graphs(console))
     write_states(out, fed.trajectories, probs, fed.options.targets, format=kind)
+    recorder.inputs(input_paths(fed.options))
+    recorder.write_beside(out, console)
     size = out.stat().st_size
     n_frames = sum(len(item) for item in fed.trajectories)
     console.say(f"{n_frames} frames in {out} ({size / 1e6:.1f} MB)")

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from graphkoopman.cli._analysis import say_study, write_model
+from graphkoopman.cli._analysis import say_closing, say_study, write_model
 from graphkoopman.cli._arguments import build_parser
 from graphkoopman.cli._console import Console
 from graphkoopman.cli._feed import write_feed
 from graphkoopman.cli._folder import check_output, output_folder
 from graphkoopman.cli._input import featurizer_of, read_inputs
-from graphkoopman.cli._model import say_inputs
+from graphkoopman.cli._model import follow_up, graphs_of, say_inputs
 from graphkoopman.cli._record import Recorder, input_paths, read_record, recorded_options
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.lobes import GatedEncoder
@@ -24,6 +24,7 @@ from graphkoopman.report import Study, study, write_report
 from graphkoopman.trajectories import Trajectory
 
 INTERRUPTED = 130
+MODEL = "model.safetensors"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,22 +41,21 @@ def run(options: argparse.Namespace) -> int:
     trajectories = read_inputs(options)
     recorder.inputs(input_paths(options))
     estimator = estimator_of(options, trajectories)
-    graphs = featurizer.fit_transform(trajectories)
+    graphs = graphs_of(console, featurizer, trajectories)
     say_inputs(console, options, trajectories, graphs)
-    with ExitStack() as stack:
-        if options.checkpoint is None:
-            # a signal is acted upon between steps only where there is somewhere to save to
-            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="graphkoopman-"))
-            estimator.set_params(checkpoint_dir=scratch)
-        estimator.fit(graphs)
-    estimator.set_params(checkpoint_dir=None)
-    result = study(estimator, trajectories, graphs, options.targets, n_refits=options.refits)
+    train(options, estimator, graphs)
+    recorder.note(settings=estimator.get_params(), featurizer=featurizer.get_params())
+    try:
+        result = study(
+            estimator, trajectories, graphs, options.targets, n_refits=options.refits,
+            verbose=console.shows_progress,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        keep_model(options, estimator, recorder)
+        raise
     with output_folder(options.out, options.overwrite) as folder:
         write_fit(folder, options, result)
-        recorder.note(
-            settings=estimator.get_params(), featurizer=featurizer.get_params(),
-            results=result.summary(),
-        )  # fmt: skip
+        recorder.note(results=result.summary())
         if options.report:
             write_report(folder / "report.html", result, record=recorder.content)
         recorder.write(folder, console)
@@ -63,12 +63,44 @@ def run(options: argparse.Namespace) -> int:
     console.say(
         f"\nvalidation VAMP-2 {estimator.validation_score_:.3f} of at most {estimator.n_states}, "
         f"memberships cut off {estimator.clipped_mass_:.2%}"
-        f"{agreement_of(estimator)}\nmodel, probabilities, tables and figures in {options.out}"
+        f"{agreement_of(estimator)}"
     )
-    next_step(console, options)
+    page = options.out / "report.html"
+    following = (
+        f"open {page} in a browser"
+        if options.report
+        else follow_up("report", options, options.out / MODEL)
+    )
+    say_closing(console, result, options.out, following)
     console.summary = {"out": options.out, **result.summary()}
     stopped = any("a signal stopped the training" in text for text in console.warnings)
     return INTERRUPTED if stopped else 0
+
+
+def train(options: argparse.Namespace, estimator: GDyNetEstimator, graphs: list[Any]) -> None:
+    """Fit; a signal is acted upon between steps, also where no checkpoint was asked for."""
+    with ExitStack() as stack:
+        if options.checkpoint is None:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="graphkoopman-"))
+            estimator.set_params(checkpoint_dir=scratch)
+        estimator.fit(graphs)
+    estimator.set_params(checkpoint_dir=None)
+
+
+def keep_model(options: argparse.Namespace, estimator: GDyNetEstimator, recorder: Recorder) -> None:
+    """Save what a training has learned where its analysis was interrupted."""
+    with output_folder(options.out, options.overwrite) as folder:
+        save_model(folder / MODEL, options, estimator)
+        recorder.write(folder, options.console, finished=False)
+    options.console.kept.append(
+        f"the model is saved; {follow_up('report', options, options.out / MODEL)}"
+    )
+
+
+def save_model(path: Path, options: argparse.Namespace, estimator: GDyNetEstimator) -> None:
+    """The model with how it was fed."""
+    estimator.save(path)
+    write_feed(path, options)
 
 
 def estimator_of(
@@ -77,7 +109,7 @@ def estimator_of(
     """Estimator with the settings of the command line."""
     return GDyNetEstimator(
         n_states=options.states,
-        lagtime=lag_in_frames(options.lag, trajectories[0].timestep),
+        lagtime=lag_in_frames(options.lag, trajectories[0].timestep, options.console.say),
         encoder=GatedEncoder(n_conv=options.convolutions),
         max_epochs=options.epochs,
         n_init=options.restarts,
@@ -90,9 +122,7 @@ def estimator_of(
 
 def write_fit(folder: Path, options: argparse.Namespace, result: Study) -> None:
     """Model, probabilities, tables and figures into a folder."""
-    path = folder / "model.safetensors"
-    result.estimator.save(path)
-    write_feed(path, options)
+    save_model(folder / MODEL, options, result.estimator)
     write_model(folder, result)
     arrays: dict[str, Any] = {f"trajectory_{i}": p for i, p in enumerate(result.probabilities)}
     np.savez_compressed(folder / "probabilities.npz", **arrays)
@@ -107,17 +137,6 @@ def agreement_of(estimator: GDyNetEstimator) -> str:
         f"\nagreement of {len(estimator.start_scores_)} starts: Cohen's κ "
         f"{estimator.agreement_:.2f} (1 is the same states), validation scores {scores}"
     )
-
-
-def next_step(console: Console, options: argparse.Namespace) -> None:
-    """The command that a user is likely to want next."""
-    files = " ".join(str(path) for path in options.trajectories)
-    top = f" --top {options.top}" if options.top else ""
-    model = options.out / "model.safetensors"
-    if options.report:
-        console.say(f"open {options.out / 'report.html'} in a browser")
-    else:
-        console.say(f"next: graphkoopman report {model} {files}{top}")
 
 
 def lag_in_frames(text: str, timestep: float, tell: Callable[[str], None] = print) -> int:

@@ -1,4 +1,7 @@
-"""Folders of results that are written whole or not at all: `output_folder`."""
+"""Folders and files of results that are written whole or not at all.
+
+Public: :func:`check_output`, :func:`check_file`, :func:`output_folder`, :func:`unfinished_folder`.
+"""
 
 import os
 import shutil
@@ -33,6 +36,25 @@ def check_output(path: Path, overwrite: bool) -> None:
             f"--overwrite replaces only folders that graphkoopman wrote, and {path} has no "
             f"{RECORD}; give another folder"
         )
+
+
+def check_file(path: Path, overwrite: bool) -> None:
+    """Raise unless one file of results may be written.
+
+    Raises
+    ------
+    ValueError
+        If there is something of its name that is not to be replaced.
+    """
+    if path.is_dir():
+        raise ValueError(f"--out must be a file, got the folder {path}; add a name")
+    if path.exists() and not overwrite:
+        raise ValueError(f"--out {path} is there already; choose another name, or --overwrite")
+
+
+def unfinished_folder(path: Path) -> Path:
+    """Where long work of many parts keeps those that are done, beside the folder for all of it."""
+    return path.with_name(f"{path.name}.unfinished")
 
 
 @contextmanager

@@ -1,16 +1,19 @@
 """A saved model and the trajectories that a command gives it: `Fed`, `feed`."""
 
 import argparse
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from graphkoopman.cli._console import Console
 from graphkoopman.cli._feed import apply_feed, check_targets, feed_of, input_defaults
 from graphkoopman.cli._input import featurizer_of, read_inputs
 from graphkoopman.estimator import GDyNetEstimator
+from graphkoopman.progress import Progress
 from graphkoopman.trajectories import Trajectory
 
-__all__ = ["Fed", "check_timesteps", "feed", "hops_of", "say_inputs"]
+__all__ = ["Fed", "check_timesteps", "feed", "follow_up", "graphs_of", "hops_of", "say_inputs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Fed:
 
     def graphs(self, console: Console) -> list[Any]:
         """Graphs of the trajectories, after a line about each."""
-        graphs = self.featurizer.fit_transform(self.trajectories)
+        graphs = graphs_of(console, self.featurizer, self.trajectories)
         say_inputs(console, self.options, self.trajectories, graphs)
         return graphs
 
@@ -51,9 +54,23 @@ def feed(options: argparse.Namespace) -> Fed:
     return Fed(options, estimator, featurizer, trajectories)
 
 
+def graphs_of(console: Console, featurizer: Any, trajectories: list[Trajectory]) -> list[Any]:
+    """Graphs of trajectories, as one stage."""
+    with Progress("graphs", active=console.shows_progress):
+        graphs: list[Any] = featurizer.fit_transform(trajectories)
+    return graphs
+
+
 def hops_of(estimator: Any) -> int:
     """Hops that the graphs of an estimator need."""
     return int(estimator.n_hops_ if hasattr(estimator, "n_hops_") else estimator.n_conv)
+
+
+def follow_up(command: str, options: argparse.Namespace, model: Path) -> str:
+    """The command that a user is likely to want next."""
+    words = [model, *options.trajectories]
+    words += ["--top", options.top] if options.top else []
+    return f"next: graphkoopman {command} {shlex.join(map(str, words))}"
 
 
 def say_inputs(

@@ -19,6 +19,7 @@ from typing import Any
 from graphkoopman import __version__
 from graphkoopman.cli._console import Console, plain
 from graphkoopman.cli._folder import RECORD
+from graphkoopman.storage import replacing
 
 FORMAT = 1
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "deeptime", "mdtraj", "numba", "ase")
@@ -68,17 +69,30 @@ class Recorder:
         """Add entries."""
         self.content.update(plain(entries))
 
-    def write(self, folder: Path, console: Console) -> None:
-        """Write ``run.json``."""
+    def write(self, folder: Path, console: Console, *, finished: bool = True) -> None:
+        """Write ``run.json`` of a folder."""
+        self.write_file(folder / RECORD, console, finished=finished)
+
+    def write_beside(self, path: Path, console: Console) -> Path:
+        """Write the record of results that are one file: ``states.xyz``, ``states.run.json``."""
+        beside = path.with_suffix(f".{RECORD}")
+        self.write_file(beside, console)
+        return beside
+
+    def write_file(self, path: Path, console: Console, *, finished: bool = True) -> None:
+        """Write the record."""
         wall, cpu = time.perf_counter() - self._begin[0], time.process_time() - self._begin[1]
         self.note(wall_seconds=round(wall, 3), cpu_seconds=round(cpu, 3), warnings=console.warnings)
+        self.note(finished=finished)
         text = json.dumps(self.content, indent=1, ensure_ascii=False)
-        (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+        with replacing(path) as file:
+            file.write(f"{text}\n".encode())
 
 
 def input_paths(options: argparse.Namespace) -> list[Path]:
     """All files that the options of a command name."""
-    paths = [Path(path) for path in options.trajectories]
+    paths = [Path(path) for path in getattr(options, "trajectories", None) or ()]
+    paths += [Path(path) for path in getattr(options, "data", None) or ()]
     named = [getattr(options, name, None) for name in PATHS]
     return [*paths, *(Path(path) for path in named if path is not None)]
 

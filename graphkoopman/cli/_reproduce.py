@@ -9,7 +9,11 @@ import numpy as np
 
 from graphkoopman.cli._analysis import Analysis, analyse, table
 from graphkoopman.cli._arguments import PAPER_SYSTEMS
+from graphkoopman.cli._console import Console
 from graphkoopman.cli._fit import lag_in_frames
+from graphkoopman.cli._folder import check_output, output_folder
+from graphkoopman.cli._model import graphs_of
+from graphkoopman.cli._record import Recorder, input_paths
 from graphkoopman.cli._tables import INTERVAL, write_csv
 from graphkoopman.datasets import (
     GDYNET_TIMESTEPS,
@@ -75,32 +79,53 @@ PROTOCOLS = dict(
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
+    console: Console = options.console
     protocol = PROTOCOLS[options.system]
+    out = options.out or Path(f"graphkoopman-{options.system}")
+    check_output(out, options.overwrite)
+    recorder = Recorder(options, options.arguments)
     trajectories = read(options, protocol)
-    lag = lag_in_frames(options.lag or protocol.lag, trajectories[0].timestep)
+    recorder.inputs(input_paths(options))
+    timestep = trajectories[0].timestep
+    lag = lag_in_frames(options.lag or protocol.lag, timestep, console.say)
     check_length(trajectories, lag, options)
     seen, unseen = split(trajectories)
     featurizer = GraphFeaturizer(options.targets, n_neighbors=protocol.n_neighbors)
     estimator = GDyNetEstimator(
-        protocol.n_states, lag, max_epochs=options.epochs, random_state=options.seed, verbose=True
+        protocol.n_states,
+        lag,
+        max_epochs=options.epochs,
+        random_state=options.seed,
+        verbose=console.shows_progress,
     )
     about = origin(options, unseen, lag)
-    estimator.fit(featurizer.fit_transform(seen))
+    estimator.fit(graphs_of(console, featurizer, seen))
     analysis = analyse(estimator, featurizer.transform(unseen))
     rows = comparison(protocol, analysis)
-    out = options.out or Path(f"graphkoopman-{options.system}")
-    out.mkdir(parents=True, exist_ok=True)
-    estimator.save(out / "model.safetensors")
-    write_csv(out / "comparison.csv", HEADER, rows)
-    print(
+    with output_folder(out, options.overwrite) as folder:
+        estimator.save(folder / "model.safetensors")
+        write_csv(folder / "comparison.csv", HEADER, rows)
+        recorder.note(settings=estimator.get_params(), featurizer=featurizer.get_params())
+        recorder.write(folder, console)
+    console.say(
         f"\n{options.system}: {protocol.n_states} states, M = {protocol.n_neighbors}, lag "
         f"{lag * estimator.timestep_:g} ps; learned from {length(seen)}, tested on "
         f"{length(unseen)}\n"
     )
-    print(table(HEADER, rows))
-    print(f"\nCK test: largest deviation {analysis.ck_error:.3f}; the paper prints no number")
-    print(about)
-    print(f"model and table in {out}")
+    console.say(table(HEADER, rows))
+    console.say(
+        f"\nCK test: largest deviation {analysis.ck_error:.3f}; the paper prints no number\n"
+        f"{about}\nmodel and table in {out}"
+    )
+    console.summary = {
+        "out": out,
+        "system": options.system,
+        "lag_ps": lag * estimator.timestep_,
+        "relaxation_times_ps": analysis.model.prior.timescales_ps(),
+        "relaxation_times_interval_ps": analysis.model.timescales_ps_interval(),
+        "populations": analysis.model.prior.empirical_populations,
+        "ck_deviation": analysis.ck_error,
+    }
     return 0
 
 

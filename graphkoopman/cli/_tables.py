@@ -9,7 +9,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from graphkoopman.tables import INTERVAL as LIMITS
-from graphkoopman.tables import rows_of
+from graphkoopman.tables import rows_of, with_limits
+
+__all__ = ["INTERVAL", "rows", "save_figure", "with_limits", "write_csv", "write_table"]
 
 INTERVAL = list(LIMITS)
 
@@ -30,11 +32,6 @@ def write_table(path: Path, columns: Mapping[str, Any]) -> None:
 def rows(*columns: Any) -> list[list[str]]:
     """Arrays that broadcast against each other as rows of text."""
     return rows_of({str(number): column for number, column in enumerate(columns)})
-
-
-def with_limits(name: str) -> list[str]:
-    """Column names of a quantity in a table that holds several with their intervals."""
-    return [name, *(f"{name}, {limit}" for limit in INTERVAL)]
 
 
 def save_figure(figure: Figure, path: Path) -> None:

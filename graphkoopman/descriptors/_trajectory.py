@@ -16,11 +16,13 @@ from graphkoopman.samples import (
     tensors_to,
 )
 from graphkoopman.storage import FileKind
+from graphkoopman.tables import html_table
 
 if TYPE_CHECKING:
     import torch
 
 FEATURES = FileKind("graphkoopman-features", 1, "feature file", "delete it and featurize again")
+SHOWN = 5  # names of features in a notebook
 COST_OF_A_NUMBER = 1 / 16  # of an edge, whose vectors are 16 long by default
 
 
@@ -186,6 +188,17 @@ class FeatureTrajectory(ColumnSamples):
             f"FeatureTrajectory({len(self)} frames of {self.timestep:g} ps, {self.n_targets} "
             f"targets, {self.n_features} features, {self.nbytes / 2**20:.1f} MiB)"
         )
+
+    def _repr_html_(self) -> str:
+        names = "" if self.names is None else ": " + ", ".join(map(str, self.names[:SHOWN]))
+        more = ", …" if self.names is not None and len(self.names) > SHOWN else ""
+        rows = [
+            ["frames", f"{len(self)}, {self.timestep:g} ps apart"],
+            ["targets", f"{self.n_targets}"],
+            ["features", f"{self.n_features}{names}{more}"],
+            ["memory / MiB", f"{self.nbytes / 2**20:.1f}"],
+        ]
+        return html_table(["FeatureTrajectory", ""], rows)
 
     @classmethod
     def check_columns(cls, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> None:

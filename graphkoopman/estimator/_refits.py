@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 
 from graphkoopman.koopman import align_states
+from graphkoopman.progress import counted
 from graphkoopman.randomness import as_random_state
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def refits_of(
     """
     rng = as_random_state(estimator.random_state)
     pieces = _pieces(samples, estimator.lagtime)
-    for _ in range(n_refits):
+    for _ in counted(n_refits, "refits", active=estimator.verbose):
         chosen = _half(pieces, rng)
         again = clone(estimator, safe=False).set_params(
             init_from=estimator,

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.generation._closure import Closure, check_times, displaced
 from graphkoopman.generation._displacements import Memory, remembering_runs
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._carriers import check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN, number_density
@@ -22,7 +23,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class PredictedConduction:
+class PredictedConduction(Tabular):
     r"""Conductivity at long times, from a model and the steps of short runs.
 
     Secants, :math:`\langle\cdot\rangle(t)/6t`, in S/cm. All intervals are 95 %, low and high on
@@ -82,6 +83,16 @@ class PredictedConduction:
             f"PredictedConduction(n_times={len(self.times)}, to {self.times.max():g} ps, "
             f"einstein_limit={self.einstein_limit:.4g} [{low:.4g}, {high:.4g}] S/cm)"
         )
+
+    def table(self) -> dict[str, Any]:
+        """One row per time."""
+        return {
+            "time / ps": self.times,
+            **interval_columns(
+                "Nernst-Einstein / S/cm", self.nernst_einstein, self.nernst_einstein_interval
+            ),
+            **interval_columns("Einstein / S/cm", self.einstein, self.einstein_interval),
+        }
 
 
 @with_refits

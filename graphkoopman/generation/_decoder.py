@@ -10,7 +10,6 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from graphkoopman.generation._environments import as_atoms, cut_environments
 from graphkoopman.generation._flow import (
@@ -22,6 +21,7 @@ from graphkoopman.generation._flow import (
 from graphkoopman.generation._prior import Contacts, Prior, RadialCorrection
 from graphkoopman.generation._warnings import ClosureWarning
 from graphkoopman.probabilities import as_probabilities
+from graphkoopman.progress import Progress
 from graphkoopman.randomness import RandomState, as_generator
 from graphkoopman.trajectories import Trajectory, check_integer
 
@@ -184,11 +184,10 @@ class EnvironmentDecoder(BaseEstimator):
                 self.n_layers,
                 float(self._prior.radii.max()),
             )
-        with tqdm(total=self.n_steps, unit="step", disable=not self.verbose) as bar:
+        with Progress("decoder", self.n_steps, "steps", active=self.verbose) as progress:
 
-            def progress(step: int, loss: float) -> None:
-                bar.update()
-                bar.set_postfix(loss=f"{loss:.3g}", refresh=step % 20 == 0)
+            def after_step(step: int, loss: float) -> None:
+                progress.step(f"loss {loss:.3g}" if step % 20 == 0 else "")
 
             self.losses_ = train_flow(
                 self.network_,
@@ -196,7 +195,7 @@ class EnvironmentDecoder(BaseEstimator):
                 self.n_steps,
                 self.learning_rate,
                 generator,
-                progress,
+                after_step,
             )
         self._calibrate(rng)
         self.fit_seconds_ = time.perf_counter() - begin

@@ -15,6 +15,7 @@ from graphkoopman.generation._closure import (
     displaced,
 )
 from graphkoopman.generation._warnings import ClosureWarning
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._inputs import check_model
@@ -28,7 +29,7 @@ Memory = int | Literal["auto"]
 
 
 @dataclass(frozen=True, eq=False)
-class PredictedMSD:
+class PredictedMSD(Tabular):
     r"""Mean squared displacement at long times, from a model and the steps of short runs.
 
     All intervals are 95 %, low and high on the last axis.
@@ -93,6 +94,16 @@ class PredictedMSD:
             f"PredictedMSD(n_times={len(self.times)}, to {self.times.max():g} ps, "
             f"diffusion={self.diffusion:.4g} [{low:.4g}, {high:.4g}] Å²/ps, memory={self.memory})"
         )
+
+    def table(self) -> dict[str, Any]:
+        """One row per time and state begun in; the state -1 stands for all of them."""
+        values = np.column_stack([self.msd, self.msd_from])
+        limits = np.concatenate([self.msd_interval[:, None], self.msd_from_interval], axis=1)
+        return {
+            "time / ps": self.times[:, None],
+            "from": np.arange(-1, self.msd_from.shape[1]),
+            **interval_columns("squared displacement / angstrom^2", values, limits),
+        }
 
 
 @with_refits

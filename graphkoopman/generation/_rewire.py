@@ -13,6 +13,7 @@ from graphkoopman.generation._stochastic import check_size, first_states, stocha
 from graphkoopman.generation._warnings import ClosureWarning
 from graphkoopman.probabilities import ProbabilitiesLike, as_probabilities
 from graphkoopman.randomness import RandomState, as_generator
+from graphkoopman.tables import Tabular
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike, as_trajectories, check_integer
 
 Array = NDArray[np.float64]
@@ -23,7 +24,7 @@ MOST_PAIRS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
-class Rewired:
+class Rewired(Tabular):
     """Sequences of local environments of the data, one lag time apart.
 
     Attributes
@@ -90,6 +91,18 @@ class Rewired:
     def __repr__(self) -> str:
         n_frames, n_targets = self.frame.shape
         return f"Rewired(n_frames={n_frames}, n_targets={n_targets}, timestep={self.timestep:g} ps)"
+
+    def table(self) -> dict[str, Any]:
+        """One row per environment, with the probability of each state."""
+        n_frames, n_targets = self.frame.shape
+        return {
+            "sequence": np.arange(n_targets),
+            "time / ps": np.arange(n_frames)[:, None] * self.timestep,
+            "trajectory": self.trajectory,
+            "frame": self.frame,
+            "target": self.target,
+            **{f"state {state}": p for state, p in enumerate(np.moveaxis(self.probs, -1, 0))},
+        }
 
 
 def rewire(

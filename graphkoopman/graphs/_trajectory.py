@@ -18,6 +18,7 @@ from graphkoopman.samples import (
     is_positive,
 )
 from graphkoopman.storage import FileKind
+from graphkoopman.tables import html_table, symbol
 
 if TYPE_CHECKING:
     from graphkoopman.graphs._batch import GraphBatch
@@ -209,6 +210,21 @@ class GraphTrajectory(ColumnSamples):
             f"GraphTrajectory({len(self)} frames of {self.timestep:g} ps, {self.n_targets} "
             f"targets, {kind}, n_hops={self.n_hops}, {self.nbytes / 2**20:.1f} MiB)"
         )
+
+    def _repr_html_(self) -> str:
+        kinds, counts = np.unique(self.species, return_counts=True)
+        named = zip(kinds.tolist(), counts.tolist(), strict=True)
+        edges = len(self.distances) / len(self)
+        near = f"{self.n_neighbors} nearest" if self.n_neighbors else f"within {self.cutoff:g} Å"
+        rows = [
+            ["frames", f"{len(self)}, {self.timestep:g} ps apart"],
+            ["targets", f"{self.n_targets}"],
+            ["atoms", f"{len(self.species)}: " + ", ".join(f"{symbol(z)} {n}" for z, n in named)],
+            ["neighbours", f"{near}, {self.n_hops} hops, {edges:.0f} edges per frame"],
+            ["direction of edges", "no" if self.directions is None else "yes"],
+            ["memory / MiB", f"{self.nbytes / 2**20:.1f}"],
+        ]
+        return html_table(["GraphTrajectory", ""], rows)
 
     @classmethod
     def check_columns(cls, arrays: Mapping[str, Any], scalars: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
 from graphkoopman.koopman._model import KoopmanModel, implied_timescales_of, timescales_in_ps
 from graphkoopman.koopman._units import UnitMoments
 from graphkoopman.koopman._warnings import FewUnitsWarning, InvalidTimescaleWarning
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.uncertainty import Scatter, spread_of_refits
 
 __all__ = ["BootstrapKoopmanModel", "dirichlet_concentration", "draw_weights"]
@@ -29,7 +30,7 @@ _SMALLEST_CONCENTRATION = 0.5
 _ONE_SIGMA = stats.norm.cdf([-1.0, 1.0])
 
 
-class BootstrapKoopmanModel(BayesianModel):
+class BootstrapKoopmanModel(Tabular, BayesianModel):
     r"""Koopman model with samples of its sampling distribution.
 
     Each sample weights the independent units of the data (trajectories, time blocks, targets or
@@ -100,6 +101,12 @@ class BootstrapKoopmanModel(BayesianModel):
             f"n_samples={len(self._samples)}, unit={self.unit!r}, n_units={self.n_units}"
             + (f", n_refits={len(self.refits)})" if self.refits else ")")
         )
+
+    def table(self) -> dict[str, Any]:
+        """One row per entry of the Koopman matrix, with its interval."""
+        begin, end = np.indices((self.n_states, self.n_states))
+        limits = self.koopman_matrix_interval()
+        return {"from": begin, "to": end, **interval_columns("K", self.koopman_matrix, limits)}
 
     @property
     def prior(self) -> KoopmanModel:

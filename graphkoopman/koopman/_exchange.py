@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
 from graphkoopman.koopman._model import KoopmanModel
@@ -23,13 +23,18 @@ class ExchangeTimes(Tabular):
     ----------
     mean : ndarray of shape (n_states, n_states)
         ps, from the row's state to the column's; zero on the diagonal, infinite where there is no
-        way, NaN where the matrix has negative entries that leave no positive time.
+        way, NaN where the matrix has negative entries that leave no positive time, or where no way
+        was seen.
     interval : ndarray of shape (n_states, n_states, 2)
-        95 %, ps; without limits for a model without samples.
+        95 %, ps; without limits for a model without samples. Where no way was seen, the lower
+        limit is what the data give, and there is no upper one.
+    seen : ndarray of shape (n_states, n_states)
+        bool; whether a way was seen, as far as `exchange_times` was told.
     """
 
     mean: Array
     interval: Array
+    seen: NDArray[np.bool_]
 
     def __repr__(self) -> str:
         return f"ExchangeTimes(n_states={len(self.mean)})"
@@ -43,10 +48,13 @@ class ExchangeTimes(Tabular):
             **interval_columns(
                 "mean time to reach / ps", self.mean[begin, end], self.interval[begin, end]
             ),
+            "seen": self.seen[begin, end],
         }
 
 
-def exchange_times(model: KoopmanModel | BootstrapKoopmanModel) -> ExchangeTimes:
+def exchange_times(
+    model: KoopmanModel | BootstrapKoopmanModel, least: ArrayLike | None = None
+) -> ExchangeTimes:
     r"""Mean first-passage times between all pairs of states.
 
     .. math:: m_{ij} = \tau + \sum_{k \ne j} K_{ik}\, m_{kj}, \qquad m_{jj} = 0
@@ -58,6 +66,10 @@ def exchange_times(model: KoopmanModel | BootstrapKoopmanModel) -> ExchangeTimes
     ----------
     model : KoopmanModel or BootstrapKoopmanModel
         With a timestep.
+    least : array-like of shape (n_states, n_states) or None
+        Least times in ps where no way from state to state was seen, NaN elsewhere, as of
+        `ResidenceTimes.least_times`. Entries of K that no event speaks for are noise, and times
+        made of them are noise of any size.
 
     Returns
     -------
@@ -66,7 +78,7 @@ def exchange_times(model: KoopmanModel | BootstrapKoopmanModel) -> ExchangeTimes
     Raises
     ------
     ValueError
-        For a model without a timestep.
+        For a model without a timestep, or ``least`` of another shape.
 
     Notes
     -----
@@ -94,7 +106,15 @@ def exchange_times(model: KoopmanModel | BootstrapKoopmanModel) -> ExchangeTimes
             limits = model.t_interval(np.log(mean / lag), logs)
             interval = lag * np.exp(np.where(np.isnan(limits), [-np.inf, np.inf], limits))
     interval[np.eye(len(mean), dtype=bool)] = 0.0
-    return ExchangeTimes(mean=mean, interval=interval)
+    seen = np.ones(mean.shape, dtype=bool)
+    if least is not None:
+        bounds = np.asarray(least, dtype=np.float64)
+        if bounds.shape != mean.shape:
+            raise ValueError(f"least must have shape {mean.shape}, got {bounds.shape}")
+        seen = np.isnan(bounds)
+        mean[~seen] = np.nan
+        interval[~seen, 0], interval[~seen, 1] = bounds[~seen], np.inf
+    return ExchangeTimes(mean=mean, interval=interval, seen=seen)
 
 
 def _passages(matrix: Array) -> Array:

@@ -21,7 +21,7 @@ from graphkoopman.koopman._warnings import (
     OscillatingTimescaleWarning,
     StationaryDistributionWarning,
 )
-from graphkoopman.tables import html_table, rows_of
+from graphkoopman.tables import Tabular, html_table, rows_of
 
 __all__ = ["KoopmanModel", "implied_timescales_of", "timescales_in_ps"]
 
@@ -31,7 +31,7 @@ _ROW_SUM_TOLERANCE = 1e-8
 _ROUNDING = 1e-10
 
 
-class KoopmanModel(TransferOperatorModel):
+class KoopmanModel(Tabular, TransferOperatorModel):
     r"""Linear dynamics of state probabilities.
 
     .. math::
@@ -117,6 +117,11 @@ class KoopmanModel(TransferOperatorModel):
         return f"<p>{note}; relaxation times {said}</p>" + html_table(
             list(columns), rows_of(columns)
         )
+
+    def table(self) -> dict[str, Any]:
+        """One row per entry of the Koopman matrix."""
+        begin, end = np.indices((self.n_states, self.n_states))
+        return {"from": begin, "to": end, "K": self._koopman_matrix}
 
     @property
     def n_states(self) -> int:

@@ -2,18 +2,16 @@
 
 import itertools
 import math
+import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from deeptime.util.validation import ImpliedTimescales, implied_timescales
-from joblib import effective_n_jobs
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import GridSearchCV, ParameterGrid
-from tqdm.auto import tqdm
 
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.graphs import GraphFeaturizer
@@ -22,14 +20,18 @@ from graphkoopman.koopman import (
     RankDeficientWarning,
     SkippedTrajectoryWarning,
 )
+from graphkoopman.model_selection._candidates import Candidates
 from graphkoopman.model_selection._scorers import markov_scorer
+from graphkoopman.model_selection._search import search
 from graphkoopman.model_selection._selection import (
     Selection,
     explain_selection,
     warn_unless_markovian,
 )
 from graphkoopman.model_selection._splitters import SegmentKFold
+from graphkoopman.progress import Progress, counted
 from graphkoopman.samples import Samples, join_adjacent_samples
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import TrajectoriesLike
 
 __all__ = ["ModelSelection", "select_model"]
@@ -38,8 +40,8 @@ MOST_PIECES_PER_FOLD = 8
 N_BOOTSTRAP = 100
 
 
-@dataclass(frozen=True, eq=False)
-class ModelSelection:
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelSelection(Tabular):
     """Outcome of `select_model`.
 
     Attributes
@@ -63,6 +65,26 @@ class ModelSelection:
     timescales: dict[int, ImpliedTimescales]
     timestep: float
 
+    def __repr__(self) -> str:
+        chosen = self.selection
+        return (
+            f"ModelSelection(n_states={chosen.n_states}, lagtime={chosen.lagtime} "
+            f"({chosen.lagtime * self.timestep:g} ps), {chosen.verdict}, "
+            f"{len(self.cv_results['params'])} candidates)"
+        )
+
+    def table(self) -> dict[str, Any]:
+        """One row per candidate: VAMP-2 over the folds, Chapman-Kolmogorov error."""
+        found = Candidates(self.cv_results)
+        limits = found.errors[:, None] + found.half_widths[:, None] * [-1.0, 1.0]
+        return {
+            "states": found.n_states,
+            "lag / ps": found.lagtime * self.timestep,
+            "VAMP-2": found.scores.mean(axis=1),
+            **interval_columns("CK error", found.errors, limits),
+            "chosen": np.arange(len(found.errors)) == self.selection.index,
+        }
+
 
 def select_model(
     trajs: TrajectoriesLike,
@@ -76,6 +98,7 @@ def select_model(
     scoring_lagtime: int | None = None,
     horizon: int | None = None,
     n_jobs: int | None = None,
+    checkpoint_dir: str | os.PathLike | None = None,
     verbose: bool = False,
 ) -> ModelSelection:
     """Choose the number of states and the lag by cross-validation, and fit the model chosen.
@@ -102,8 +125,11 @@ def select_model(
         Frames over which the Chapman-Kolmogorov test predicts; None takes twice the longest lag.
     n_jobs : int or None
         Candidates and folds trained at the same time, joblib's convention.
+    checkpoint_dir : path or None
+        Folder that every candidate is written to as it ends, as ``candidates.csv``; the same call
+        with the same data goes on from there.
     verbose : bool
-        Show a progress bar.
+        Show progress, and every candidate as it ends.
 
     Returns
     -------
@@ -112,7 +138,8 @@ def select_model(
     Raises
     ------
     ValueError
-        If the data are too short for the lags and folds, or an argument is not as described.
+        If the data are too short for the lags and folds, ``checkpoint_dir`` holds another search,
+        or an argument is not as described.
 
     Warns
     -----
@@ -127,31 +154,30 @@ def select_model(
     graphs = _graphs(trajs, featurizer)
     pieces = time_pieces(graphs, n_splits, lagtimes[-1], horizon)
     estimator = GDyNetEstimator() if estimator is None else estimator
-    search = _ProgressSearch(
-        clone(estimator),
-        {"n_states": n_states, "lagtime": lagtimes},
-        scoring=markov_scorer(horizon),
-        cv=SegmentKFold(n_splits, gap=1),
-        refit=False,
-        n_jobs=n_jobs,
-        error_score="raise",
-    )
-    search.show_progress = verbose
     with warnings.catch_warnings():
         for category in (ConvergenceWarning, RankDeficientWarning, SkippedTrajectoryWarning):
             warnings.simplefilter("ignore", category)
-        search.fit(pieces)
-    selection = explain_selection(
-        search.cv_results_, max_lagtime=max_lagtime, scoring_lagtime=scoring_lagtime
-    )
+        results = search(
+            estimator,
+            pieces,
+            {"n_states": n_states, "lagtime": lagtimes},
+            scoring=markov_scorer(horizon),
+            cv=SegmentKFold(n_splits, gap=1),
+            horizon=horizon,
+            n_jobs=n_jobs,
+            folder=checkpoint_dir,
+            verbose=verbose,
+        )
+    selection = explain_selection(results, max_lagtime=max_lagtime, scoring_lagtime=scoring_lagtime)
     warn_unless_markovian(selection)
     chosen = clone(estimator).set_params(n_states=selection.n_states, lagtime=selection.lagtime)
-    chosen.fit(graphs)
+    with Progress("fit of the choice", active=verbose):
+        chosen.fit(graphs)
     return ModelSelection(
         estimator=chosen,
         selection=selection,
-        cv_results=search.cv_results_,
-        timescales=_timescales(chosen, n_states, lagtimes, graphs),
+        cv_results=results,
+        timescales=_timescales(chosen, n_states, lagtimes, graphs, verbose),
         timestep=float(graphs[0].timestep),
     )
 
@@ -205,21 +231,6 @@ def time_pieces(
     return pieces
 
 
-class _ProgressSearch(GridSearchCV):
-    """Grid search that shows how many candidates are done; as many at a time as jobs run."""
-
-    show_progress = False
-
-    def _run_search(self, evaluate_candidates: Callable[[list[dict]], Any]) -> None:
-        candidates = list(ParameterGrid(self.param_grid))
-        at_once = effective_n_jobs(self.n_jobs)
-        with tqdm(total=len(candidates), unit="candidate", disable=not self.show_progress) as bar:
-            for first in range(0, len(candidates), at_once):
-                batch = candidates[first : first + at_once]
-                evaluate_candidates(batch)
-                bar.update(len(batch))
-
-
 def _check_lags(
     lagtimes: list[int], max_lagtime: int | None, scoring_lagtime: int | None, horizon: int
 ) -> None:
@@ -261,10 +272,12 @@ def _timescales(
     n_states: Sequence[int],
     lagtimes: Sequence[int],
     graphs: list[Samples],
+    verbose: bool,
 ) -> dict[int, ImpliedTimescales]:
     """Relaxation times over the lags for every number of states, from networks on all data."""
     timescales = {}
-    for n in n_states:
+    for number in counted(len(n_states), "relaxation times", active=verbose):
+        n = n_states[number]
         fitted = chosen
         with warnings.catch_warnings():
             # more states than processes are among the candidates on purpose

@@ -11,12 +11,13 @@ import numpy as np
 
 from graphkoopman.plotting import COLORS
 from graphkoopman.report import _figures
+from graphkoopman.report._closing import exchange_text, time_text
 from graphkoopman.report._html import copyable, paragraph, section, table_of
 from graphkoopman.report._methods import REFERENCES, methods, percent
 from graphkoopman.report._scene import cut_outs, picture
 from graphkoopman.report._study import Study
 from graphkoopman.report._verdict import agreement_of_starts
-from graphkoopman.tables import interval_columns
+from graphkoopman.tables import interval_columns, with_limits
 
 __all__ = ["page"]
 
@@ -202,16 +203,11 @@ def _cards(study: Study, cuts: Sequence[Sequence[Mapping[str, Any]]]) -> str:
             f'<article class="card" style="--state:{color}"><h3>State {state}</h3>{image}'
             f"<dl><dt>population</dt><dd>{percent(populations[state])} "
             f"[{percent(low)}, {percent(high)}]</dd>"
-            f"<dt>stays</dt><dd>{_time(mean)} [{_time(shortest)}, {_time(longest)}]</dd></dl>"
+            f"<dt>stays</dt><dd>{time_text(mean)} [{time_text(shortest)}, {time_text(longest)}]"
+            "</dd></dl>"
             f"<p>{html.escape(sentence)}</p>{button}</article>"
         )
     return f'<div class="cards">{"".join(cards)}</div>'
-
-
-def _time(value: float) -> str:
-    if np.isnan(value):
-        return "unknown"
-    return "∞" if np.isinf(value) else f"{value:.3g} ps"
 
 
 def _slowest(study: Study) -> str:
@@ -226,21 +222,30 @@ def _slowest(study: Study) -> str:
 
 def _pairs(study: Study) -> str:
     model = study.analysis.model
-    begin, end = np.nonzero(~np.eye(study.n_states, dtype=bool))
-    columns = {
-        "from": begin,
-        "to": end,
-        **interval_columns(
-            "K", model.koopman_matrix[begin, end], model.koopman_matrix_interval()[begin, end]
-        ),
-        **interval_columns(
-            "mean time to reach / ps",
-            study.exchange.mean[begin, end],
-            study.exchange.interval[begin, end],
-        ),
-        "events seen": study.core_residence.transitions[begin, end],
-    }
-    return table_of(columns, "Exchange of pairs")
+    limits = model.koopman_matrix_interval()
+    rows = []
+    for i, j in np.argwhere(~np.eye(study.n_states, dtype=bool)):
+        low, high = limits[i, j]
+        rows.append(
+            [
+                *(str(i), str(j)),
+                *(f"{value:.4g}" for value in (model.koopman_matrix[i, j], low, high)),
+                *exchange_text(study, i, j),
+                str(study.core_residence.transitions[i, j]),
+            ]
+        )
+    header = ["from", "to", *with_limits("K"), *with_limits("mean time to reach / ps"), "events"]
+    unseen = (
+        ""
+        if study.exchange.seen.all()
+        else paragraph(
+            "Not seen: no way from the one state to the other occurs in these data. What is given "
+            "is the time that it takes at least on average, by the time for which nobody went "
+            "(95 %).",
+            "note",
+        )
+    )
+    return copyable(header, rows, "Exchange of pairs") + unseen
 
 
 def _words(study: Study, charges: Any) -> list[str]:

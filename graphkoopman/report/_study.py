@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.koopman import ExchangeTimes, exchange_times
+from graphkoopman.progress import Progress
 from graphkoopman.report._analysis import Analysis, analyse
 from graphkoopman.report._verdict import Verdict, judge, name_of_targets
 from graphkoopman.structure import StateDescription, describe_states
@@ -91,6 +92,7 @@ class Study:
             "relaxation_times_interval_ps": model.timescales_ps_interval(),
             "exchange_times_ps": self.exchange.mean,
             "exchange_times_interval_ps": self.exchange.interval,
+            "exchange_seen": self.exchange.seen,
             "residence_times_ps": self.core_residence.mean,
             "residence_times_interval_ps": self.core_residence.mean_interval,
             "events": self.core_residence.transitions,
@@ -115,6 +117,7 @@ def study(
     *,
     charges: Any = None,
     n_refits: int = 0,
+    verbose: bool = False,
 ) -> Study:
     """Analyse trajectories with a fitted estimator.
 
@@ -129,9 +132,12 @@ def study(
         Of every atom, e.
     n_refits : int
         Trainings on half the data, for intervals that hold the training.
+    verbose : bool
+        Show progress.
     """
     probs = estimator.transform(graphs)
-    analysis = analyse(estimator, graphs, n_refits)
+    with Progress("tests and intervals", active=verbose and not n_refits):
+        analysis = analyse(estimator, graphs, n_refits)
     timestep = float(estimator.timestep_)
     name = name_of_targets(trajectories[0], targets)
     with warnings.catch_warnings():
@@ -139,6 +145,8 @@ def study(
         plain = residence_times(probs, timestep=timestep)
         warnings.simplefilter("ignore")
         cores = residence_times(probs, timestep=timestep, core=CORE)
+    with Progress("states in words", active=verbose):
+        description = describe_states(trajectories, probs, targets, charges=charges)
     return Study(
         estimator=estimator,
         trajectories=list(trajectories),
@@ -146,10 +154,10 @@ def study(
         targets=targets,
         name=name,
         analysis=analysis,
-        exchange=exchange_times(analysis.model),
+        exchange=exchange_times(analysis.model, cores.least_times()),
         residence=plain,
         core_residence=cores,
-        description=describe_states(trajectories, probs, targets, charges=charges),
+        description=description,
         verdict=judge(
             estimator, analysis.model, analysis.markov, [len(array) for array in probs], name=name
         ),

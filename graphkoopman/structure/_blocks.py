@@ -1,4 +1,4 @@
-"""Time blocks and the intervals from them: `Division`, `divide`, `ratio_interval`.
+"""Time blocks and the intervals from them: `Division`, `divide`, `ratio_interval`, `block_error`.
 
 Every average of this layer is a ratio of two sums over frames and targets, such as counted
 neighbours over expected ones. Blocks hold all targets of their frames, so targets that move
@@ -25,7 +25,7 @@ from graphkoopman.uncertainty import (
     t_quantile,
 )
 
-__all__ = ["UNITS", "Division", "divide", "ratio_interval"]
+__all__ = ["UNITS", "Division", "block_error", "divide", "ratio_interval"]
 
 Array = NDArray[np.float64]
 
@@ -142,16 +142,30 @@ def ratio_interval(
         residual = (numerator - ratio * denominator) / np.sqrt(1.0 - leverage) / total
     # a block that holds all the data has no scatter of its own, whatever rounding leaves of it
     residual = np.where(leverage < 1.0, residual, 0.0)
-    blocks, scatter = division.blocks, division.scatter
-    follows = np.array([b.follows(a) for a, b in pairwise(blocks)], dtype=bool)
-    variance = np.sum(residual**2, axis=0)
-    neighbours = np.sum(residual[1:][follows] * residual[:-1][follows], axis=0)
-    error = np.sqrt(
-        np.maximum(variance / scatter.share, variance + 2.0 * np.maximum(neighbours, 0.0))
-    )
-    quantile = t_quantile(np.minimum(effective_units(denominator), 1.0 + scatter.degrees))
+    error = block_error(residual, division)
+    quantile = t_quantile(np.minimum(effective_units(denominator), 1.0 + division.scatter.degrees))
     with np.errstate(invalid="ignore"):
         half = np.where(np.isfinite(quantile), quantile * error, np.inf)
     half = np.where(np.isnan(ratio), np.nan, half)
     interval = np.stack([np.maximum(ratio - half, lowest), ratio + half], axis=-1)
     return ratio, interval
+
+
+def block_error(deviations: Array, division: Division) -> Array:
+    """Standard error from what each block adds to an estimate, as in `ratio_interval`.
+
+    Parameters
+    ----------
+    deviations : ndarray of shape (n_blocks, ...)
+    division : Division
+
+    Returns
+    -------
+    ndarray of shape (...)
+    """
+    follows = np.array([b.follows(a) for a, b in pairwise(division.blocks)], dtype=bool)
+    variance = np.sum(deviations**2, axis=0)
+    neighbours = np.sum(deviations[1:][follows] * deviations[:-1][follows], axis=0)
+    return np.sqrt(
+        np.maximum(variance / division.scatter.share, variance + 2.0 * np.maximum(neighbours, 0.0))
+    )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, export_text
 
 from graphkoopman.probabilities import ProbabilitiesLike
-from graphkoopman.structure._blocks import divide, ratio_interval
+from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._charge import atom_charges
 from graphkoopman.structure._inputs import Run, check_count, check_runs, warn_empty_states
 from graphkoopman.structure._order_parameters import (
@@ -72,7 +72,6 @@ class StateDescription(Tabular):
         That tree, fitted to all samples; None without order parameters.
     radii : dict of str to float
         First minimum of the radial distribution of each species, Å; NaN without a shell.
-    sentences : tuple of n_states str
     n_samples, n_blocks : int
         Targets times frames looked at, and the time blocks that intervals come from.
     """
@@ -90,9 +89,16 @@ class StateDescription(Tabular):
     confusion: Array
     tree: DecisionTreeClassifier | None
     radii: dict[str, float]
-    sentences: tuple[str, ...]
     n_samples: int
     n_blocks: int
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What each state is, in words, one sentence per state."""
+        return tuple(
+            _sentence(state, float(self.populations[state]), rule)
+            for state, rule in enumerate(self.rules)
+        )
 
     @property
     def n_states(self) -> int:
@@ -270,7 +276,7 @@ def describe_states(
     populations, populations_interval = ratio_interval(weights, sizes[:, None], blocks)
     sums = _block_sums(samples, len(blocks))
     mean, mean_interval = ratio_interval(sums[1], sums[0], blocks, lowest=-np.inf)
-    effect, effect_interval = _effects(sums)
+    effect, effect_interval = _effects(sums, blocks)
     n_states = len(populations)
     tree, kappa, kappa_interval, confusion = (
         rule_of_all_states(samples, DEPTH)
@@ -294,9 +300,6 @@ def describe_states(
         radii={}
         if shells is None
         else dict(zip(shells.names, map(float, shells.radii), strict=True)),
-        sentences=tuple(
-            _sentence(state, float(populations[state]), rule) for state, rule in enumerate(rules)
-        ),
         n_samples=len(samples.values),
         n_blocks=len(blocks),
     )
@@ -316,13 +319,13 @@ def _block_sums(samples: Samples, n_blocks: int) -> Array:
     )
 
 
-def _effects(sums: Array) -> tuple[Array, Array]:
+def _effects(sums: Array, blocks: Division) -> tuple[Array, Array]:
     """Standardised differences with their intervals, (n_states, n_parameters, 2)."""
     # (3, n_states, n_parameters) of all data, then without each block
     pooled = sums.sum(axis=1)
     estimate = _standardised(pooled)
     replicates = np.stack([_standardised(pooled - sums[:, b]) for b in range(sums.shape[1])])
-    return estimate, jackknife_interval(estimate, replicates, sums[0])
+    return estimate, jackknife_interval(estimate, replicates, sums[0], blocks)
 
 
 def _standardised(sums: Array) -> Array:

@@ -126,12 +126,15 @@ class Samples:
     block : ndarray of shape (n_samples,)
         Number of the time block of each sample.
     parameters : tuple of OrderParameter
+    division : Division
+        The blocks.
     """
 
     values: Array
     probs: Array
     block: NDArray[np.int64]
     parameters: tuple[OrderParameter, ...]
+    division: Division
 
 
 def shells_of(runs: Sequence[Run], blocks: Division, species: Any) -> Shells | None:
@@ -257,7 +260,11 @@ def order_parameters(
         probs.append(run.probs[frames][:, chosen].reshape(rows, -1).astype(np.float64))
         numbers.append(np.full(rows, k))
     return Samples(
-        np.concatenate(values), np.concatenate(probs), np.concatenate(numbers), tuple(parameters)
+        np.concatenate(values),
+        np.concatenate(probs),
+        np.concatenate(numbers),
+        tuple(parameters),
+        blocks,
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
 
+from graphkoopman.structure._blocks import Division, block_error
 from graphkoopman.structure._order_parameters import OrderParameter, Samples
 from graphkoopman.uncertainty import effective_units, t_quantile
 
@@ -63,7 +64,7 @@ def rule_of_all_states(
     tree = _tree(samples, depth, None)
     found = _unseen_predictions(tree, samples, labels)
     confusion = _confusions(labels, found, samples.block, samples.probs.shape[1])
-    kappa, interval = _kappa_with_interval(confusion)
+    kappa, interval = _kappa_with_interval(confusion, samples.division)
     return tree.fit(samples.values, labels), kappa, interval, confusion.sum(axis=0)
 
 
@@ -123,7 +124,8 @@ def _candidate(
     part = replace(samples, values=samples.values[:, columns])
     tree = _tree(part, depth, weight)
     confusion = _confusions(inside, _unseen_predictions(tree, part, inside), samples.block, 2)
-    return (*_kappa_with_interval(confusion), confusion.sum(axis=0), columns, tree)
+    kappa = _kappa_with_interval(confusion, samples.division)
+    return (*kappa, confusion.sum(axis=0), columns, tree)
 
 
 def cohens_kappa(confusion: Array) -> Array:
@@ -146,20 +148,32 @@ def cohens_kappa(confusion: Array) -> Array:
     return np.where(chance < 1.0, kappa, 0.0)
 
 
-def jackknife_interval(estimate: Array, replicates: Array, weights: Array) -> Array:
-    """95 % interval from estimates without one unit each, (..., 2).
+def jackknife_interval(
+    estimate: Array, replicates: Array, weights: Array, division: Division
+) -> Array:
+    """95 % interval from estimates without one block each, (..., 2).
+
+    The variance is that of `ratio_interval`, with the jackknife's deviations in place of residuals:
+    blocks that follow one another, or are shorter than the states' correlation time, are not
+    independent.
 
     Parameters
     ----------
     estimate : ndarray of shape (...)
-    replicates : ndarray of shape (n_units, ...)
-    weights : ndarray of shape (n_units, ...)
-        Data of each unit; Student's t takes their effective number.
+    replicates : ndarray of shape (n_blocks, ...)
+    weights : ndarray of shape (n_blocks, ...)
+        Data of each block; Student's t takes their effective number.
+    division : Division
+        Into these blocks.
     """
     n = len(replicates)
-    spread = np.sqrt((n - 1) * replicates.var(axis=0)) if n > 1 else np.full(estimate.shape, np.inf)
+    if n < 2:
+        return np.stack([np.full_like(estimate, -np.inf), np.full_like(estimate, np.inf)], axis=-1)
+    deviations = np.sqrt((n - 1) / n) * (replicates - replicates.mean(axis=0))
+    error = block_error(deviations, division)
+    units = np.minimum(effective_units(weights), 1.0 + division.scatter.degrees)
     with np.errstate(invalid="ignore"):
-        half = t_quantile(effective_units(weights)) * spread
+        half = t_quantile(units) * error
     half = np.where(np.isnan(half), np.inf, half)
     return np.stack([estimate - half, estimate + half], axis=-1)
 
@@ -197,11 +211,11 @@ def _confusions(
     return counts
 
 
-def _kappa_with_interval(confusion: Array) -> tuple[float, Array]:
+def _kappa_with_interval(confusion: Array, division: Division) -> tuple[float, Array]:
     total = confusion.sum(axis=0)
     estimate = cohens_kappa(total)
     replicates = cohens_kappa(total - confusion)
-    interval = jackknife_interval(estimate, replicates, confusion.sum(axis=(1, 2)))
+    interval = jackknife_interval(estimate, replicates, confusion.sum(axis=(1, 2)), division)
     return float(estimate), np.clip(interval, -1.0, 1.0)
 
 

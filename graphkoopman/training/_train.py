@@ -2,8 +2,7 @@
 
 from collections.abc import Callable
 
-from tqdm.auto import tqdm
-
+from graphkoopman.progress import Progress
 from graphkoopman.training._checkpoint import Checkpoint
 from graphkoopman.training._interruption import Interruption
 from graphkoopman.training._restarts import Restarts
@@ -36,25 +35,45 @@ def train(
     OSError
         If the first save fails; a later one warns.
     """
-    settings = training.settings
-    n_epochs = (training.n_init + len(settings.objectives)) * settings.max_epochs
-    n_done = sum(len(run.result.history) for run in training.runs)
+    n_done = _n_epochs(training)
     if checkpoint is not None:
         checkpoint.save(training)
     stop = False
-    with tqdm(total=n_epochs, initial=n_done, unit="epoch", disable=not verbose) as progress:
+    total = n_done + epochs_to_come(training)
+    with Progress("training", total, "epochs", done=n_done, active=verbose) as stage:
         while not (training.finished or stop or interruption.signal):
             history = training.advance().result.history
-            if sum(len(run.result.history) for run in training.runs) > n_done:
+            if _n_epochs(training) > n_done:
                 n_done += 1
-                progress.update()
                 row = history[-1]
-                progress.set_postfix_str(
-                    f"{row['objective']} {row['train_score']:.4f}, validation "
-                    f"{row['validation_score']:.4f}, best {training.best.result.score:.4f}"
+                note = (
+                    f"{row['objective']} {row['train_score']:.3f}, validation "
+                    f"{row['validation_score']:.3f}, best {training.best.result.score:.3f}"
                 )
+                stage.step(note, total=n_done + epochs_to_come(training))
                 stop = after_epoch(training)
             if checkpoint is not None:
                 checkpoint.save_if_due(training)
     if checkpoint is not None:
         checkpoint.save_if_due(training, last=True)
+
+
+def epochs_to_come(training: Restarts) -> int:
+    """Epochs until the end if no cycle to come gains anything; each that does adds its length."""
+    settings, best = training.settings, training.best
+    cycle = min(settings.patience, settings.max_epochs)
+    n_stages = len(best.stages)
+    if training.chosen is None:
+        # a start ends with its first cycle, and the best one goes on to its next stage
+        run = training.runs[-1]
+        in_cycle = 0 if run.explored else cycle - run.position.epoch
+        return in_cycle + (training.n_init - len(training.runs) + n_stages - 1) * cycle
+    now = best.position
+    if now.stage == n_stages:
+        return 0
+    in_cycle = min(now.cycle_start + cycle, settings.max_epochs) - now.epoch
+    return in_cycle + (n_stages - 1 - now.stage) * cycle
+
+
+def _n_epochs(training: Restarts) -> int:
+    return sum(len(run.result.history) for run in training.runs)

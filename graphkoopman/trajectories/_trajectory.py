@@ -11,7 +11,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.tables import html_table
+from graphkoopman.tables import html_table, symbol
 from graphkoopman.trajectories._mdtraj import (
     check_elements,
     constant_or_per_frame,
@@ -191,7 +191,7 @@ class Trajectory:
         length = (self.n_frames - 1) * self.timestep
         rows = [
             ["frames", f"{self.n_frames}, {self.timestep:g} ps apart, {length:g} ps in all"],
-            ["atoms", f"{self.n_atoms}: " + ", ".join(f"{_name(z)} {n}" for z, n in named)],
+            ["atoms", f"{self.n_atoms}: " + ", ".join(f"{symbol(z)} {n}" for z, n in named)],
             ["cell / Å", _cell_text(self.cell)],
         ]
         return html_table(["Trajectory", ""], rows)
@@ -261,13 +261,6 @@ class Trajectory:
             {f.name: changes.get(f.name, getattr(self, f.name)) for f in fields(self)}
         )
         return other
-
-
-def _name(number: int) -> str:
-    try:
-        return str(md.element.Element.getByAtomicNumber(number).symbol)
-    except KeyError:
-        return str(number)
 
 
 def _cell_text(cell: NDArray[np.float64] | None) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants, stats
 
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.uncertainty import CONFIDENCE, t_quantile
 
 Array = NDArray[np.float64]
@@ -18,7 +19,7 @@ NORMAL = float(stats.norm.ppf(0.5 * (1.0 + CONFIDENCE)))
 
 
 @dataclass(frozen=True, eq=False)
-class Arrhenius:
+class Arrhenius(Tabular):
     r"""A straight line through logarithms over inverse temperature.
 
     All intervals are 95 %, low and high on the last axis.
@@ -97,6 +98,16 @@ class Arrhenius:
             f"Arrhenius({self.quantity}, activation_energy={self.activation_energy:.3f} "
             f"[{low:.3f}, {high:.3f}] eV)"
         )
+
+    def table(self) -> dict[str, Any]:
+        """One row per fit, in the order of the values."""
+        energies = np.ravel(self.activation_energy)
+        limits = np.reshape(self.activation_energy_interval, (-1, 2))
+        return {
+            "fit": np.arange(len(energies)),
+            **interval_columns("activation energy / eV", energies, limits),
+            "chi squared": np.ravel(self.chi_squared),
+        }
 
 
 def arrhenius(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import Targets, TrajectoriesLike, Trajectory, as_trajectories
 from graphkoopman.transport._carriers import charge_path, check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN
@@ -20,7 +21,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class EinsteinConductivity:
+class EinsteinConductivity(Tabular):
     r"""Conductivity from the collective displacement of charge.
 
     Attributes
@@ -64,6 +65,15 @@ class EinsteinConductivity:
     def __repr__(self) -> str:
         low, high = self.interval
         return f"EinsteinConductivity({self.conductivity:.4g} [{low:.4g}, {high:.4g}] S/cm)"
+
+    def table(self) -> dict[str, Any]:
+        """One row per lag: the displacement of charge whose slope is the conductivity."""
+        return {
+            "lag / ps": self.times,
+            **interval_columns(
+                "displacement of charge / e^2/angstrom", self.moment, self.moment_interval
+            ),
+        }
 
 
 def einstein_conductivity(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._carriers import check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN
@@ -21,7 +22,7 @@ UNITS = ("auto", "blocks", "trajectories")
 
 
 @dataclass(frozen=True, eq=False)
-class OnsagerContributions:
+class OnsagerContributions(Tabular):
     r"""Collective conductivity, transition by transition, correlation between ions included.
 
     All conductivities are in S/cm, all intervals 95 %, low and high on the last axis.
@@ -121,6 +122,34 @@ class OnsagerContributions:
             f"einstein={self.einstein:.4g} S/cm, total_haven={self.total_haven:.3g}, "
             f"n_units={self.n_units})"
         )
+
+    def table(self) -> dict[str, Any]:
+        """One row per transition of the targets."""
+        begin, end = np.indices(self.self_.shape)
+        columns: dict[str, Any] = {"from": begin, "to": end}
+        for name, text in (
+            ("self_", "self / S/cm"),
+            ("distinct", "distinct / S/cm"),
+            ("haven", "Haven ratio"),
+            ("transference_of", "transference"),
+        ):
+            limits = getattr(self, f"{name.rstrip('_')}_interval")
+            columns |= interval_columns(text, getattr(self, name), limits)
+        return columns
+
+    def carriers_table(self) -> dict[str, Any]:
+        """One row per pair of carriers: Onsager coefficient, transference number of the first."""
+        names = np.array(self.carriers, dtype=object)
+        return {
+            "carrier": names[:, None],
+            "with": names,
+            **interval_columns("Onsager coefficient / S/cm", self.onsager, self.onsager_interval),
+            **interval_columns(
+                "transference number",
+                self.transference[:, None],
+                self.transference_interval[:, None],
+            ),
+        }
 
 
 @with_refits

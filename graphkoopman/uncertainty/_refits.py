@@ -22,7 +22,7 @@ __all__ = ["probability_sets", "widened", "with_refits"]
 Array = NDArray[np.float64]
 F = TypeVar("F", bound=Callable[..., Any])
 
-AT_MOST_ONE = ("population", "populations", "probability")
+AT_MOST_ONE = ("population", "populations", "probability", "kappa")
 
 
 def probability_sets(probs: Any) -> list[Any]:
@@ -165,6 +165,9 @@ def _widen_result(result: Any, refits: Sequence[Any]) -> Any:
         value = getattr(result, field.name)
         if is_dataclass(value) and not isinstance(value, type):
             changes[field.name] = _widen_result(value, [getattr(r, field.name) for r in refits])
+        if isinstance(value, tuple) and any(is_dataclass(item) for item in value):
+            of_items = zip(*(getattr(r, field.name) for r in refits), strict=True)
+            changes[field.name] = tuple(map(_widen_result, value, of_items))
         interval = getattr(result, f"{field.name.rstrip('_')}_interval", None)
         if interval is None or not np.ndim(interval):
             continue

@@ -1,5 +1,7 @@
 """``graphkoopman generate``, run as a user would."""
 
+import json
+
 import ase.io
 import numpy as np
 import pytest
@@ -57,6 +59,11 @@ def test_a_future_as_extended_xyz(folder, capsys, kind):
         np.testing.assert_allclose(atoms.info["time_ps"], 2.0 * number)
         assert atoms.info["state"] == np.argmax(atoms.info["probs"])
         np.testing.assert_array_equal(atoms.positions[0], 0.0)
+    record = json.loads((folder / f"{kind}.run.json").read_text())
+    assert record["command"] == "generate"
+    assert record["results"]["frames"] == 25
+    assert main(arguments_for(folder, "--out", str(out))) == 2
+    assert "is there already" in capsys.readouterr().err
     if kind == "new":
         assert frames[0].info["state"] == 1
         assert "decoder trained in" in captured

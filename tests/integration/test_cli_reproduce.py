@@ -1,6 +1,7 @@
 """``graphkoopman reproduce``, run as a user would."""
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -64,11 +65,18 @@ def test_simulated_lithium_beside_the_paper(tmp_path, capsys):
 def test_own_trajectories(tmp_path, capsys, system, n_files, tested, row, paper):
     files = [write_npz(tmp_path / f"{i}.npz", i) for i in range(n_files)]
     arguments = ["reproduce", system, "--data", *files, "--lag", "4ps", "--epochs", "2"]
-    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    out = tmp_path / "out"
+    assert main([*arguments, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert f"tested on {tested}" in printed
     assert "only as far as the given trajectories do" in printed
-    assert table(tmp_path)[row][0] == paper
+    assert table(out)[row][0] == paper
+    record = json.loads((out / "run.json").read_text())
+    assert record["command"] == "reproduce"
+    assert len(record["inputs"]) == n_files
+    assert main([*arguments, "--out", str(out), "--overwrite", "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["system"] == system
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,14 @@ if TYPE_CHECKING:
         two_state_reference,
     )
     from graphkoopman.datasets._sites import FCCSites, assign_sites, fcc_sites
+    from graphkoopman.datasets._symmetry import Ammonia, make_polar_cages, simulate_ammonia
 else:
     from graphkoopman._lazy import attach
 
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
+    "Ammonia",
     "Hopping",
     "LabelTimescales",
     "LiFCC",
@@ -42,5 +44,7 @@ __all__ = [
     "li_fcc_reference",
     "make_arrangement",
     "make_hopping",
+    "make_polar_cages",
+    "simulate_ammonia",
     "simulate_li_fcc",
 ]

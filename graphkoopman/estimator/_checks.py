@@ -240,6 +240,7 @@ def check_encoder(samples: Sequence[Samples], estimator: "GDyNetEstimator") -> N
         if missing:
             remedy = {
                 "direction": "featurize with GraphFeaturizer(directions=True)",
+                "axis": "featurize with GraphFeaturizer(axes=...), a vector per target",
                 "features": "take graphkoopman.lobes.GatedEncoder() for graphs",
             }.get(missing[0], "take graphkoopman.lobes.FeatureEncoder() for features")
             raise ValueError(

@@ -18,7 +18,7 @@ from graphkoopman.koopman import (
     estimate_koopman,
     warn_of_limits,
 )
-from graphkoopman.trajectories import species_label
+from graphkoopman.trajectories import is_species, species_label
 
 if TYPE_CHECKING:
     from graphkoopman.estimator._estimator import GDyNetEstimator
@@ -121,7 +121,11 @@ def _kinds(samples: Sequence[Any]) -> list[list[str]] | None:
 
 
 def _formula(species: Any) -> str:
-    counts = Counter(species_label(value) for value in species.tolist())
+    # node types of the user's own are numbers or strings of no element
+    counts = Counter(
+        species_label(value) if isinstance(value, int) and is_species(value) else str(value)
+        for value in species.tolist()
+    )
     return " ".join(
         name + (str(number) if number > 1 else "") for name, number in sorted(counts.items())
     )

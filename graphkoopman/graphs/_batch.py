@@ -45,6 +45,8 @@ class GraphBatch:
     levels : Tensor of shape (n_levels, hop_counts[0]), int64, or None
         Group of every target atom per level, numbered through all targets of all frames: atoms of
         two targets are never in one group.
+    axes : Tensor of shape (n_frames * n_targets, 3), float32, or None
+        Unit vector of every target.
     """
 
     species: Tensor
@@ -58,6 +60,7 @@ class GraphBatch:
     n_neighbors: int | None
     directions: Tensor | None = None
     levels: Tensor | None = None
+    axes: Tensor | None = None
 
     @property
     def n_target_atoms(self) -> int:
@@ -157,6 +160,7 @@ def collate(
         n_targets=graphs.n_targets,
         n_neighbors=k,
         levels=_levels(graphs, len(frames)),
+        axes=None if graphs.axes is None else _axes(graphs.axes[frames]),
         **extra,
     )
 
@@ -230,6 +234,11 @@ def _levels(graphs: GraphTrajectory, n_frames: int) -> Tensor | None:
         shift = np.arange(n_frames)[:, None] * (group.max() + 1)
         numbered.append((group.reshape(-1) + shift).ravel())
     return torch.from_numpy(np.stack(numbered))
+
+
+def _axes(axes: np.ndarray) -> Tensor:
+    """Axes of all targets of the first frame, then of the second, …"""
+    return torch.from_numpy(np.asarray(axes, np.float32).reshape(-1, 3).copy())
 
 
 def _block_starts(counts: np.ndarray) -> np.ndarray:

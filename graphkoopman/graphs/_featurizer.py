@@ -1,6 +1,7 @@
 """`GraphFeaturizer`: trajectories to neighbour graphs, as a scikit-learn transformer."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.checks import check_integer, is_integer, is_positive
+from graphkoopman.graphs._axes import axes_of_targets
 from graphkoopman.graphs._build import build_graphs
 from graphkoopman.graphs._levels import levels_of
 from graphkoopman.graphs._stream import write_graph_file
@@ -47,6 +49,10 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     species_labels : array of shape (n_atoms,), callable or None
         Node type of every atom (integers or strings), in place of the element, or a function of
         the trajectory that returns them.
+    axes : array of shape (n_targets, 3) or (n_frames, n_targets, 3), callable or None
+        A direction per target, of any length but zero, for encoders that need ``"axis"``: a
+        displacement, a dipole, a normal. A function of the trajectory that returns them serves
+        several trajectories.
     cache_dir : path or None
         Folder that keeps graphs between calls; a trajectory seen before with the same settings is
         mapped from there. Graphs go to the file piece by piece and are never all in memory;
@@ -88,6 +94,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         directions: bool = False,
         levels: Any = (),
         species_labels: Any = None,
+        axes: Any = None,
         cache_dir: str | os.PathLike | None = None,
         memory_budget: int | None = None,
         n_jobs: int | None = None,
@@ -99,6 +106,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self.directions = directions
         self.levels = levels
         self.species_labels = species_labels
+        self.axes = axes
         self.cache_dir = cache_dir
         self.memory_budget = memory_budget
         self.n_jobs = n_jobs
@@ -122,7 +130,8 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         trajectories = as_trajectories(X)
         task = FitTask(self, trajectories)
         for trajectory in trajectories:
-            self._resolve(trajectory)
+            targets, *_ = self._resolve(trajectory)
+            axes_of_targets(self.axes, trajectory, targets.n_targets)
         task.end()
         return self
 
@@ -145,9 +154,14 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self._check_settings()
         trajectories = as_trajectories(X)
         resolved = [self._resolve(trajectory) for trajectory in trajectories]
+        axes = [
+            axes_of_targets(self.axes, trajectory, targets.n_targets)
+            for trajectory, (targets, *_) in zip(trajectories, resolved, strict=True)
+        ]
+        # beside the files of graphs, not in them: axes are small and take no search
         return [
-            self._graphs(trajectory, *found)
-            for trajectory, found in zip(trajectories, resolved, strict=True)
+            replace(self._graphs(trajectory, *found), axes=vectors)
+            for trajectory, found, vectors in zip(trajectories, resolved, axes, strict=True)
         ]
 
     def __sklearn_is_fitted__(self) -> bool:

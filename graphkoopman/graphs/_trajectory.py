@@ -65,6 +65,8 @@ class GraphTrajectory(ColumnSamples):
     levels : ndarray of shape (n_levels, n_atoms), int64, or None
         Group of every atom, residues say, one row per level.
     level_names : ndarray of shape (n_levels,), str, or None
+    axes : ndarray of shape (n_frames, n_targets, 3), float32, or None
+        Unit vector of every target, given from outside.
     """
 
     hop_counts: np.ndarray
@@ -84,6 +86,7 @@ class GraphTrajectory(ColumnSamples):
     directions: np.ndarray | None = None
     levels: np.ndarray | None = None
     level_names: np.ndarray | None = None
+    axes: np.ndarray | None = None
 
     columns: ClassVar = (
         Column("hop_counts", FRAME, "i", (None,)),
@@ -97,6 +100,7 @@ class GraphTrajectory(ColumnSamples):
         Column("species", SYSTEM, "biuU"),
         Column("levels", SYSTEM, "i", (None,), optional=True),
         Column("level_names", SYSTEM, "U", optional=True),
+        Column("axes", FRAME, "f", (None, 3), optional=True),
         Column("target_offsets", SYSTEM, "i"),
     )
     scalars: ClassVar = (
@@ -123,8 +127,9 @@ class GraphTrajectory(ColumnSamples):
 
     @property
     def offers(self) -> frozenset[str]:
-        """What an encoder can read of an edge."""
-        return frozenset({"distance"} if self.directions is None else {"distance", "direction"})
+        """What an encoder can read of an edge and of a target."""
+        optional = {"direction": self.directions, "axis": self.axes}
+        return frozenset({"distance"} | {k for k, column in optional.items() if column is not None})
 
     @property
     def cost(self) -> float:
@@ -260,6 +265,9 @@ class GraphTrajectory(ColumnSamples):
         one_per_target = targets[0] == 0 and np.all(np.diff(targets) >= 1)
         if not one_per_target or np.any(hop_counts[:, 0] != targets[-1]):
             raise ValueError("target_offsets do not fit to hop_counts")
+        axes = arrays["axes"]
+        if axes is not None and axes.shape[:2] != (n_frames, len(targets) - 1):
+            raise ValueError("axes do not fit to frames and targets")
         _check_levels(arrays["levels"], arrays["level_names"], len(arrays["species"]))
 
 

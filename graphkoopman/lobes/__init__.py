@@ -1,8 +1,9 @@
 """The network χ: neighbour graphs in, probabilities of the targets' states out.
 
 Public: :class:`GDyNetLobe` and its exchangeable parts. Encoders: :class:`Encoder`,
-:class:`GatedEncoder`, :class:`FeatureEncoder`. Poolings: :class:`Pooling`,
-:class:`MeanPooling` (10), :class:`AttentionPooling`. :class:`Head`. Building blocks for encoders:
+:class:`GatedEncoder`, :class:`SchNetEncoder`, :class:`PaiNNEncoder`, :class:`FeatureEncoder`.
+Poolings: :class:`Pooling`, :class:`MeanPooling` (10), :class:`AttentionPooling`. :class:`Head`.
+Building blocks for encoders:
 :func:`gaussian_basis` (7), :class:`GraphConvolution` (8)(9), :class:`SpeciesEmbedding`,
 :func:`segment_sum`, :func:`segment_softmax`. :func:`register` lets files name a part of one's
 own. Equation numbers are those of Xie et al., Nat. Commun. 10, 2667 (2019).
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from graphkoopman.lobes._gated import GatedEncoder
     from graphkoopman.lobes._head import Head
     from graphkoopman.lobes._network import GDyNetLobe, build_lobe, transfer_weights
+    from graphkoopman.lobes._painn import PaiNNEncoder
     from graphkoopman.lobes._parts import (
         Encoder,
         Pooling,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
         register,
     )
     from graphkoopman.lobes._pooling import AttentionPooling, MeanPooling, pool_targets
+    from graphkoopman.lobes._schnet import SchNetEncoder
     from graphkoopman.lobes._segments import segment_softmax, segment_sum
 else:
     from graphkoopman._lazy import attach
@@ -45,7 +48,9 @@ __all__ = [
     "GatedEncoder",
     "Head",
     "MeanPooling",
+    "PaiNNEncoder",
     "Pooling",
+    "SchNetEncoder",
     "SpeciesEmbedding",
     "gaussian_basis",
     "register",

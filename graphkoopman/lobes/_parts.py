@@ -5,7 +5,7 @@ any of scikit-learn's. It builds the torch module once the data are known. A fil
 a registered class and its settings, never code.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -13,7 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from torch import nn
 
-NEEDS = frozenset({"distance", "direction", "features"})
+NEEDS = frozenset({"distance", "direction", "axis", "features"})
 Part = TypeVar("Part", bound=type)
 _CLASSES: dict[str, dict[str, type]] = {"encoder": {}, "pooling": {}}
 
@@ -31,7 +31,8 @@ class Encoder(Protocol):
     n_hops : int
         Neighbour shells that a message crosses: how deep the graphs of a forward pass must be.
     needs : set of str
-        What it reads: ``"distance"`` and ``"direction"`` of an edge, or ``"features"``.
+        What it reads: ``"distance"`` and ``"direction"`` of an edge, ``"axis"`` of a target, or
+        ``"features"``.
 
     Notes
     -----
@@ -91,7 +92,7 @@ class PartSettings(BaseEstimator):
     def __eq__(self, other: Any) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return bool(self.get_params() == other.get_params())
+        return _plain(self.get_params()) == _plain(other.get_params())
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -155,7 +156,7 @@ def register(kind: str, name: str | None = None) -> Any:
 
 def _classes(kind: str) -> dict[str, type]:
     """Classes of a kind by name; our own register themselves when their modules are imported."""
-    for module in ("_gated", "_features", "_pooling"):
+    for module in ("_gated", "_schnet", "_painn", "_features", "_pooling"):
         import_module(f"graphkoopman.lobes.{module}")
     return _CLASSES[kind]
 
@@ -177,7 +178,7 @@ def describe_part(kind: str, part: Any) -> dict[str, Any] | None:
     names = {cls: name for name, cls in _classes(kind).items()}
     if type(part) in names:
         name, settings = names[type(part)], part.get_params(deep=False)
-        return {"class": name, "settings": {k: _plain(v) for k, v in settings.items()}}
+        return {"class": name, "settings": _plain(settings)}
     raise ValueError(
         f"{kind} must be of a class that files can name, got {_place(type(part))}; decorate a "
         f"settings class with graphkoopman.lobes.register({kind!r}), one of "
@@ -201,10 +202,16 @@ def part_of(kind: str, described: Any) -> Any:
             f"{kind} {described['class']!r} is not registered, known are {sorted(_CLASSES[kind])}; "
             "import the module that defines it first"
         )
-    return cls(**described["settings"])
+    settings = described["settings"].items()
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings})
 
 
 def _plain(value: Any) -> Any:
+    """A setting as JSON holds it."""
+    if isinstance(value, Mapping):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [_plain(entry) for entry in value]
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graphkoopman.graphs import GraphBatch
+
 
 @lru_cache(maxsize=1)
 def _torch_scatter() -> Any:
@@ -39,3 +41,18 @@ def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     highest = highest.scatter_reduce(0, segment, logits.detach(), "amax")
     weights = torch.exp(logits - highest[segment])
     return weights / segment_sum(weights, segment, n_segments)[segment]
+
+
+def edge_sum(values: Tensor, batch: GraphBatch, n_rows: int) -> Tensor:
+    """Sum over the edges of each of the first ``n_rows`` atoms, (n_rows, ...).
+
+    Parameters
+    ----------
+    values : Tensor of shape (n_edges, ...)
+        Of the edges of these atoms.
+    batch : GraphBatch
+    n_rows : int
+    """
+    if batch.row_offsets is None and batch.n_neighbors:  # as many edges everywhere: no index needed
+        return values.reshape(n_rows, batch.n_neighbors, *values.shape[1:]).sum(dim=1)
+    return segment_sum(values, batch.rows(n_rows), n_rows)

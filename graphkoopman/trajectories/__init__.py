@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     )
     from graphkoopman.trajectories._segments import adjacent_runs, join_adjacent, segments
     from graphkoopman.trajectories._source import Source
-    from graphkoopman.trajectories._species import species_label, species_mass, species_number
+    from graphkoopman.trajectories._species import (
+        is_species,
+        species_label,
+        species_mass,
+        species_number,
+    )
     from graphkoopman.trajectories._steps import LongStepWarning
     from graphkoopman.trajectories._target_split import split_targets
     from graphkoopman.trajectories._targets import Targets, resolve_targets, species_labels

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from graphkoopman.datasets._chain_molecule import ChainMolecule, make_chain_molecule
     from graphkoopman.datasets._chains import (
         chain_rates,
         projected_transition_matrix,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         label_timescales,
     )
     from graphkoopman.datasets._li_fcc import LiFCC, simulate_li_fcc
+    from graphkoopman.datasets._lj7 import LJ7, simulate_lj7
     from graphkoopman.datasets._references import (
         GlobalReference,
         SiteReference,
@@ -34,6 +36,8 @@ else:
 
 __all__ = [
     "Ammonia",
+    "LJ7",
+    "ChainMolecule",
     "Hopping",
     "LabelTimescales",
     "LiFCC",
@@ -43,8 +47,10 @@ __all__ = [
     "label_timescales",
     "li_fcc_reference",
     "make_arrangement",
+    "make_chain_molecule",
     "make_hopping",
     "make_polar_cages",
     "simulate_ammonia",
     "simulate_li_fcc",
+    "simulate_lj7",
 ]

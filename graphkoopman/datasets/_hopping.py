@@ -327,7 +327,7 @@ def _cage(n_geometries: int, n_ligands: int) -> _Unit:
     is_long = np.arange(n_ligands) >= n_ligands - n_long[:, None]
     distance = np.where(is_long, LONG, SHORT)  # (n_geometries, n_ligands)
     geometries = np.zeros((n_geometries, n_ligands + 1, 3))
-    geometries[:, 1:] = distance[..., None] * _even_directions(n_ligands)
+    geometries[:, 1:] = distance[..., None] * even_directions(n_ligands)
     species = np.array([LITHIUM] + n_ligands * [SULFUR])
     return _Unit(geometries, species, LONG, CAGE_SPACING, CAGE_VIBRATION)
 
@@ -344,7 +344,7 @@ def _square_complex() -> _Unit:
     return _Unit(geometries, species, OUTER, COMPLEX_SPACING, COMPLEX_VIBRATION)
 
 
-def _even_directions(n_points: int) -> FloatArray:
+def even_directions(n_points: int) -> FloatArray:
     """Unit vectors spread over the sphere by the golden angle, (n_points, 3)."""
     i = np.arange(n_points)
     z = 1.0 - (2.0 * i + 1.0) / n_points

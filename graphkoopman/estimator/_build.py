@@ -1,5 +1,6 @@
 """What an estimator's parameters stand for: a device, a network, training settings."""
 
+import math
 import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 SAMPLES_PER_BATCH = 5_000
 EDGES_PER_BATCH = 1_500_000  # bounds the time of a step where the fields of few targets are large
 MIN_FRAMES_PER_BATCH = 50
-MOST_SEEN = 2_000  # frames that an encoder is adapted to
+MOST_SEEN = 2_000  # frames that an encoder or pooling is adapted to
+MOST_EDGES = 1_000_000  # of those whose atom vectors are in memory at a time
 
 
 def device_of(device: str) -> torch.device:
@@ -112,6 +114,10 @@ def new_lobe(
     adapt = getattr(lobe.encoder, "adapt", None)
     if callable(adapt):
         adapt(_some_frames(data))
+    adapt = getattr(lobe.pooling, "adapt", None)
+    if callable(adapt):
+        with torch.no_grad():
+            adapt([(lobe.encoder(batch), batch) for batch in _some_frames(data, MOST_EDGES)])
     if source is not None:
         transfer_weights(source.lobe_, lobe)
     if estimator.freeze is not None:
@@ -119,9 +125,11 @@ def new_lobe(
     return lobe.to(device_of(estimator.device))
 
 
-def _some_frames(data: SampleData) -> list[Batch]:
-    """Evenly spaced frames of all runs, as many as an encoder needs to see units."""
-    share = MOST_SEEN / sum(len(item) for item in data.samples)
+def _some_frames(data: SampleData, most_edges: float = math.inf) -> list[Batch]:
+    """Evenly spaced frames of all runs, as many as a part needs to see units."""
+    n_frames = sum(len(item) for item in data.samples)
+    edges = sum(len(item) * max(1.0, item.cost) for item in data.samples)
+    share = min(MOST_SEEN / n_frames, most_edges / edges)
     return [
         data.batch(i, np.linspace(0, len(item) - 1, max(2, int(share * len(item)))).astype(int))
         for i, item in enumerate(data.samples)

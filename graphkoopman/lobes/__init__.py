@@ -2,7 +2,8 @@
 
 Public: :class:`GDyNetLobe` and its exchangeable parts. Encoders: :class:`Encoder`,
 :class:`GatedEncoder`, :class:`SchNetEncoder`, :class:`PaiNNEncoder`, :class:`FeatureEncoder`.
-Poolings: :class:`Pooling`, :class:`MeanPooling` (10), :class:`AttentionPooling`. :class:`Head`.
+Poolings: :class:`Pooling`, :class:`MeanPooling` (10), :class:`AttentionPooling`,
+:class:`HierarchicalPooling`. :class:`Head`.
 Building blocks for encoders:
 :func:`gaussian_basis` (7), :class:`GraphConvolution` (8)(9), :class:`SpeciesEmbedding`,
 :func:`segment_sum`, :func:`segment_softmax`. :func:`register` lets files name a part of one's
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from graphkoopman.lobes._features import FeatureEncoder
     from graphkoopman.lobes._gated import GatedEncoder
     from graphkoopman.lobes._head import Head
+    from graphkoopman.lobes._hierarchical import HierarchicalPooling
     from graphkoopman.lobes._network import GDyNetLobe, build_lobe, transfer_weights
     from graphkoopman.lobes._painn import PaiNNEncoder
     from graphkoopman.lobes._parts import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from graphkoopman.lobes._pooling import AttentionPooling, MeanPooling, pool_targets
     from graphkoopman.lobes._schnet import SchNetEncoder
     from graphkoopman.lobes._segments import segment_softmax, segment_sum
+    from graphkoopman.lobes._whitening import whitened_layer
 else:
     from graphkoopman._lazy import attach
 
@@ -47,6 +50,7 @@ __all__ = [
     "GDyNetLobe",
     "GatedEncoder",
     "Head",
+    "HierarchicalPooling",
     "MeanPooling",
     "PaiNNEncoder",
     "Pooling",

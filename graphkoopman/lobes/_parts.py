@@ -81,7 +81,9 @@ class Pooling(Protocol):
         Module
             Maps vectors of target atoms, (n_target_atoms, n_features), and their batch to vectors
             of targets, (n_frames * n_targets, n_pooled). ``batch.target_of_atom`` says whose atom
-            each is; None where every target is one atom.
+            each is; None where every target is one atom. It may have a method ``adapt(seen)``,
+            called once before training with pairs of such vectors and batches, and a method
+            ``weights`` of the arguments of the call, for `GDyNetEstimator.pooling_weights`.
         """
         ...
 
@@ -95,7 +97,7 @@ class PartSettings(BaseEstimator):
         return _plain(self.get_params()) == _plain(other.get_params())
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        return hash(repr(_plain(self.get_params())))
 
 
 def register(kind: str, name: str | None = None) -> Any:
@@ -156,7 +158,7 @@ def register(kind: str, name: str | None = None) -> Any:
 
 def _classes(kind: str) -> dict[str, type]:
     """Classes of a kind by name; our own register themselves when their modules are imported."""
-    for module in ("_gated", "_schnet", "_painn", "_features", "_pooling"):
+    for module in ("_gated", "_schnet", "_painn", "_features", "_pooling", "_hierarchical"):
         import_module(f"graphkoopman.lobes.{module}")
     return _CLASSES[kind]
 

@@ -35,12 +35,21 @@ def segment_sum(values: Tensor, segment: Tensor, n_segments: int) -> Tensor:
     return out.index_add(0, segment, values)
 
 
+def group_sum(values: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """`segment_sum` of groups whose rows come in any order."""
+    if bool((group[1:] < group[:-1]).any()):
+        order = torch.argsort(group, stable=True)
+        values, group = values[order], group[order]
+    return segment_sum(values, group, n_groups)
+
+
 def segment_softmax(logits: Tensor, segment: Tensor, n_segments: int) -> Tensor:
-    """Softmax of ``logits`` (n_rows,) within each segment."""
-    highest = logits.new_full((n_segments,), -math.inf)
-    highest = highest.scatter_reduce(0, segment, logits.detach(), "amax")
+    """Softmax of ``logits`` (n_rows, ...) within each segment, whose rows may come in any order."""
+    index = segment.reshape(-1, *[1] * (logits.ndim - 1)).expand_as(logits)
+    highest = logits.new_full((n_segments, *logits.shape[1:]), -math.inf)
+    highest = highest.scatter_reduce(0, index, logits.detach(), "amax")
     weights = torch.exp(logits - highest[segment])
-    return weights / segment_sum(weights, segment, n_segments)[segment]
+    return weights / group_sum(weights, segment, n_segments)[segment]
 
 
 def edge_sum(values: Tensor, batch: GraphBatch, n_rows: int) -> Tensor:

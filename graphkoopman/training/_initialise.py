@@ -12,13 +12,9 @@ import torch
 from torch import Tensor
 
 from graphkoopman.koopman import inner_simplex, singular_functions
-from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.lobes import GDyNetLobe, whitened_layer
 from graphkoopman.objectives import moments_of_rows, score_of_moments
 
-# Directions of the embedding that vary less are left to training: whitened, they would be mostly
-# rounding, and weights this large would make every step of the layers before them a leap.
-RELATIVE_VARIANCE = 1e-3
-RELATIVE_SPREAD = 1e-2  # of single features, for the same reason
 SMALLEST_SPREAD = 1e-6  # rounding of float32
 # Logits between the vertices: the softmax is nearly linear at the first, nearly a step at the last.
 # Where states overlap, bending costs score; where they are apart, it takes out noise.
@@ -44,21 +40,17 @@ def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
         If the embedding is the same for every target in every frame.
     """
     z = pooled.double().numpy()
-    center, scale = z.mean(axis=0), z.std(axis=0)
-    if scale.max() < SMALLEST_SPREAD:
+    if z.std(axis=0).max() < SMALLEST_SPREAD:
         raise ConstantEmbeddingError(
             "all targets have the same neighbourhood in every frame, there is nothing to "
             "learn; check that the trajectory moves and that r_max reaches the neighbours"
         )
-    scale = np.maximum(scale, RELATIVE_SPREAD * scale.max())
-    whiten, mean = _whitening((z - center) / scale)
     head = lobe.head
-    head.set_units(center, scale)
-    # rows of the default initialisation, rescaled to unit response to the whitened vectors
-    directions = head.hidden.weight.detach()[:, : whiten.shape[1]].double().cpu().numpy()
-    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    weight = directions @ whiten.T
-    head.set_hidden(weight, np.linspace(-1.0, 1.0, len(weight)) - weight @ mean)
+    mean, scale, weight, bias = whitened_layer(
+        z, head.hidden.weight.detach().double().cpu().numpy()
+    )
+    head.set_units(mean, scale)
+    head.set_hidden(weight, bias)
 
 
 def fit_output(
@@ -104,10 +96,3 @@ def fit_output(
     intercept = to_memberships[-1] - offset @ slope
     lobe.head.set_output(best * slope.T, best * intercept)
     return scores[best]
-
-
-def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    mean = z.mean(axis=0)
-    variances, axes = np.linalg.eigh(np.atleast_2d(np.cov((z - mean).T)))
-    kept = variances > RELATIVE_VARIANCE * max(variances[-1], np.finfo(float).tiny)
-    return axes[:, kept] / np.sqrt(variances[kept]), mean

@@ -35,8 +35,8 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "Ammonia",
     "LJ7",
+    "Ammonia",
     "ChainMolecule",
     "Hopping",
     "LabelTimescales",

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.parametrize("page", ["symmetry"])
+@pytest.mark.parametrize("page", ["symmetry", "whole_systems"])
 def test_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (DOCS / f"{page}.md").read_text()

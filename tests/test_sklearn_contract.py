@@ -18,7 +18,7 @@ import graphkoopman
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.descriptors import FunctionFeaturizer
 from graphkoopman.generation import EnvironmentDecoder
-from graphkoopman.lobes import AttentionPooling
+from graphkoopman.lobes import AttentionPooling, HierarchicalPooling
 
 # fits are as short as can be on purpose
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -28,7 +28,8 @@ def estimators():
     """One small instance of every public estimator, and of one with other parts."""
     return [
         make_estimator(),
-        make_estimator(pooling=AttentionPooling(3)),
+        make_estimator(pooling=AttentionPooling(3, n_heads=2)),
+        make_estimator(pooling=HierarchicalPooling(window=2)),
         make_featurizer(),
         FunctionFeaturizer(centers),
     ]

@@ -30,8 +30,7 @@ from joblib import Parallel, delayed
 from numba import njit
 from scipy.linalg import expm
 
-from benchmarks._short_runs import EVENTS as SHORT_EVENTS
-from benchmarks._short_runs import N_TIMES, PARTS, SYSTEMS, one_set
+from benchmarks._short_runs import EVENTS as SHORT_EVENTS, N_TIMES, PARTS, SYSTEMS, one_set
 from graphkoopman.koopman import FewUnitsWarning, estimate_koopman
 
 LAGTIME = 2

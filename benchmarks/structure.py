@@ -102,15 +102,30 @@ def _calls_float(node: ast.AST) -> bool:
 def public_names(sources: list[Source]) -> list[str]:
     """Entries of every ``__all__`` of a package or a public module."""
     names = []
-    for source in sources:
-        if source.path.stem.startswith("_") and source.path.name != "__init__.py":
-            continue
+    for source in public_modules(sources):
         for node in source.tree.body:
             if isinstance(node, ast.Assign) and any(
                 isinstance(target, ast.Name) and target.id == "__all__" for target in node.targets
             ):
                 names += ast.literal_eval(node.value)
     return names
+
+
+def results_and_warnings(sources: list[Source]) -> list[str]:
+    """Classes that a package exports (``Name as Name``) for annotations and filters only."""
+    return [
+        alias.name
+        for source in public_modules(sources)
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.asname == alias.name and alias.name[0].isupper()
+    ]
+
+
+def public_modules(sources: list[Source]) -> list[Source]:
+    """Packages, and modules whose name is not private."""
+    return [s for s in sources if not s.path.stem.startswith("_") or s.path.name == "__init__.py"]
 
 
 def counts(folder: Path) -> dict[str, str]:
@@ -148,7 +163,11 @@ def counts(folder: Path) -> dict[str, str]:
         "checks of whole numbers": f"{len(checks)} ({', '.join(checks)})",
         "definitions with 'block'": f"{sum('block' in n.lower() for n in named + aliases)}",
         "classes called Run": f"{sum(name in ('Run', '_Run') for name in classes)}",
-        "public names": f"{len(set(names))} ({len(names)} entries)",
+        "public names": (
+            f"{len(set(names))} ({len(names)} entries), of which plot_*: "
+            f"{sum(name.startswith('plot_') for name in set(names))}"
+        ),
+        "results, warnings and errors": f"{len(set(results_and_warnings(sources)))}",
         "files": f"{len(sources)}",
         "private files": f"{len(private)}, of which below {SMALL_FILE} lines of code: {small}",
         "code lines": f"{n_code}",

@@ -9,22 +9,30 @@ The packages below are attributes, too, imported when first used: ``graphkoopman
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman import callbacks as callbacks
-    from graphkoopman import datasets as datasets
-    from graphkoopman import generation as generation
-    from graphkoopman import graphs as graphs
-    from graphkoopman import koopman as koopman
-    from graphkoopman import lobes as lobes
-    from graphkoopman import model_selection as model_selection
-    from graphkoopman import neighbors as neighbors
-    from graphkoopman import objectives as objectives
-    from graphkoopman import plotting as plotting
-    from graphkoopman import probabilities as probabilities
-    from graphkoopman import structure as structure
-    from graphkoopman import training as training
-    from graphkoopman import trajectories as trajectories
-    from graphkoopman import transport as transport
-    from graphkoopman import uncertainty as uncertainty
+    from graphkoopman import (
+        callbacks as callbacks,
+        cli as cli,
+        datasets as datasets,
+        descriptors as descriptors,
+        estimator as estimator,
+        export as export,
+        generation as generation,
+        graphs as graphs,
+        koopman as koopman,
+        lobes as lobes,
+        model_selection as model_selection,
+        neighbors as neighbors,
+        objectives as objectives,
+        plotting as plotting,
+        probabilities as probabilities,
+        report as report,
+        samples as samples,
+        structure as structure,
+        training as training,
+        trajectories as trajectories,
+        transport as transport,
+        uncertainty as uncertainty,
+    )
     from graphkoopman.estimator import GDyNetEstimator
     from graphkoopman.graphs import GraphFeaturizer, GraphTrajectory
     from graphkoopman.koopman import (

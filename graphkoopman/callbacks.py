@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 try:
-    from sklearn.callback import CallbackSupportMixin as CallbackSupport
-    from sklearn.callback import with_callbacks
+    from sklearn.callback import CallbackSupportMixin as CallbackSupport, with_callbacks
 except ImportError:
 
     class CallbackSupport:  # type: ignore[no-redef]

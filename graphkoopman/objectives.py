@@ -1,8 +1,9 @@
 """VAMP scores of features at both ends of a lag, in torch and float64.
 
-Public: :class:`Moments`, :func:`moments`, :func:`moments_of_rows`, :func:`vamp1_score`,
-:func:`vamp2_score`, :func:`vampe_score`, :func:`singular_values`, :func:`subspace_score`,
-:func:`score_of_moments`, :func:`score_gradient`, :func:`register_objective`.
+Public: :func:`register_objective` and :func:`score_of_moments`, for an objective of one's own.
+Internal: :class:`Moments`, what scores are functions of, the scores of features themselves
+(:func:`vamp1_score`, :func:`vamp2_score`, :func:`vampe_score`, :func:`subspace_score`), and
+:func:`score_gradient`, what training needs of them.
 
 All scores count the constant function (deeptime's convention): the best score of ``n_states``
 softmax outputs is ``n_states``. Moments are centred, which takes the constant out exactly and is
@@ -19,9 +20,6 @@ from torch import Tensor
 __all__ = [
     "register_objective",
     "score_of_moments",
-    "vamp1_score",
-    "vamp2_score",
-    "vampe_score",
 ]
 
 # Ridge of the covariances relative to their mean variance: outputs that have become alike still

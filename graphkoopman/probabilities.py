@@ -22,7 +22,6 @@ from graphkoopman.trajectories import (
 
 __all__ = [
     "ProbabilitiesLike",
-    "as_probabilities",
 ]
 
 Array = NDArray[np.float64]

@@ -8,6 +8,7 @@ import pytest
 
 from graphkoopman.datasets import (
     TooFewTransitionsError,
+    _li_fcc as li_fcc,
     assign_sites,
     fcc_sites,
     global_reference,
@@ -15,7 +16,6 @@ from graphkoopman.datasets import (
     simulate_li_fcc,
     two_state_reference,
 )
-from graphkoopman.datasets import _li_fcc as li_fcc
 from graphkoopman.trajectories import Trajectory
 
 A = 6.5

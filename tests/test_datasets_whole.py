@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from graphkoopman.datasets import _lj7 as lj7
-from graphkoopman.datasets import label_timescales, make_chain_molecule, simulate_lj7
+from graphkoopman.datasets import _lj7 as lj7, label_timescales, make_chain_molecule, simulate_lj7
 
 MINIMA = [-12.53, -11.50, -11.48, -11.40]  # ε, Dellago, Bolhuis and Chandler (1998)
 

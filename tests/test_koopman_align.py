@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from koopman_chains import THREE_STATE, observe, simulate
 
 from graphkoopman.koopman import align_states, state_correlation

@@ -6,8 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from deeptime.base import BayesianModel
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from koopman_chains import THREE_STATE, TWO_STATE, observe, simulate
 
 from graphkoopman.koopman import (

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from deeptime.covariance import Covariance
 from deeptime.decomposition import VAMP, TransferOperatorModel
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from koopman_chains import CYCLE, THREE_STATE, TWO_STATE, observe, simulate, stationary
 
 from graphkoopman.koopman import (

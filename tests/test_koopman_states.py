@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 from deeptime.decomposition import VAMP
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from graphkoopman.koopman import identify_states, inner_simplex, singular_functions
 

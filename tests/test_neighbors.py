@@ -6,8 +6,7 @@ import ase.neighborlist
 import freud
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from numba import njit
 from scipy.spatial import cKDTree
 

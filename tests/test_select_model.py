@@ -5,8 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from hypothesis import assume, given, settings, strategies as st
 from matplotlib import pyplot as plt
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid

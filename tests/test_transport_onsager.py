@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from transport_walkers import BOX, TIMESTEP, TRICLINIC, one_state, ones, random_walks, wrap
 
-from benchmarks._walkers import lithium as hoppers_in_a_box
-from benchmarks._walkers import pair_hoppers
+from benchmarks._walkers import lithium as hoppers_in_a_box, pair_hoppers
 from graphkoopman.trajectories import Trajectory, unwrap
 from graphkoopman.transport import conduction_contributions, onsager_contributions
 from graphkoopman.transport._conduction import NERNST_EINSTEIN

@@ -2,4 +2,4 @@
 
 from graphkoopman.cli._main import main
 
-__all__ = ["main"]
+__all__: list[str] = []

@@ -8,8 +8,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from graphkoopman.tables import INTERVAL as LIMITS
-from graphkoopman.tables import rows_of, with_limits
+from graphkoopman.tables import INTERVAL as LIMITS, rows_of, with_limits
 
 __all__ = ["INTERVAL", "rows", "save_figure", "with_limits", "write_csv", "write_table"]
 

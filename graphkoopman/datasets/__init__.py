@@ -3,7 +3,10 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman.datasets._chain_molecule import ChainMolecule, make_chain_molecule
+    from graphkoopman.datasets._chain_molecule import (
+        ChainMolecule as ChainMolecule,
+        make_chain_molecule,
+    )
     from graphkoopman.datasets._chains import (
         chain_rates,
         projected_transition_matrix,
@@ -11,14 +14,14 @@ if TYPE_CHECKING:
         stationary_distribution,
     )
     from graphkoopman.datasets._fetch import GDYNET_TIMESTEPS, fetch_gdynet
-    from graphkoopman.datasets._hopping import Hopping, make_arrangement, make_hopping
+    from graphkoopman.datasets._hopping import Hopping as Hopping, make_arrangement, make_hopping
     from graphkoopman.datasets._labels import (
-        LabelTimescales,
-        TooFewTransitionsError,
+        LabelTimescales as LabelTimescales,
+        TooFewTransitionsError as TooFewTransitionsError,
         label_timescales,
     )
-    from graphkoopman.datasets._li_fcc import LiFCC, simulate_li_fcc
-    from graphkoopman.datasets._lj7 import LJ7, simulate_lj7
+    from graphkoopman.datasets._li_fcc import LiFCC as LiFCC, simulate_li_fcc
+    from graphkoopman.datasets._lj7 import LJ7 as LJ7, simulate_lj7
     from graphkoopman.datasets._references import (
         GlobalReference,
         SiteReference,
@@ -28,24 +31,20 @@ if TYPE_CHECKING:
         two_state_reference,
     )
     from graphkoopman.datasets._sites import FCCSites, assign_sites, fcc_sites
-    from graphkoopman.datasets._symmetry import Ammonia, make_polar_cages, simulate_ammonia
+    from graphkoopman.datasets._symmetry import (
+        Ammonia as Ammonia,
+        make_polar_cages,
+        simulate_ammonia,
+    )
 else:
     from graphkoopman._lazy import attach
 
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "LJ7",
-    "Ammonia",
-    "ChainMolecule",
-    "Hopping",
-    "LabelTimescales",
-    "LiFCC",
-    "SiteReference",
-    "TooFewTransitionsError",
+    "chain_rates",
     "fetch_gdynet",
     "label_timescales",
-    "li_fcc_reference",
     "make_arrangement",
     "make_chain_molecule",
     "make_hopping",

@@ -14,4 +14,8 @@ else:
 
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = ["FeatureBatch", "FeatureTrajectory", "FunctionFeaturizer"]
+__all__ = [
+    "FeatureBatch",
+    "FeatureTrajectory",
+    "FunctionFeaturizer",
+]

@@ -13,4 +13,6 @@ else:
 
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = ["FORMATS", "write_states"]
+__all__ = [
+    "write_states",
+]

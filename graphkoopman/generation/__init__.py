@@ -7,23 +7,25 @@ after the one before.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman.generation._conduction import PredictedConduction, predict_conduction
+    from graphkoopman.generation._conduction import (
+        PredictedConduction as PredictedConduction,
+        predict_conduction,
+    )
     from graphkoopman.generation._decoder import EnvironmentDecoder
-    from graphkoopman.generation._displacements import PredictedMSD, predict_displacements
-    from graphkoopman.generation._rewire import Rewired, rewire
+    from graphkoopman.generation._displacements import (
+        PredictedMSD as PredictedMSD,
+        predict_displacements,
+    )
+    from graphkoopman.generation._rewire import Rewired as Rewired, rewire
     from graphkoopman.generation._states import sample_states
-    from graphkoopman.generation._warnings import ClosureWarning
+    from graphkoopman.generation._warnings import ClosureWarning as ClosureWarning
 else:
     from graphkoopman._lazy import attach
 
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "ClosureWarning",
     "EnvironmentDecoder",
-    "PredictedConduction",
-    "PredictedMSD",
-    "Rewired",
     "predict_conduction",
     "predict_displacements",
     "rewire",

@@ -1,7 +1,7 @@
 """Neighbour graphs of the targets' receptive field.
 
-Public: :class:`GraphTrajectory`, :class:`GraphBatch`, :func:`collate`, :func:`build_graphs`,
-:class:`GraphFeaturizer`.
+Public: :class:`GraphFeaturizer`, the :class:`GraphTrajectory` that it makes, and the
+:class:`GraphBatch` that a network gets.
 
 A frame's atoms are stored in the order in which messages reach the targets: the target atoms
 first, then atoms first reached by one hop, then by two, and so on. The last of ``n_conv``

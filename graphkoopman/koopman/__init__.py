@@ -11,34 +11,43 @@ if TYPE_CHECKING:
     from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
     from graphkoopman.koopman._chapman_kolmogorov import StateObservable
     from graphkoopman.koopman._ck_error import (
-        ChapmanKolmogorovError,
+        ChapmanKolmogorovError as ChapmanKolmogorovError,
         ck_error,
         markov_verdict,
     )
     from graphkoopman.koopman._consumers import as_target_trajectories
     from graphkoopman.koopman._estimate import estimate_koopman
-    from graphkoopman.koopman._exchange import ExchangeTimes, exchange_times
-    from graphkoopman.koopman._limits import DataLimits, count_exchanges, data_limits
-    from graphkoopman.koopman._limits import warn_of_limits as warn_of_limits
+    from graphkoopman.koopman._exchange import ExchangeTimes as ExchangeTimes, exchange_times
+    from graphkoopman.koopman._limits import (
+        DataLimits,
+        count_exchanges,
+        data_limits,
+        warn_of_limits as warn_of_limits,
+    )
     from graphkoopman.koopman._model import KoopmanModel
     from graphkoopman.koopman._moments import LaggedMoments, lagged_moments
-    from graphkoopman.koopman._sites import GlobalKoopman, SiteGraph, fcc_site_graph, global_koopman
+    from graphkoopman.koopman._sites import (
+        GlobalKoopman as GlobalKoopman,
+        SiteGraph,
+        fcc_site_graph,
+        global_koopman,
+    )
     from graphkoopman.koopman._states import (
-        StateMap,
+        StateMap as StateMap,
         identify_states,
         inner_simplex,
         singular_functions,
     )
     from graphkoopman.koopman._warnings import (
-        BeyondDataWarning,
-        FewUnitsWarning,
-        FixedStateWarning,
-        InvalidTimescaleWarning,
-        OscillatingTimescaleWarning,
-        RankDeficientWarning,
-        SkippedTrajectoryWarning,
-        StationaryDistributionWarning,
-        UnsupportedRateWarning,
+        BeyondDataWarning as BeyondDataWarning,
+        FewUnitsWarning as FewUnitsWarning,
+        FixedStateWarning as FixedStateWarning,
+        InvalidTimescaleWarning as InvalidTimescaleWarning,
+        OscillatingTimescaleWarning as OscillatingTimescaleWarning,
+        RankDeficientWarning as RankDeficientWarning,
+        SkippedTrajectoryWarning as SkippedTrajectoryWarning,
+        StationaryDistributionWarning as StationaryDistributionWarning,
+        UnsupportedRateWarning as UnsupportedRateWarning,
     )
 else:
     from graphkoopman._lazy import attach
@@ -46,29 +55,16 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "BeyondDataWarning",
     "BootstrapKoopmanModel",
-    "ChapmanKolmogorovError",
-    "DataLimits",
-    "ExchangeTimes",
-    "FewUnitsWarning",
-    "FixedStateWarning",
-    "GlobalKoopman",
-    "InvalidTimescaleWarning",
     "KoopmanModel",
-    "OscillatingTimescaleWarning",
-    "RankDeficientWarning",
     "SiteGraph",
-    "SkippedTrajectoryWarning",
-    "StationaryDistributionWarning",
-    "UnsupportedRateWarning",
     "align_states",
     "as_target_trajectories",
     "ck_error",
-    "data_limits",
     "estimate_koopman",
     "exchange_times",
     "fcc_site_graph",
     "global_koopman",
+    "identify_states",
     "markov_verdict",
 ]

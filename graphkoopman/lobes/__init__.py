@@ -1,12 +1,10 @@
 """The network χ: neighbour graphs in, probabilities of the targets' states out.
 
-Public: :class:`GDyNetLobe` and its exchangeable parts. Encoders: :class:`Encoder`,
+Public are the exchangeable parts of a :class:`GDyNetLobe`. Encoders: :class:`Encoder`,
 :class:`GatedEncoder`, :class:`SchNetEncoder`, :class:`PaiNNEncoder`, :class:`FeatureEncoder`.
 Poolings: :class:`Pooling`, :class:`MeanPooling` (10), :class:`AttentionPooling`,
-:class:`HierarchicalPooling`. :class:`Head`.
-Building blocks for encoders:
-:func:`gaussian_basis` (7), :class:`GraphConvolution` (8)(9), :class:`SpeciesEmbedding`,
-:func:`segment_sum`, :func:`segment_softmax`. :func:`register` lets files name a part of one's
+:class:`HierarchicalPooling`. Building blocks for encoders: :func:`gaussian_basis` (7),
+:class:`SpeciesEmbedding`, :func:`segment_sum`. :func:`register` lets files name a part of one's
 own. Equation numbers are those of Xie et al., Nat. Commun. 10, 2667 (2019).
 
 The linear maps of (8) and (9) act on a concatenation, ``W [v_i, v_j, u_ij]``. It is never built:
@@ -22,9 +20,9 @@ if TYPE_CHECKING:
     from graphkoopman.lobes._embedding import SpeciesEmbedding
     from graphkoopman.lobes._features import FeatureEncoder
     from graphkoopman.lobes._gated import GatedEncoder
-    from graphkoopman.lobes._head import Head
+    from graphkoopman.lobes._head import Head as Head
     from graphkoopman.lobes._hierarchical import HierarchicalPooling
-    from graphkoopman.lobes._network import GDyNetLobe, build_lobe, transfer_weights
+    from graphkoopman.lobes._network import GDyNetLobe as GDyNetLobe, build_lobe, transfer_weights
     from graphkoopman.lobes._painn import PaiNNEncoder
     from graphkoopman.lobes._parts import (
         Encoder,
@@ -47,9 +45,7 @@ __all__ = [
     "AttentionPooling",
     "Encoder",
     "FeatureEncoder",
-    "GDyNetLobe",
     "GatedEncoder",
-    "Head",
     "HierarchicalPooling",
     "MeanPooling",
     "PaiNNEncoder",
@@ -58,6 +54,5 @@ __all__ = [
     "SpeciesEmbedding",
     "gaussian_basis",
     "register",
-    "segment_softmax",
     "segment_sum",
 ]

@@ -10,7 +10,7 @@ Choice: :func:`select_markovian`, :func:`explain_selection`, :func:`selection_re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman.estimator._lags import MixedLagWarning
+    from graphkoopman.estimator._lags import MixedLagWarning as MixedLagWarning
     from graphkoopman.model_selection._candidates import LagChoice
     from graphkoopman.model_selection._cross_val import cross_val_transform
     from graphkoopman.model_selection._report import selection_report
@@ -25,10 +25,14 @@ if TYPE_CHECKING:
         vamp2_scorer,
         vampe_scorer,
     )
-    from graphkoopman.model_selection._select_model import ModelSelection, select_model, time_pieces
+    from graphkoopman.model_selection._select_model import (
+        ModelSelection as ModelSelection,
+        select_model,
+        time_pieces,
+    )
     from graphkoopman.model_selection._selection import (
-        Selection,
-        SelectionWarning,
+        Selection as Selection,
+        SelectionWarning as SelectionWarning,
         StateChoice,
         explain_selection,
         select_markovian,
@@ -47,22 +51,12 @@ else:
 __all__ = [
     "KoopmanScorer",
     "LeaveOneTrajectoryOut",
-    "MixedLagWarning",
-    "ModelSelection",
     "SegmentKFold",
     "SegmentShuffleSplit",
-    "Selection",
-    "SelectionWarning",
     "TargetKFold",
-    "ck_scorer",
     "cross_val_transform",
-    "explain_selection",
     "markov_scorer",
     "select_markovian",
     "select_model",
     "selection_report",
-    "timescale_scorer",
-    "vamp1_scorer",
-    "vamp2_scorer",
-    "vampe_scorer",
 ]

@@ -1,8 +1,7 @@
 """Scores of a fitted estimator on data it has not seen, as scikit-learn scorers.
 
-Public: :class:`KoopmanScorer`, :func:`markov_scorer`, :data:`SCORER_NAMES`,
-:data:`SELECTION_SCORES`, :class:`MixedLagWarning` and the ready-made ``vamp1_scorer``,
-``vamp2_scorer``, ``vampe_scorer``, ``ck_scorer``, ``timescale_scorer``.
+Public: :class:`KoopmanScorer`, :func:`markov_scorer`, :class:`MixedLagWarning`; ``vamp2_scorer``
+and its like are short for ``KoopmanScorer("vamp2")``.
 
 All are higher-is-better and take an estimator or a Pipeline that ends in one. scikit-learn's
 table of scorer names is not open to others, so ``scoring=KoopmanScorer("vamp2")`` stands where

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from deeptime.plots import plot_ck_test as deeptime_plot_ck_test
-from deeptime.plots import plot_implied_timescales
+from deeptime.plots import plot_ck_test as deeptime_plot_ck_test, plot_implied_timescales
 from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -15,4 +15,6 @@ else:
 
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = ["Study", "Verdict", "judge", "study", "write_report"]
+__all__ = [
+    "write_report",
+]

@@ -1,8 +1,9 @@
 """Training of the network: statistics batches, chunked gradients, early stopping, checkpoints.
 
-Public: :class:`SampleData`, :class:`TrainingSettings`, :class:`TrainingResult`, :class:`Trainer`,
-:class:`Restarts`, :class:`Checkpoint`, :class:`Interruption`, :func:`train`, :func:`evaluate`,
-:func:`sample_batch`, :func:`all_frames`, :func:`generator_state`.
+All of it is internal: what `graphkoopman.GDyNetEstimator.fit` does. :func:`train` advances
+:class:`Restarts` of several :class:`Trainer`, under :class:`TrainingSettings`, on
+:class:`SampleData`; a :class:`TrainingResult` comes of it, a :class:`Checkpoint` and an
+:class:`Interruption` guard it.
 """
 
 from typing import TYPE_CHECKING
@@ -22,8 +23,4 @@ else:
 
     __getattr__, __dir__ = attach(__name__)
 
-__all__ = [
-    "TrainingResult",
-    "TrainingSettings",
-    "train",
-]
+__all__: list[str] = []

@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from graphkoopman.trajectories._basis import follow_basis
     from graphkoopman.trajectories._blocks import block_split
-    from graphkoopman.trajectories._cells import MissingCellWarning, OtherCellWarning
+    from graphkoopman.trajectories._cells import (
+        MissingCellWarning as MissingCellWarning,
+        OtherCellWarning as OtherCellWarning,
+    )
     from graphkoopman.trajectories._fractions import check_not_fractional
     from graphkoopman.trajectories._gdynet import load_gdynet_npz
-    from graphkoopman.trajectories._inspect import Finding, TrajectoryReport, inspect
+    from graphkoopman.trajectories._inspect import (
+        Finding,
+        TrajectoryReport as TrajectoryReport,
+        inspect,
+    )
     from graphkoopman.trajectories._like import TargetsLike, TrajectoriesLike
     from graphkoopman.trajectories._minimum_image import minimum_image, reduce_cell
     from graphkoopman.trajectories._molecules import molecules
     from graphkoopman.trajectories._readers import read_trajectory
     from graphkoopman.trajectories._seams import (
-        Seam,
+        Seam as Seam,
         concatenate,
         find_seams,
         group_runs,
@@ -31,9 +38,13 @@ if TYPE_CHECKING:
         species_mass,
         species_number,
     )
-    from graphkoopman.trajectories._steps import LongStepWarning
+    from graphkoopman.trajectories._steps import LongStepWarning as LongStepWarning
     from graphkoopman.trajectories._target_split import split_targets
-    from graphkoopman.trajectories._targets import Targets, resolve_targets, species_labels
+    from graphkoopman.trajectories._targets import (
+        Targets as Targets,
+        resolve_targets,
+        species_labels,
+    )
     from graphkoopman.trajectories._trajectory import (
         Trajectory,
         as_trajectories,
@@ -48,7 +59,7 @@ if TYPE_CHECKING:
     )
     from graphkoopman.trajectories._validation import check_integer
     from graphkoopman.trajectories.objects._registry import (
-        UnknownTimestepWarning,
+        UnknownTimestepWarning as UnknownTimestepWarning,
         as_trajectory,
         converter,
     )
@@ -58,15 +69,9 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "LongStepWarning",
-    "MissingCellWarning",
-    "OtherCellWarning",
-    "Targets",
     "TargetsLike",
     "TrajectoriesLike",
     "Trajectory",
-    "TrajectoryReport",
-    "UnknownTimestepWarning",
     "as_trajectory",
     "converter",
     "find_seams",
@@ -75,7 +80,6 @@ __all__ = [
     "load_gdynet_npz",
     "molecules",
     "read_trajectory",
-    "resolve_targets",
     "segments",
     "species_labels",
     "split_targets",

@@ -8,19 +8,34 @@ frames, conductivities in S/cm.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman.transport._arrhenius import Arrhenius, arrhenius
-    from graphkoopman.transport._conduction import Conduction, conduction_contributions
-    from graphkoopman.transport._diffusion import TransitionDiffusion, transition_diffusion
-    from graphkoopman.transport._displacements import TransitionMSD, transition_displacements
-    from graphkoopman.transport._einstein import EinsteinConductivity, einstein_conductivity
+    from graphkoopman.transport._arrhenius import Arrhenius as Arrhenius, arrhenius
+    from graphkoopman.transport._conduction import (
+        Conduction as Conduction,
+        conduction_contributions,
+    )
+    from graphkoopman.transport._diffusion import (
+        TransitionDiffusion as TransitionDiffusion,
+        transition_diffusion,
+    )
+    from graphkoopman.transport._displacements import (
+        TransitionMSD as TransitionMSD,
+        transition_displacements,
+    )
+    from graphkoopman.transport._einstein import (
+        EinsteinConductivity as EinsteinConductivity,
+        einstein_conductivity,
+    )
     from graphkoopman.transport._finite_size import yeh_hummer
-    from graphkoopman.transport._onsager import OnsagerContributions, onsager_contributions
-    from graphkoopman.transport._residence import ResidenceTimes, residence_times
+    from graphkoopman.transport._onsager import (
+        OnsagerContributions as OnsagerContributions,
+        onsager_contributions,
+    )
+    from graphkoopman.transport._residence import ResidenceTimes as ResidenceTimes, residence_times
     from graphkoopman.transport._warnings import (
-        NegativeConductivityWarning,
-        ShortTrajectoryWarning,
-        UnobservedTransitionWarning,
-        UnvisitedStateWarning,
+        NegativeConductivityWarning as NegativeConductivityWarning,
+        ShortTrajectoryWarning as ShortTrajectoryWarning,
+        UnobservedTransitionWarning as UnobservedTransitionWarning,
+        UnvisitedStateWarning as UnvisitedStateWarning,
     )
 else:
     from graphkoopman._lazy import attach
@@ -28,17 +43,6 @@ else:
     __getattr__, __dir__ = attach(__name__)
 
 __all__ = [
-    "Arrhenius",
-    "Conduction",
-    "EinsteinConductivity",
-    "NegativeConductivityWarning",
-    "OnsagerContributions",
-    "ResidenceTimes",
-    "ShortTrajectoryWarning",
-    "TransitionDiffusion",
-    "TransitionMSD",
-    "UnobservedTransitionWarning",
-    "UnvisitedStateWarning",
     "arrhenius",
     "conduction_contributions",
     "einstein_conductivity",

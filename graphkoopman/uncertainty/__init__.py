@@ -7,13 +7,13 @@ correlation time of the states, and Student's t for the degrees of freedom that 
 
 from graphkoopman.uncertainty._blocks import Block, cut_blocks
 from graphkoopman.uncertainty._correlation import correlation_time
-from graphkoopman.uncertainty._refits import probability_sets, with_refits
-from graphkoopman.uncertainty._refits import spread_of_refits as spread_of_refits
+from graphkoopman.uncertainty._refits import (
+    probability_sets,
+    spread_of_refits as spread_of_refits,
+    with_refits,
+)
 from graphkoopman.uncertainty._scatter import Scatter, block_scatter
 from graphkoopman.uncertainty._student import CONFIDENCE, effective_units, t_quantile
-from graphkoopman.uncertainty._units import UNITS, check_unit
-from graphkoopman.uncertainty._units import unit_labels as unit_labels
+from graphkoopman.uncertainty._units import UNITS, check_unit, unit_labels as unit_labels
 
-__all__ = [
-    "correlation_time",
-]
+__all__: list[str] = []

@@ -8,9 +8,9 @@ decided elsewhere: `graphkoopman.read_trajectory` compares it with the topology 
 from graphkoopman.trajectories.readers._contents import (
     Atoms,
     Contents,
-    FileFormatError,
+    FileFormatError as FileFormatError,
     FrameBlock,
-    Structure,
+    Structure as Structure,
 )
 from graphkoopman.trajectories.readers._registry import READERS, Reader, find_reader, reader
 
@@ -35,12 +35,8 @@ from graphkoopman.trajectories.readers import (  # isort: skip
 from graphkoopman.trajectories.readers._topology import load_structure
 
 __all__ = [
-    "READERS",
     "Atoms",
     "Contents",
-    "FileFormatError",
     "FrameBlock",
-    "Reader",
-    "Structure",
     "reader",
 ]

@@ -165,8 +165,9 @@ def training_settings(estimator: "GDyNetEstimator", samples: Sequence[Samples]) 
 
 def n_epochs(estimator: "GDyNetEstimator") -> int:
     """Largest number of epochs of a fit, all stages and runs together."""
-    n_stages = estimator.n_init + len(check_objectives(estimator.objective))
-    return n_stages * estimator.max_epochs
+    n_stages = 1 + len(check_objectives(estimator.objective))
+    per_start = min(estimator.patience, estimator.max_epochs)
+    return estimator.n_init * per_start + n_stages * estimator.max_epochs
 
 
 def plain_settings(estimator: "GDyNetEstimator") -> dict[str, Any]:

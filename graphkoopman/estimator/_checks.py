@@ -13,7 +13,7 @@ from graphkoopman.checks import check_choice, check_integer, check_number, is_in
 from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
 from graphkoopman.samples import Samples
-from graphkoopman.training import Interruption, Restarts, TrainingResult
+from graphkoopman.training import Interruption, Restarts
 from graphkoopman.trajectories import Trajectory, items_of
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def warn_of_doubts(
             f"training was still improving after max_epochs={estimator.max_epochs}; "
             "raise max_epochs"
         )
-    doubts += _doubts_of_training(training.best.result, training.settings.steps_per_epoch)
+    doubts += _doubts_of_training(training)
     doubts += _doubts_of_states(estimator, training)
     for doubt in doubts:
         warnings.warn(doubt, ConvergenceWarning, stacklevel=4)
@@ -310,11 +310,11 @@ def _doubts_of_states(estimator: "GDyNetEstimator", training: Restarts) -> list[
             f"the network tells only {n_distinct} of n_states={n_states} states apart, the others "
             "are empty; lower n_states or give more data"
         ]
-    if not training.best.result.validated:
+    if not training.start.result.validated:
         return []
     if not estimator.converged_:
         return _doubts_of_starts(estimator)
-    n_seen = training.best.n_processes_seen()
+    n_seen = training.n_processes_seen()
     overlap = estimator.state_map_.overlap
     outside = f"{overlap:.1%} of the memberships lay outside the simplex of crisp states"
     if n_seen < n_states - 1:
@@ -347,9 +347,11 @@ def _doubts_of_starts(estimator: "GDyNetEstimator") -> list[str]:
     ]
 
 
-def _doubts_of_training(result: TrainingResult, steps_per_epoch: int) -> list[str]:
+def _doubts_of_training(training: Restarts) -> list[str]:
     """Whether the network learned anything, and from which frames."""
-    if result.history and all(row["n_rollbacks"] >= steps_per_epoch for row in result.history):
+    history, result = training.history, training.start.result
+    most = training.settings.steps_per_epoch
+    if history and all(row["n_rollbacks"] >= most for row in history):
         return [
             "every update of the network was taken back, it is as it was before training; lower "
             "learning_rate, n_hidden or n_features of the encoder, or give more data"

@@ -119,20 +119,22 @@ def train_network(
             _fingerprint(estimator, samples, source, settings, rng),
             rng,
         )
-    blocks = block_split(
-        [len(item) for item in samples],
-        settings.validation_fraction,
-        lagtime=estimator.lagtime,
-        random_state=rng,
-    )
+    splits = [
+        block_split(
+            [len(item) for item in samples],
+            settings.validation_fraction,
+            lagtime=estimator.lagtime,
+            random_state=rng,
+        )
+        for _ in range(estimator.n_init)
+    ]
     data = sample_data(estimator, samples)
     start = partial(
         Restarts,
         partial(new_lobe, estimator, data, source),
         data,
-        blocks,
+        splits,
         settings,
-        estimator.n_init,
         rng,
     )
     training = start() if checkpoint is None else checkpoint.resume(start)
@@ -166,10 +168,10 @@ def learned_attributes(
     )
     learned = {
         "lobe_": lobe,
-        "validation_score_": best.result.score,
-        "history_": list(best.result.history),
-        "n_iter_": len(best.result.history),
-        "converged_": best.result.converged and training.finished,
+        "validation_score_": training.start.result.score,
+        "history_": training.history,
+        "n_iter_": len(training.history),
+        "converged_": training.finished and best.result.converged,
         "state_map_": state_map,
         "clipped_mass_": state_map.clipped_mass,
         "agreement_": training.agreement,

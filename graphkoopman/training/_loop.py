@@ -17,7 +17,7 @@ from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import backward_score, evaluate
 from graphkoopman.training._initialise import initialise_hidden
 from graphkoopman.training._schedule import rate_in_cycle
-from graphkoopman.training._stages import Stage, SubspaceStage, stages_of
+from graphkoopman.training._stages import Stage, SubspaceStage
 from graphkoopman.training._state import (
     Position,
     Reference,
@@ -28,7 +28,6 @@ from graphkoopman.training._state import (
 from graphkoopman.training._validation import (
     Validation,
     is_better,
-    n_significant,
     says_something,
     validation_of,
 )
@@ -58,17 +57,22 @@ class Trainer:
         Trained in place.
     data : SampleData
     blocks : tuple of sequences of Block
-        Training and validation stretches.
+        Training and validation stretches. With None in place of the latter the run is judged by
+        the frames it trains on: its weights are the best of these, and its cycles end when these
+        gain no more.
+    stages : tuple of Stage
+        One after the other.
     settings : TrainingSettings
     rng : RandomState
         Draws the frames of every batch.
     state : dict or None
-        What `state_dict` returned: continue there. None starts from the network as it is, with
-        the head set from the untrained embedding.
+        What `state_dict` returned: continue there. None starts from the network as it is.
+    keep_head : bool
+        Whether the head is as an earlier run has left it; otherwise it is set from the untrained
+        embedding.
 
     Attributes
     ----------
-    stages : tuple of Stage
     held_out : StatisticsBatch
         Frames of the validation, the same throughout.
     position : Position
@@ -79,27 +83,30 @@ class Trainer:
         self,
         lobe: GDyNetLobe,
         data: SampleData,
-        blocks: tuple[Sequence[Block], Sequence[Block]],
+        blocks: tuple[Sequence[Block], Sequence[Block] | None],
+        stages: tuple[Stage, ...],
         settings: TrainingSettings,
         rng: np.random.RandomState,
         state: dict[str, Any] | None = None,
+        *,
+        keep_head: bool = False,
     ) -> None:
         self.lobe = lobe
         self.data = data
         self.training_blocks, validation_blocks = blocks
+        self.stages = stages
         self.settings = settings
-        self.stages: tuple[Stage, ...] = stages_of(settings.objectives)
         self.rng = rng
-        self.held_out = sample_batch(
-            validation_blocks, data.samples, settings.lagtime, self._linear_frames(), None
-        )
+        self.holds_out = validation_blocks is not None
+        self.held_out = self.batch_of(validation_blocks or self.training_blocks)
         self.result = TrainingResult({}, 1.0, math.inf)
         if state is not None:
             self._load_state_dict(state)
             return
         # states of an earlier training are kept unless those of a linear start are better
         earlier = self._present_result() if lobe.has_states else None
-        initialise_hidden(lobe, evaluate(data, self.linear_batch(), lobe.embed))
+        if not keep_head:
+            initialise_hidden(lobe, evaluate(data, self.linear_batch(), lobe.embed))
         SubspaceStage().make_states(lobe, self._responses, self._linear_rows())
         self.result = self._present_result()
         if earlier is not None and earlier.score > self.result.score:
@@ -118,11 +125,6 @@ class Trainer:
         """Whether all stages are done."""
         return self.position.stage == len(self.stages)
 
-    @property
-    def explored(self) -> bool:
-        """Whether the first cycle is done, after which starts are compared."""
-        return (self.position.stage, self.position.cycle) > (0, 0)
-
     def advance(self) -> None:
         """One update of the network and, where it completes an epoch, a validation."""
         begin = time.perf_counter()
@@ -135,7 +137,7 @@ class Trainer:
         else:
             now.scores.append(score)
         now.step += 1
-        if now.step < self.settings.steps_per_epoch:
+        if now.step < self._steps(self.stages[now.stage]):
             now.seconds += time.perf_counter() - begin
         else:
             self._end_epoch(begin)
@@ -173,7 +175,7 @@ class Trainer:
             (now.cycle, settings.max_epochs),
             (now.epoch, settings.max_epochs),
             (now.cycle_start, settings.max_epochs),
-            (now.step, settings.steps_per_epoch),
+            (now.step, max(self._steps(stage) for stage in self.stages)),
         )
         if not all(n in range(most + 1) for n, most in places):
             raise ValueError(f"stage {now.stage}, epoch {now.epoch} and step {now.step}")
@@ -198,8 +200,8 @@ class Trainer:
             "epoch": now.epoch,
             "objective": stage.name,
             "train_score": train_score,
-            "validation_score": validation.score,
-            "validation_error": validation.error,
+            "validation_score": validation.score if self.holds_out else math.nan,
+            "validation_error": validation.error if self.holds_out else math.nan,
             "effective_sample_size": self._effective_sample_size(validation.slowest),
             "learning_rate": self._rate(),
             "n_rollbacks": now.n_rollbacks,
@@ -290,9 +292,13 @@ class Trainer:
         """The learning rate of the next update."""
         now, settings = self.position, self.settings
         n_epochs = min(settings.patience, settings.max_epochs - now.cycle_start)
-        n_done = (now.epoch - now.cycle_start) * settings.steps_per_epoch + now.step
-        full = settings.learning_rate * self.stages[now.stage].rate * now.damping
-        return full * rate_in_cycle(n_done / (n_epochs * settings.steps_per_epoch))
+        stage = self.stages[now.stage]
+        done = (now.epoch - now.cycle_start + now.step / self._steps(stage)) / n_epochs
+        return settings.learning_rate * stage.rate * now.damping * rate_in_cycle(done)
+
+    def _steps(self, stage: Stage) -> int:
+        """Updates of an epoch."""
+        return stage.pace * self.settings.steps_per_epoch
 
     def _responses(self) -> Tensor:
         """Responses of the head's hidden layer on the frames that make states."""
@@ -316,22 +322,23 @@ class Trainer:
     def validate(self) -> Validation:
         """Score of the network on the held-out frames; NaN where it has diverged."""
         self.lobe.eval()
-        features = evaluate(self.data, self.held_out, self.lobe)
+        return self.validation_on(self.held_out, self.lobe)
+
+    def validation_on(self, batch: StatisticsBatch, lobe: GDyNetLobe) -> Validation:
+        """Score of a network on some frames; NaN where it has diverged."""
+        features = evaluate(self.data, batch, lobe)
         if not torch.isfinite(features).all():
             return Validation(math.nan, math.nan, math.nan)
-        return validation_of(features, self.held_out, self.settings.epsilon)
+        return validation_of(features, batch, self.settings.epsilon)
 
-    def n_processes_seen(self) -> int:
-        """Number of processes of the best network that the held-out frames show beyond noise."""
-        features = evaluate(self.data, self.held_out, self.best_lobe())
-        return n_significant(features, self.held_out, self.settings.epsilon)
+    def batch_of(self, blocks: Sequence[Block]) -> StatisticsBatch:
+        """Frames of some stretches: all of them, or as many as memory and time bear."""
+        samples, lagtime = self.data.samples, self.settings.lagtime
+        return sample_batch(blocks, samples, lagtime, self._linear_frames(), None)
 
     def linear_batch(self) -> StatisticsBatch:
-        """Always the same training frames: all of them, or as many as memory and time bear.
-
-        The best linear functions of some frames need the vectors of all of them at a time.
-        """
-        return self._sample(None, self._linear_frames())
+        """Always the same training frames, for the best linear functions of their vectors."""
+        return self.batch_of(self.training_blocks)
 
     def _sample(self, rng: np.random.RandomState | None, n_frames: int | None) -> StatisticsBatch:
         samples, lagtime = self.data.samples, self.settings.lagtime

@@ -1,8 +1,9 @@
-"""Several runs from different random networks, the best of which goes on."""
+"""Several starts from different random networks, then the training on all frames from the best."""
 
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,19 @@ import numpy as np
 from graphkoopman.koopman import identify_states
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training._agreement import median_agreement
-from graphkoopman.training._batches import Block
+from graphkoopman.training._batches import Block, StatisticsBatch
 from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import evaluate
 from graphkoopman.training._initialise import ConstantEmbeddingError
 from graphkoopman.training._loop import Trainer
-from graphkoopman.training._state import TrainingSettings
-from graphkoopman.training._validation import is_better
+from graphkoopman.training._stages import SubspaceStage, stages_of
+from graphkoopman.training._state import TrainingResult, TrainingSettings
+from graphkoopman.training._validation import (
+    Validation,
+    is_better,
+    n_significant,
+    paired_rise,
+)
 
 GOOD_ERRORS = 2.0  # of the difference to the best start that a good one may be below it
 GOOD_SHARE = 0.05  # or of the best score's excess over the constant
@@ -24,21 +31,22 @@ MOST_DRAWS = 5  # of a network whose embedding does not tell targets apart
 
 
 class Restarts:
-    """A whole training, step by step: ``n_init`` starts, the best of which is trained to the end.
+    """A whole training, step by step: starts on parts of the frames, then the best on all of them.
 
-    Every start trains its subspace for one cycle, which tells which processes the network has
-    found. They are compared on the same held-out frames, and the best goes on alone.
+    Every start trains its subspace for one cycle, on training blocks of its own, so that starts
+    differ as fits with other seeds would: in their networks and in the frames they saw. They are
+    compared on one set of frames, those that any of them held out. The best goes on with all
+    frames, through the subspace and all objectives: scarce data are not left unused, and what is
+    found does not hang on which blocks were held out.
 
     Parameters
     ----------
     new_lobe : callable
         From a random generator to a network with random weights.
     data : SampleData
-    blocks : tuple of sequences of Block
-        Training and validation stretches.
+    splits : sequence of tuples of sequences of Block
+        Training and validation stretches of every start.
     settings : TrainingSettings
-    n_init : int
-        Number of starts.
     rng : RandomState
         Draws the networks and their batches.
     state : dict or None
@@ -46,10 +54,12 @@ class Restarts:
 
     Attributes
     ----------
-    runs : list of Trainer
-        Starts that have begun.
+    starts : list of Trainer
+        Those that have begun.
+    final : Trainer or None
+        The training on all frames; None before the starts have been compared.
     start_scores : list of float
-        Validation score of every start after its cycle; empty until all have been compared.
+        Score of every start on the frames that all are compared on; empty before that.
     agreement : float
         Median of Cohen's κ between the states of the good starts, those that are within the error
         of the difference or 5 % of the best one; with one good start, between it and the next
@@ -60,69 +70,111 @@ class Restarts:
         self,
         new_lobe: Callable[[np.random.RandomState], GDyNetLobe],
         data: SampleData,
-        blocks: tuple[Sequence[Block], Sequence[Block]],
+        splits: Sequence[tuple[Sequence[Block], Sequence[Block]]],
         settings: TrainingSettings,
-        n_init: int,
         rng: np.random.RandomState,
         state: dict[str, Any] | None = None,
     ) -> None:
         self.new_lobe = new_lobe
         self.data = data
-        self.blocks = blocks
+        self.splits = splits
         self.settings = settings
-        self.n_init = n_init
         self.rng = rng
+        self.final: Trainer | None = None
         self.chosen: int | None = None
         self.start_scores: list[float] = []
         self.agreement = math.nan
+        self.starts: list[Trainer] = []
         if state is None:
-            self.runs = [self._new_run()]
+            self.starts.append(self._new_start())
             return
-        self.runs = [self._new_run(run) for run in state["runs"]]
+        for start in state["starts"]:
+            self.starts.append(self._new_start(start))
         if state["chosen"] is not None:
-            self.chosen = range(len(self.runs))[state["chosen"]]
+            self.chosen = range(len(self.starts))[state["chosen"]]
             self.start_scores = [float(score) for score in state["start_scores"]]
             self.agreement = float(state["agreement"])
+            self.final = self._trainer_on_all(self.starts[self.chosen], state["final"])
         set_generator_state(rng, state["rng"])
 
     @property
     def finished(self) -> bool:
-        """Whether the best run is done."""
-        return self.chosen is not None and self.best.finished
+        """Whether the training on all frames is done."""
+        return self.final is not None and self.final.finished
+
+    @property
+    def start(self) -> Trainer:
+        """The start chosen to go on; before that, the one with the best validation score so far."""
+        if self.chosen is not None:
+            return self.starts[self.chosen]
+        return self.starts[_best_of([run.result for run in self.starts], range(len(self.starts)))]
 
     @property
     def best(self) -> Trainer:
-        """The run chosen to go on; before that, the one with the best validation score so far."""
-        if self.chosen is not None:
-            return self.runs[self.chosen]
-        return _best(self.runs)
+        """The run whose network is the result if the training ends here."""
+        return self.final or self.start
+
+    @property
+    def history(self) -> list[dict]:
+        """Rows of the epochs that led to the best network."""
+        return self.start.result.history + (self.final.result.history if self.final else [])
+
+    @property
+    def n_epochs_done(self) -> int:
+        """Epochs of all runs."""
+        runs = self.starts + ([self.final] if self.final else [])
+        return sum(len(run.result.history) for run in runs)
+
+    @property
+    def most_epochs(self) -> int:
+        """Largest number of epochs of all runs."""
+        settings = self.settings
+        per_start = min(settings.patience, settings.max_epochs)
+        n_stages = 1 + len(settings.objectives)
+        return len(self.splits) * per_start + n_stages * settings.max_epochs
 
     def advance(self) -> Trainer:
         """One step of the run under way, or of the next one; returns that run."""
-        if self.chosen is None and self.runs[-1].explored:
-            self.runs.append(self._new_run())
-        run = self.runs[-1] if self.chosen is None else self.best
+        if self.final is None and self.starts[-1].finished:
+            self.starts.append(self._new_start())
+        run = self.final or self.starts[-1]
         run.advance()
-        if self.chosen is None and run.explored and len(self.runs) == self.n_init:
+        if self.final is None and run.finished and len(self.starts) == len(self.splits):
             self._choose()
         return run
 
-    def _choose(self) -> None:
-        """Compare the starts, and go on with the best."""
-        best = _best(self.runs)
-        self.start_scores = [run.result.score for run in self.runs]
-        others = [run for run in self.runs if run is not best]
-        good = [best, *(run for run in others if _is_as_good(run, best))]
-        if len(good) == 1 and others:
-            good.append(_best(others))
-        if len(good) > 1:
-            labels = [self._labels(run) for run in good]
-            self.agreement = median_agreement(labels, best.lobe.head.n_states)
-        self.chosen = self.runs.index(best)
+    def n_processes_seen(self) -> int:
+        """Number of processes of the best network that the chosen start's held-out frames show."""
+        held_out = self.start.held_out
+        features = evaluate(self.data, held_out, self.best.best_lobe())
+        return n_significant(features, held_out, self.settings.epsilon)
 
-    def _labels(self, run: Trainer) -> np.ndarray:
-        """States of the training frames of one start."""
-        batch = run.linear_batch()
+    def _choose(self) -> None:
+        """Compare the starts, and go on with the best on all frames."""
+        if len(self.starts) == 1:
+            self.start_scores, self.chosen = [self.starts[0].result.score], 0
+        else:
+            self._compare()
+        self.final = self._trainer_on_all(self.start)
+
+    def _compare(self) -> None:
+        """Scores of the starts on the same frames, the best, and whether the good ones agree."""
+        held_out = [block for _, validation in self.splits for block in validation]
+        common = self.starts[0].batch_of(_union(held_out))
+        scores = [run.validation_on(common, run.best_lobe()) for run in self.starts]
+        best = _best_of(scores, range(len(scores)))
+        others = [i for i in range(len(scores)) if i != best]
+        good = [best, *(i for i in others if _is_as_good(scores[i], scores[best]))]
+        if len(good) == 1:
+            good.append(_best_of(scores, others))
+        frames = self.starts[0].batch_of(self._all())
+        labels = [self._labels(self.starts[i], frames) for i in good]
+        self.agreement = median_agreement(labels, self.starts[best].lobe.head.n_states)
+        self.start_scores = [validation.score for validation in scores]
+        self.chosen = best
+
+    def _labels(self, run: Trainer, batch: StatisticsBatch) -> np.ndarray:
+        """States of frames by one start."""
         features = evaluate(self.data, batch, run.best_lobe()).numpy()
         states = identify_states(features[batch.start_rows], features[batch.end_rows])
         return states(features).argmax(axis=-1)
@@ -131,13 +183,14 @@ class Restarts:
         """Everything that the steps to come depend on beside the data, as `Trainer.state_dict`."""
         return {
             "rng": generator_state(self.rng),
-            "runs": [run.state_dict() for run in self.runs],
+            "starts": [run.state_dict() for run in self.starts],
+            "final": None if self.final is None else self.final.state_dict(),
             "chosen": self.chosen,
             "start_scores": list(self.start_scores),
             "agreement": self.agreement,
         }
 
-    def _new_run(self, state: dict[str, Any] | None = None) -> Trainer:
+    def _new_start(self, state: dict[str, Any] | None = None) -> Trainer:
         for _ in range(MOST_DRAWS - 1):
             # a narrow network may be drawn with all its units dead: its embedding says nothing
             with suppress(ConstantEmbeddingError):
@@ -145,23 +198,54 @@ class Restarts:
         return self._trainer_of_new_lobe(state)
 
     def _trainer_of_new_lobe(self, state: dict[str, Any] | None) -> Trainer:
+        settings = self.settings
+        one_cycle = replace(settings, max_epochs=min(settings.patience, settings.max_epochs))
+        split = self.splits[len(self.starts)]
         lobe = self.new_lobe(self.rng)
-        return Trainer(lobe, self.data, self.blocks, self.settings, self.rng, state)
+        return Trainer(lobe, self.data, split, (SubspaceStage(),), one_cycle, self.rng, state)
+
+    def _trainer_on_all(self, start: Trainer, state: dict[str, Any] | None = None) -> Trainer:
+        return Trainer(
+            start.best_lobe(),
+            self.data,
+            (self._all(), None),
+            stages_of(self.settings.objectives),
+            self.settings,
+            self.rng,
+            state,
+            keep_head=True,
+        )
+
+    def _all(self) -> list[Block]:
+        lengths = [len(samples) for samples in self.data.samples]
+        return [(i, 0, n) for i, n in enumerate(lengths) if n > self.settings.lagtime]
 
 
-def _best(runs: Sequence[Trainer]) -> Trainer:
-    best = runs[0]
-    for run in runs[1:]:
-        now, known = run.result, best.result
+def _union(blocks: Sequence[Block]) -> list[Block]:
+    """Stretches of the frames in any of some blocks."""
+    merged: list[Block] = []
+    for i, start, stop in sorted(blocks):
+        if merged and merged[-1][0] == i and start <= merged[-1][2]:
+            merged[-1] = (i, merged[-1][1], max(stop, merged[-1][2]))
+        else:
+            merged.append((i, start, stop))
+    return merged
+
+
+def _best_of(results: Sequence[Validation | TrainingResult], among: Sequence[int]) -> int:
+    """Which of some results on held-out frames is best."""
+    best = among[0]
+    for i in among[1:]:
+        now, known = results[i], results[best]
         if is_better(now.score, now.error, known.score, known.error):
-            best = run
+            best = i
     return best
 
 
-def _is_as_good(run: Trainer, best: Trainer) -> bool:
-    """Whether a start is no worse than the best one, on the same held-out frames."""
-    lead, error = best.result.rise_over(run.result)
-    return lead <= max(GOOD_ERRORS * error, GOOD_SHARE * (best.result.score - 1.0))
+def _is_as_good(run: Validation, best: Validation) -> bool:
+    """Whether a start is no worse than the best one, on the same frames."""
+    lead, error = paired_rise(best.score, best.without, run.score, run.without)
+    return lead <= max(GOOD_ERRORS * error, GOOD_SHARE * (best.score - 1.0))
 
 
 def generator_state(rng: np.random.RandomState) -> dict[str, Any]:

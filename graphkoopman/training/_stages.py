@@ -25,6 +25,8 @@ SUBSPACE = "subspace"
 # Of the learning rate; linear functions bear longer steps than a softmax, and the layers before
 # the head learn what they can only at a rate like this one.
 SUBSPACE_RATE = 15.0
+# Of the epochs on all frames: one long fall of the rate finds more than several short ones.
+SUBSPACE_PACE = 2
 # Processes beyond those of the states that are trained along: with none, the functions that come
 # first in a random network crowd out slower ones that it does not see yet.
 SPARE_PROCESSES = 2
@@ -43,6 +45,8 @@ class Stage(Protocol):
         In the history.
     rate : float
         Times the learning rate of the settings.
+    pace : int
+        Times the updates of an epoch of the settings.
     """
 
     @property
@@ -50,6 +54,9 @@ class Stage(Protocol):
 
     @property
     def rate(self) -> float: ...
+
+    @property
+    def pace(self) -> int: ...
 
     def features(self, lobe: GDyNetLobe) -> Callable[[Batch], Tensor]:
         """The part of the network whose outputs are scored."""
@@ -90,6 +97,7 @@ class SubspaceStage:
 
     name: str = SUBSPACE
     rate: float = SUBSPACE_RATE
+    pace: int = 1
 
     def features(self, lobe: GDyNetLobe) -> Callable[[Batch], Tensor]:
         """Responses of the hidden layer."""
@@ -123,6 +131,7 @@ class StateStage:
 
     objective: str
     rate: float = 1.0
+    pace: int = 1
 
     @property
     def name(self) -> str:
@@ -150,4 +159,4 @@ class StateStage:
 
 def stages_of(objectives: Sequence[str]) -> tuple[Stage, ...]:
     """The stages of a training: the subspace, then one for every score."""
-    return (SubspaceStage(), *(StateStage(objective) for objective in objectives))
+    return (SubspaceStage(pace=SUBSPACE_PACE), *(StateStage(objective) for objective in objectives))

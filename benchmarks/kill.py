@@ -98,7 +98,7 @@ def interrupt(
 
 
 def steps_done(checkpoint: Path) -> int:
-    """Steps in a checkpoint of runs of ten steps per epoch; raises unless it is whole."""
+    """Steps in a checkpoint, at least: ten per epoch, more on all frames; raises unless whole."""
     _, header = read_arrays(checkpoint, CHECKPOINT)
     runs = header["state"]["runs"]
     return sum(10 * len(run["result"]["history"]) + run["position"]["step"] for run in runs)

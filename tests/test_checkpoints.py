@@ -25,7 +25,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*memberships lay outside the simplex"),
 ]
 
-N_STEPS = (2 + 2) * 3 * 4  # subspaces of two runs and two stages of one; epochs, steps
+# three epochs of four steps: two starts, then subspace (twice the steps) and two scores on all
+N_STEPS = 2 * 12 + 24 + 2 * 12
 
 
 @pytest.fixture(autouse=True)
@@ -207,14 +208,14 @@ def test_a_generator_ends_where_it_would_have(graphs, tmp_path, monkeypatch):
 def test_control_c_leaves_the_best_model_so_far(graphs, uninterrupted, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGINT)
     with monkeypatch.context() as patch:
-        dying_after(30, patch, lambda: signal.raise_signal(signal.SIGINT))
+        dying_after(34, patch, lambda: signal.raise_signal(signal.SIGINT))
         with pytest.warns(ConvergenceWarning, match="a signal stopped the training"):
             stopped = estimator_with(checkpoint_dir=tmp_path).fit(graphs)
     assert signal.getsignal(signal.SIGINT) is before
     assert not stopped.converged_
     assert stopped.transform(graphs)[0].shape[2] == 2
     # the step under way was finished and saved: the fit goes on with the next
-    assert stopped.n_iter_ == 3 + (30 - 24) // 4  # 24 steps are the subspaces of both runs
+    assert stopped.n_iter_ == 3 + (34 - 24) // 8  # 24 steps are those of both starts
     assert_same_fit(estimator_with(checkpoint_dir=tmp_path).fit(graphs), uninterrupted)
 
 

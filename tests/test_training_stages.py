@@ -15,6 +15,7 @@ from graphkoopman.koopman import identify_states
 from graphkoopman.lobes import GatedEncoder
 from graphkoopman.training._agreement import cohen_kappa, median_agreement
 from graphkoopman.training._batches import Run, StatisticsBatch
+from graphkoopman.training._restarts import Restarts, _union
 from graphkoopman.training._schedule import rate_in_cycle
 from graphkoopman.training._validation import (
     is_better,
@@ -173,10 +174,60 @@ def test_a_stage_goes_on_while_cycles_raise_the_score(graphs):
     """Cycles of three epochs: the last of each stage brings no rise, or epochs have run out."""
     fitted = estimator(n_init=1, patience=3, max_epochs=30).fit(graphs)
     assert fitted.converged_
+    assert len(validated(fitted)) == 3  # a start has one cycle
     for stage in (0, 1):
-        rows = [row for row in fitted.history_ if row["stage"] == stage]
+        rows = [row for row in on_all_frames(fitted) if row["stage"] == stage]
         assert len(rows) % 3 == 0
         rates = np.array([row["learning_rate"] for row in rows]).reshape(-1, 3)
         assert np.all(np.diff(rates, axis=1) < 0)
         # every cycle begins at the full rate again
         np.testing.assert_allclose(rates, rates[:1].repeat(len(rates), axis=0))
+
+
+def validated(fitted):
+    """Epochs of the start: only there frames are held out."""
+    return [row for row in fitted.history_ if not math.isnan(row["validation_score"])]
+
+
+def on_all_frames(fitted):
+    return [row for row in fitted.history_ if math.isnan(row["validation_score"])]
+
+
+@pytest.mark.filterwarnings("ignore:training was still improving")
+def test_the_validation_score_is_of_frames_that_no_update_had_seen(graphs):
+    fitted = estimator(n_init=2).fit(graphs)
+    best = max(row["validation_score"] for row in validated(fitted))
+    assert fitted.validation_score_ >= best
+    # the starts come first, the training on all frames after them
+    assert fitted.history_ == [*validated(fitted), *on_all_frames(fitted)]
+
+
+def test_every_start_holds_out_other_frames_and_the_last_training_none(graphs, monkeypatch):
+    trainings = []
+    begin = Restarts.__init__
+
+    def remember(self, *arguments, **options):
+        begin(self, *arguments, **options)
+        trainings.append(self)
+
+    monkeypatch.setattr(Restarts, "__init__", remember)
+    with pytest.warns(ConvergenceWarning):
+        estimator(n_init=3, max_epochs=3).fit(graphs)
+    (training,) = trainings
+    held_out = [frames_of(validation) for _, validation in training.splits]
+    for (own, _), frames in zip(training.splits, held_out, strict=True):
+        assert not frames_of(own) & frames
+    assert len(set(map(frozenset, held_out))) > 1
+    assert frames_of(training.final.training_blocks) == set(range(len(graphs[0])))
+    # all starts are compared on the same frames
+    common = _union([block for _, validation in training.splits for block in validation])
+    assert frames_of(common) == set.union(*held_out)
+
+
+def frames_of(blocks):
+    return {frame for _, start, stop in blocks for frame in range(start, stop)}
+
+
+def test_a_union_of_stretches():
+    blocks = [(1, 0, 5), (0, 10, 20), (0, 0, 5), (0, 15, 30), (0, 12, 14)]
+    assert _union(blocks) == [(0, 0, 5), (0, 10, 30), (1, 0, 5)]

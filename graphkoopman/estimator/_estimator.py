@@ -82,8 +82,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Of Adam, for all layers, at the height of a cycle; the subspace takes 15 times as much.
     max_epochs, patience : int
         Most epochs of a stage, each of ten updates, and epochs of a cycle. The rate rises and falls
-        in every cycle; a stage ends with a cycle that has not raised the validation score by more
-        than the statistical error of the difference.
+        in every cycle; a stage ends with a cycle that has not raised the score by more than the
+        statistical error of the difference.
     batch_size : int, "auto" or None
         Frames that make one VAMP estimate (about). None takes all training frames, the paper's
         "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples, fewer
@@ -91,8 +91,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     chunk_size : int or None
         Frames per forward pass; memory grows with it, results do not depend on it.
     n_init : int
-        Starts; all train their subspace for one cycle and are compared on the same held-out frames,
-        the best goes on.
+        Starts; all train their subspace for one cycle, each on four fifths of the frames drawn for
+        it, and are compared on one set of frames. The best goes on with all frames.
     checkpoint_dir : path or None
         Folder for the state of the training, from which `fit` continues by itself; a finished one
         gives its result at once, one of other settings or data is refused. A minute of work is lost
@@ -127,18 +127,20 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     model_ : KoopmanModel
         Model of all frames seen by `fit`.
     validation_score_ : float
-        VAMP-2 of the network's outputs on the validation blocks, a fifth of the frames in
-        contiguous stretches that no update saw; at most ``n_states``.
+        VAMP-2 of the best start on its validation blocks, a fifth of the frames in contiguous
+        stretches that no update saw until then; at most ``n_states``.
     history_ : list of dict
-        One row per epoch of the start that went on: scores, sample size, learning rate, seconds.
+        One row per epoch of the start that went on, then of the training on all frames, which has
+        no validation score (NaN): scores, sample size, learning rate, seconds.
     n_iter_, converged_ : int, bool
         Number of epochs, and whether training stopped by itself.
     agreement_ : float
-        Median of Cohen's κ between the states of the good starts, matched, on training frames: good
+        Median of Cohen's κ between the states of the good starts, matched, on all frames: good
         ones are within the error of the difference, or 5 %, of the best, and with a single good one
         the next best is compared. NaN with one start. It is of the starts as they were compared.
     start_scores_ : ndarray of shape (n_init,)
-        Validation score of every start when they were compared.
+        Score of every start on the frames that they were compared on, those that any of them held
+        out; of a single one its validation score.
     species_, timestep_ : ndarray, float
         Of the samples in training: kinds of atoms, or columns of features.
     kind_ : dict

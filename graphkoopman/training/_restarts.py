@@ -88,13 +88,13 @@ class Restarts:
         if state is None:
             self.starts.append(self._new_start())
             return
-        for start in state["starts"]:
+        for start in state["runs"][: len(splits)]:
             self.starts.append(self._new_start(start))
         if state["chosen"] is not None:
             self.chosen = range(len(self.starts))[state["chosen"]]
             self.start_scores = [float(score) for score in state["start_scores"]]
             self.agreement = float(state["agreement"])
-            self.final = self._trainer_on_all(self.starts[self.chosen], state["final"])
+            self.final = self._trainer_on_all(self.start, state["runs"][len(splits)])
         set_generator_state(rng, state["rng"])
 
     @property
@@ -120,18 +120,9 @@ class Restarts:
         return self.start.result.history + (self.final.result.history if self.final else [])
 
     @property
-    def n_epochs_done(self) -> int:
-        """Epochs of all runs."""
-        runs = self.starts + ([self.final] if self.final else [])
-        return sum(len(run.result.history) for run in runs)
-
-    @property
-    def most_epochs(self) -> int:
-        """Largest number of epochs of all runs."""
-        settings = self.settings
-        per_start = min(settings.patience, settings.max_epochs)
-        n_stages = 1 + len(settings.objectives)
-        return len(self.splits) * per_start + n_stages * settings.max_epochs
+    def runs(self) -> list[Trainer]:
+        """The starts, then the training on all frames."""
+        return self.starts + ([self.final] if self.final else [])
 
     def advance(self) -> Trainer:
         """One step of the run under way, or of the next one; returns that run."""
@@ -183,8 +174,7 @@ class Restarts:
         """Everything that the steps to come depend on beside the data, as `Trainer.state_dict`."""
         return {
             "rng": generator_state(self.rng),
-            "starts": [run.state_dict() for run in self.starts],
-            "final": None if self.final is None else self.final.state_dict(),
+            "runs": [run.state_dict() for run in self.runs],
             "chosen": self.chosen,
             "start_scores": list(self.start_scores),
             "agreement": self.agreement,

@@ -42,13 +42,13 @@ def train(
     total = n_done + epochs_to_come(training)
     with Progress("training", total, "epochs", done=n_done, active=verbose) as stage:
         while not (training.finished or stop or interruption.signal):
-            history = training.advance().result.history
+            run = training.advance()
             if _n_epochs(training) > n_done:
                 n_done += 1
-                row = history[-1]
+                row = run.result.history[-1]
                 note = (
-                    f"{row['objective']} {row['train_score']:.3f}, validation "
-                    f"{row['validation_score']:.3f}, best {training.best.result.score:.3f}"
+                    f"{row['objective']} {row['train_score']:.3f}, validation of the best start "
+                    f"{training.start.result.score:.3f}"
                 )
                 stage.step(note, total=n_done + epochs_to_come(training))
                 stop = after_epoch(training)
@@ -60,15 +60,15 @@ def train(
 
 def epochs_to_come(training: Restarts) -> int:
     """Epochs until the end if no cycle to come gains anything; each that does adds its length."""
-    settings, best = training.settings, training.best
+    settings = training.settings
     cycle = min(settings.patience, settings.max_epochs)
-    n_stages = len(best.stages)
-    if training.chosen is None:
-        # a start ends with its first cycle, and the best one goes on to its next stage
-        run = training.runs[-1]
-        in_cycle = 0 if run.explored else cycle - run.position.epoch
-        return in_cycle + (training.n_init - len(training.runs) + n_stages - 1) * cycle
-    now = best.position
+    final = training.final
+    if final is None:
+        run = training.starts[-1]
+        in_cycle = 0 if run.finished else cycle - run.position.epoch
+        n_starts = len(training.splits) - len(training.starts)
+        return in_cycle + (n_starts + 1 + len(settings.objectives)) * cycle
+    n_stages, now = len(final.stages), final.position
     if now.stage == n_stages:
         return 0
     in_cycle = min(now.cycle_start + cycle, settings.max_epochs) - now.epoch

@@ -137,7 +137,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     agreement_ : float
         Median of Cohen's κ between the states of the good starts, matched, on all frames: good
         ones are within the error of the difference, or 5 %, of the best, and with a single good one
-        the next best is compared. NaN with one start. It is of the starts as they were compared.
+        the next best is compared. The median between them and the states in the end where that is
+        lower. NaN with one start.
     start_scores_ : ndarray of shape (n_init,)
         Score of every start on the frames that they were compared on, those that any of them held
         out; of a single one its validation score.

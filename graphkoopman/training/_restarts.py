@@ -10,8 +10,8 @@ import numpy as np
 
 from graphkoopman.koopman import identify_states
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.training._agreement import median_agreement
-from graphkoopman.training._batches import Block, StatisticsBatch
+from graphkoopman.training._agreement import cohen_kappa, median_agreement
+from graphkoopman.training._batches import Block
 from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import evaluate
 from graphkoopman.training._initialise import ConstantEmbeddingError
@@ -60,10 +60,13 @@ class Restarts:
         The training on all frames; None before the starts have been compared.
     start_scores : list of float
         Score of every start on the frames that all are compared on; empty before that.
+    good : list of int
+        Starts that are within the error of the difference or 5 % of the best one, which comes
+        first; with one good start, it and the next best.
     agreement : float
-        Median of Cohen's κ between the states of the good starts, those that are within the error
-        of the difference or 5 % of the best one; with one good start, between it and the next
-        best. NaN with one start, or before they have been compared.
+        Median of Cohen's κ between the states of the good starts. At the end, the median between
+        them and the states of the training on all frames where that is lower: what none of the
+        starts has found is not agreed on. NaN with one start, or before they have been compared.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Restarts:
         self.final: Trainer | None = None
         self.chosen: int | None = None
         self.start_scores: list[float] = []
+        self.good: list[int] = []
         self.agreement = math.nan
         self.starts: list[Trainer] = []
         if state is None:
@@ -93,6 +97,7 @@ class Restarts:
         if state["chosen"] is not None:
             self.chosen = range(len(self.starts))[state["chosen"]]
             self.start_scores = [float(score) for score in state["start_scores"]]
+            self.good = [range(len(self.starts))[i] for i in state["good"]]
             self.agreement = float(state["agreement"])
             self.final = self._trainer_on_all(self.start, state["runs"][len(splits)])
         set_generator_state(rng, state["rng"])
@@ -132,6 +137,8 @@ class Restarts:
         run.advance()
         if self.final is None and run.finished and len(self.starts) == len(self.splits):
             self._choose()
+        elif self.finished and self.good:
+            self._compare_with_starts()
         return run
 
     def n_processes_seen(self) -> int:
@@ -155,17 +162,34 @@ class Restarts:
         scores = [run.validation_on(common, run.best_lobe()) for run in self.starts]
         best = _best_of(scores, range(len(scores)))
         others = [i for i in range(len(scores)) if i != best]
-        good = [best, *(i for i in others if _is_as_good(scores[i], scores[best]))]
-        if len(good) == 1:
-            good.append(_best_of(scores, others))
-        frames = self.starts[0].batch_of(self._all())
-        labels = [self._labels(self.starts[i], frames) for i in good]
-        self.agreement = median_agreement(labels, self.starts[best].lobe.head.n_states)
+        self.good = [best, *(i for i in others if _is_as_good(scores[i], scores[best]))]
+        if len(self.good) == 1:
+            self.good.append(_best_of(scores, others))
+        self.agreement = median_agreement(
+            list(map(self._labels, self._good_starts)), self._n_states
+        )
         self.start_scores = [validation.score for validation in scores]
         self.chosen = best
 
-    def _labels(self, run: Trainer, batch: StatisticsBatch) -> np.ndarray:
-        """States of frames by one start."""
+    def _compare_with_starts(self) -> None:
+        """Whether the states that training ends with are those of the starts."""
+        found = self._labels(self.best)
+        kappas = [
+            cohen_kappa(found, self._labels(start), self._n_states) for start in self._good_starts
+        ]
+        self.agreement = min(self.agreement, float(np.median(kappas)))
+
+    @property
+    def _good_starts(self) -> list[Trainer]:
+        return [self.starts[i] for i in self.good]
+
+    @property
+    def _n_states(self) -> int:
+        return self.starts[0].lobe.head.n_states
+
+    def _labels(self, run: Trainer) -> np.ndarray:
+        """States of all frames, or as many as time bears, by the best network of a run."""
+        batch = run.batch_of(self._all())
         features = evaluate(self.data, batch, run.best_lobe()).numpy()
         states = identify_states(features[batch.start_rows], features[batch.end_rows])
         return states(features).argmax(axis=-1)
@@ -177,6 +201,7 @@ class Restarts:
             "runs": [run.state_dict() for run in self.runs],
             "chosen": self.chosen,
             "start_scores": list(self.start_scores),
+            "good": list(self.good),
             "agreement": self.agreement,
         }
 

@@ -175,14 +175,15 @@ def test_a_stage_goes_on_while_cycles_raise_the_score(graphs):
     """Cycles of three epochs: the last of each stage brings no rise, or epochs have run out."""
     fitted = estimator(n_init=1, patience=3, max_epochs=30).fit(graphs)
     assert fitted.converged_
-    assert len(validated(fitted)) == 3  # a start has one cycle
-    for stage in (0, 1):
-        rows = [row for row in on_all_frames(fitted) if row["stage"] == stage]
+    for rows in (validated(fitted), on_all_frames(fitted)):
         assert len(rows) % 3 == 0
         rates = np.array([row["learning_rate"] for row in rows]).reshape(-1, 3)
         assert np.all(np.diff(rates, axis=1) < 0)
-        # every cycle begins at the full rate again
-        np.testing.assert_allclose(rates, rates[:1].repeat(len(rates), axis=0))
+    # every cycle of the start begins at the full rate again
+    rates = np.array([row["learning_rate"] for row in validated(fitted)]).reshape(-1, 3)
+    np.testing.assert_allclose(rates, rates[:1].repeat(len(rates), axis=0))
+    # all frames have one cycle in the subspace and one for the score
+    assert [row["stage"] for row in on_all_frames(fitted)] == [0, 0, 0, 1, 1, 1]
 
 
 def validated(fitted):

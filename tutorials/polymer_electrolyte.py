@@ -114,7 +114,7 @@ print(
 # %%
 # Two states, several networks
 # ----------------------------
-# Each goes on from the best of three starts, whose agreement is printed. Where the two kinds of surroundings
+# Each is the best of three starts, whose agreement is printed. Where the two kinds of surroundings
 # are parts of a continuum, no start is wrong and no boundary is right. States of further networks
 # are matched to those of the first; chains' ends come last.
 

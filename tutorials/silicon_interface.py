@@ -123,7 +123,7 @@ describe("silicon, all that a face reaches", run, solid)
 # their own; here they are ordered from melt to crystal, and further networks are matched to the
 # first.
 #
-# Each network goes on from the best of three starts. The way from melt to crystal is gradual: what crisp
+# Each network is the best of three starts. The way from melt to crystal is gradual: what crisp
 # states would have cut off is printed, and how far the starts agree; the warnings of both are
 # silenced. A higher VAMP-2 score is not a better label by itself: the slowest process need not be
 # the one that the label names.

@@ -165,9 +165,9 @@ def training_settings(estimator: "GDyNetEstimator", samples: Sequence[Samples]) 
 
 def n_epochs(estimator: "GDyNetEstimator") -> int:
     """Largest number of epochs of a fit, all stages and runs together."""
+    cycle = min(estimator.patience, estimator.max_epochs)
     n_stages = 1 + len(check_objectives(estimator.objective))
-    per_start = min(estimator.patience, estimator.max_epochs)
-    return estimator.n_init * per_start + n_stages * estimator.max_epochs
+    return (estimator.n_init - 1 + n_stages) * cycle + estimator.max_epochs
 
 
 def plain_settings(estimator: "GDyNetEstimator") -> dict[str, Any]:

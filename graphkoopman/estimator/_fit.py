@@ -171,7 +171,7 @@ def learned_attributes(
         "validation_score_": training.start.result.score,
         "history_": training.history,
         "n_iter_": len(training.history),
-        "converged_": training.finished and best.result.converged,
+        "converged_": training.converged,
         "state_map_": state_map,
         "clipped_mass_": state_map.clipped_mass,
         "agreement_": training.agreement,

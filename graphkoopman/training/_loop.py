@@ -58,8 +58,8 @@ class Trainer:
     data : SampleData
     blocks : tuple of sequences of Block
         Training and validation stretches. With None in place of the latter the run is judged by
-        the frames it trains on: its weights are the best of these, and its cycles end when these
-        gain no more.
+        the frames it trains on, and every stage is one cycle: a score on frames that were trained
+        on may rise for ever.
     stages : tuple of Stage
         One after the other.
     settings : TrainingSettings
@@ -124,6 +124,11 @@ class Trainer:
     def finished(self) -> bool:
         """Whether all stages are done."""
         return self.position.stage == len(self.stages)
+
+    @property
+    def explored(self) -> bool:
+        """Whether the first cycle is done, after which starts are compared."""
+        return (self.position.stage, self.position.cycle) > (0, 0)
 
     def advance(self) -> None:
         """One update of the network and, where it completes an epoch, a validation."""
@@ -230,7 +235,8 @@ class Trainer:
     def _next_epoch(self) -> None:
         """The next epoch, the next cycle from the best weights at full rate, or the next stage.
 
-        A stage ends with a cycle that has not raised the score beyond the error of the rise.
+        A stage ends with a cycle that has not raised the score beyond the error of the rise, or,
+        without held-out frames, with its first.
         """
         now, settings = self.position, self.settings
         now.epoch, now.step, now.scores, now.n_rollbacks, now.seconds = now.epoch + 1, 0, [], 0, 0.0
@@ -238,7 +244,7 @@ class Trainer:
         whole = now.epoch - now.cycle_start == settings.patience
         if not whole and not out_of_epochs:
             return
-        done = whole and not self._has_risen()
+        done = whole and not (self.holds_out and self._has_risen())
         if done or out_of_epochs:
             self.result.converged = self.result.converged and done
             self.result.train_score = 1.0  # scores of two stages are not comparable

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,9 +34,10 @@ class Restarts:
 
     Every start trains its subspace for one cycle, on training blocks of its own, so that starts
     differ as fits with other seeds would: in their networks and in the frames they saw. They are
-    compared on one set of frames, those that any of them held out. The best goes on with all
-    frames, through the subspace and all objectives: scarce data are not left unused, and what is
-    found does not hang on which blocks were held out.
+    compared on one set of frames, those that any of them held out. The best goes on until its
+    held-out frames gain no more, and then with all frames, one cycle in the subspace and one for
+    every objective: scarce data are not left unused, and what is found does not hang on which
+    blocks were held out.
 
     Parameters
     ----------
@@ -99,13 +99,19 @@ class Restarts:
             self.start_scores = [float(score) for score in state["start_scores"]]
             self.good = [range(len(self.starts))[i] for i in state["good"]]
             self.agreement = float(state["agreement"])
-            self.final = self._trainer_on_all(self.start, state["runs"][len(splits)])
+            for run in state["runs"][len(splits) :]:
+                self.final = self._trainer_on_all(self.start, run)
         set_generator_state(rng, state["rng"])
 
     @property
     def finished(self) -> bool:
         """Whether the training on all frames is done."""
         return self.final is not None and self.final.finished
+
+    @property
+    def converged(self) -> bool:
+        """Whether the best start gained no more, and all frames had whole cycles."""
+        return self.finished and all(run.result.converged for run in (self.start, self.best))
 
     @property
     def start(self) -> Trainer:
@@ -131,12 +137,14 @@ class Restarts:
 
     def advance(self) -> Trainer:
         """One step of the run under way, or of the next one; returns that run."""
-        if self.final is None and self.starts[-1].finished:
+        if self.chosen is None and self.starts[-1].explored:
             self.starts.append(self._new_start())
-        run = self.final or self.starts[-1]
+        run = self.starts[-1] if self.chosen is None else self.best
         run.advance()
-        if self.final is None and run.finished and len(self.starts) == len(self.splits):
+        if self.chosen is None and run.explored and len(self.starts) == len(self.splits):
             self._choose()
+        if self.final is None and self.chosen is not None and self.start.finished:
+            self.final = self._trainer_on_all(self.start)
         elif self.finished and self.good:
             self._compare_with_starts()
         return run
@@ -148,12 +156,11 @@ class Restarts:
         return n_significant(features, held_out, self.settings.epsilon)
 
     def _choose(self) -> None:
-        """Compare the starts, and go on with the best on all frames."""
+        """Compare the starts, and go on with the best."""
         if len(self.starts) == 1:
             self.start_scores, self.chosen = [self.starts[0].result.score], 0
         else:
             self._compare()
-        self.final = self._trainer_on_all(self.start)
 
     def _compare(self) -> None:
         """Scores of the starts on the same frames, the best, and whether the good ones agree."""
@@ -213,13 +220,12 @@ class Restarts:
         return self._trainer_of_new_lobe(state)
 
     def _trainer_of_new_lobe(self, state: dict[str, Any] | None) -> Trainer:
-        settings = self.settings
-        one_cycle = replace(settings, max_epochs=min(settings.patience, settings.max_epochs))
         split = self.splits[len(self.starts)]
         lobe = self.new_lobe(self.rng)
-        return Trainer(lobe, self.data, split, (SubspaceStage(),), one_cycle, self.rng, state)
+        return Trainer(lobe, self.data, split, (SubspaceStage(),), self.settings, self.rng, state)
 
     def _trainer_on_all(self, start: Trainer, state: dict[str, Any] | None = None) -> Trainer:
+        """One cycle of every stage on all frames."""
         return Trainer(
             start.best_lobe(),
             self.data,

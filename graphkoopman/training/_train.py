@@ -62,17 +62,19 @@ def epochs_to_come(training: Restarts) -> int:
     """Epochs until the end if no cycle to come gains anything; each that does adds its length."""
     settings = training.settings
     cycle = min(settings.patience, settings.max_epochs)
-    final = training.final
-    if final is None:
-        run = training.starts[-1]
-        in_cycle = 0 if run.finished else cycle - run.position.epoch
-        n_starts = len(training.splits) - len(training.starts)
-        return in_cycle + (n_starts + 1 + len(settings.objectives)) * cycle
-    n_stages, now = len(final.stages), final.position
-    if now.stage == n_stages:
-        return 0
+    on_all = (1 + len(settings.objectives)) * cycle
+    run = training.starts[-1] if training.chosen is None else training.best
+    now = run.position
     in_cycle = min(now.cycle_start + cycle, settings.max_epochs) - now.epoch
-    return in_cycle + (n_stages - 1 - now.stage) * cycle
+    if training.final is not None:
+        return 0 if run.finished else in_cycle + on_all - (now.stage + 1) * cycle
+    if training.chosen is not None:
+        return in_cycle + on_all
+    # a start ends with its first cycle, and the best one has a second if there are epochs for it
+    if run.explored:
+        in_cycle = 0
+    n_starts = len(training.splits) - len(training.starts)
+    return in_cycle + n_starts * cycle + min(cycle, settings.max_epochs - cycle) + on_all
 
 
 def _n_epochs(training: Restarts) -> int:

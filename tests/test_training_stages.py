@@ -247,6 +247,7 @@ def test_starts_agree_where_one_process_is_slowest():
     assert fitted.agreement_ > 0.9
 
 
+@pytest.mark.filterwarnings("ignore:.*memberships lay outside the simplex")
 def test_starts_disagree_where_two_processes_are_equally_slow():
     """Which of them is slower in the data depends on the frames that a start sees."""
     with pytest.warns(ConvergenceWarning, match="starts disagree"):

@@ -243,7 +243,7 @@ def two_chains(rates, n_frames=3000, n_targets=4):
 # the noise makes some of the memberships soft
 @pytest.mark.filterwarnings("ignore:.*memberships lay outside the simplex")
 def test_starts_agree_where_one_process_is_slowest():
-    fitted = GDyNetEstimator(2, 5, max_epochs=12, random_state=0).fit(two_chains([0.02, 0.06]))
+    fitted = GDyNetEstimator(2, 5, random_state=0).fit(two_chains([0.02, 0.06]))
     assert fitted.agreement_ > 0.9
 
 
@@ -251,7 +251,7 @@ def test_starts_agree_where_one_process_is_slowest():
 def test_starts_disagree_where_two_processes_are_equally_slow():
     """Which of them is slower in the data depends on the frames that a start sees."""
     with pytest.warns(ConvergenceWarning, match="starts disagree"):
-        GDyNetEstimator(2, 5, max_epochs=12, random_state=0).fit(two_chains([0.02, 0.02]))
+        GDyNetEstimator(2, 5, random_state=0).fit(two_chains([0.02, 0.02]))
 
 
 def test_a_union_of_stretches():

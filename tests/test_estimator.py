@@ -173,12 +173,6 @@ def test_pipeline_from_trajectories_to_score(hopping):
     assert 1.0 < pipe.score(hopping.trajectory) < 2.0
 
 
-def test_n_init_keeps_the_best_run(graphs):
-    one = small_estimator(max_epochs=1, patience=1, random_state=3).fit(graphs)
-    three = small_estimator(max_epochs=1, patience=1, random_state=3, n_init=3).fit(graphs)
-    assert three.validation_score_ >= one.validation_score_
-
-
 @pytest.mark.parametrize("objective", ["VAMP1", "VAMPE", ("VAMP2", "VAMP1", "VAMP2")])
 def test_other_objectives_and_the_paper_schedule(graphs, objective):
     estimator = small_estimator(objective=objective, max_epochs=3, patience=3).fit(graphs)
@@ -219,7 +213,7 @@ def test_save_and_load(fitted, graphs, tmp_path):
     np.testing.assert_array_equal(
         loaded.fetch_model().koopman_matrix, fitted.fetch_model().koopman_matrix
     )
-    assert loaded.history_ == fitted.history_
+    np.testing.assert_equal(loaded.history_, fitted.history_)  # NaN is equal to NaN here
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 
 

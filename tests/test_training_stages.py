@@ -221,7 +221,8 @@ def test_every_start_holds_out_other_frames_and_the_last_training_none(graphs, m
         assert not frames_of(own) & frames
     assert len(set(map(frozenset, held_out))) > 1
     assert frames_of(training.final.training_blocks) == set(range(len(graphs[0])))
-    # all starts are compared on the same frames
+    # all starts are compared on the same frames, and the best goes on
+    assert training.start_scores[training.chosen] == max(training.start_scores)
     common = _union([block for _, validation in training.splits for block in validation])
     assert frames_of(common) == set.union(*held_out)
 

@@ -48,9 +48,9 @@ from graphkoopman.training._features import backward_score
 
 TIME_TOLERANCE, POPULATION_TOLERANCE = 0.1, 0.02
 LJ7_LAG, LJ7_DURATION = 10, 40_000.0  # frames of 1 ps, ps
-CHAIN_ATOMS, CHAIN_FRAMES, CHAIN_LAG, CHAIN_NEIGHBORS = 1000, 3000, 10, 6
+CHAIN_ATOMS, CHAIN_FRAMES, CHAIN_LAG, CHAIN_NEIGHBORS = 1000, 2000, 10, 6
 POOLINGS = {"residues": HierarchicalPooling(), "mean": MeanPooling()}
-COST_ATOMS, COST_FRAMES, ATOMS_PER_CHUNK = (500, 1000, 2000, 5000), 100, 5000
+COST_ATOMS, COST_FRAMES, ATOMS_PER_CHUNK = (500, 1000, 2000, 5000), 200, 50_000
 ALA2_LAG, ALA2_HELD_OUT = 20, 12_000  # frames of 1 ps
 VAMPNET_EPOCHS, VAMPNET_BATCH, VAMPNET_WIDTH = 40, 5000, 30
 
@@ -98,7 +98,7 @@ def chain_fit(_: str, pooling: str, seed: int) -> dict[str, Any]:
     featurizer = GraphFeaturizer(n_neighbors=CHAIN_NEIGHBORS, n_hops=1, levels=("residue",))
     graphs = featurizer.transform(run.trajectory)
     estimator = GDyNetEstimator(
-        2, CHAIN_LAG, encoder=GatedEncoder(1), pooling=POOLINGS[pooling], n_init=1, max_epochs=24,
+        2, CHAIN_LAG, encoder=GatedEncoder(1), pooling=POOLINGS[pooling], n_init=1, max_epochs=12,
         random_state=seed,
     )  # fmt: skip
     _, cpu = cpu_of(lambda: estimator.fit(graphs))

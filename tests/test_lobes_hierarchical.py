@@ -21,6 +21,7 @@ from graphkoopman.lobes import (
     build_lobe,
     describe_part,
     part_of,
+    slow_layer,
 )
 from graphkoopman.model_selection import SegmentKFold
 
@@ -31,14 +32,14 @@ RESIDUES = np.array(
 CHAINS = RESIDUES // 3
 
 
-def graphs_of(levels=(RESIDUES,), n_frames=3, **changes):
+def graphs_of(levels=(RESIDUES,), n_frames=4, **changes):
     run = gas(n_frames=n_frames)
     return GraphFeaturizer(WHOLE, n_neighbors=8, levels=levels, **changes).transform(run)[0]
 
 
 def whole_batch(levels=(RESIDUES,)):
     graphs = graphs_of(levels)
-    return graphs.batch(np.arange(3), np.asarray(graphs.species) - 1, 3)
+    return graphs.batch(np.arange(4), np.asarray(graphs.species) - 1, 3)
 
 
 def network(pooling, seed=0, batch=None):
@@ -79,7 +80,7 @@ def test_two_levels_by_numpy(method):
         atoms = lobe.encoder(batch)
         found = pooling(atoms, batch).numpy()
         # atoms of a batch: frame after frame, in the order of the target
-        for frame, v in enumerate(atoms.numpy().reshape(3, 24, -1)):
+        for frame, v in enumerate(atoms.numpy().reshape(4, 24, -1)):
             own = RESIDUES[:24]
             residues = np.stack(
                 [numpy_pool(pooling.shares[0], v[own == r]) for r in np.unique(own)]
@@ -92,6 +93,22 @@ def test_two_levels_by_numpy(method):
             chains = numpy_level(pooling.levels[1], chains)
             expected = numpy_pool(pooling.shares[2], chains)
             np.testing.assert_allclose(found[frame], expected, rtol=1e-10, atol=1e-12)
+
+
+def test_slow_directions_come_first():
+    """Of many directions under equal noise, the one that lasts moves every unit most."""
+    rng = np.random.default_rng(0)
+    state = rng.choice([0.0, 4.0], 3000, p=[0.95, 0.05])
+    start, end = rng.normal(size=(2, 3000, 8))
+    turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
+    start[:, 0] += state
+    end[:, 0] += state
+    mean, scale, weight, bias = slow_layer(start @ turn, end @ turn, rng.normal(size=(12, 8)))
+    responses = ((start @ turn - mean) / scale) @ weight.T + bias
+    np.testing.assert_allclose(responses.std(axis=0), 1.0, rtol=0.05)
+    jump = responses[state > 0].mean(axis=0) - responses[state == 0].mean(axis=0)
+    # of directions at random the jump is 4 / √8 / √1.8 = 1.1 in the mean; all of it would be 3
+    assert np.median(np.abs(jump)) > 2.0
 
 
 def test_windows_are_levels_of_consecutive_atoms():
@@ -112,13 +129,13 @@ def test_order_of_atoms_and_of_groups_is_of_no_matter():
     order = rng.permutation(24)
     renamed = rng.permutation(9)[RESIDUES]
     graphs = [
-        GraphFeaturizer([atoms], n_neighbors=8, levels=(levels,)).transform(gas())[0]
+        GraphFeaturizer([atoms], n_neighbors=8, levels=(levels,)).transform(gas(n_frames=4))[0]
         for atoms, levels in ((np.arange(24), RESIDUES), (order, renamed))
     ]
     lobe = network(HierarchicalPooling(1, "attention"), batch=whole_batch())
     with torch.no_grad():
         found = [
-            lobe.embed(g.batch(np.arange(3), np.asarray(g.species) - 1, 3)).numpy() for g in graphs
+            lobe.embed(g.batch(np.arange(4), np.asarray(g.species) - 1, 3)).numpy() for g in graphs
         ]
     np.testing.assert_allclose(*found, rtol=1e-10, atol=1e-12)
 
@@ -138,8 +155,8 @@ def test_shares_of_a_target_sum_to_one(pooling):
     lobe = network(pooling, batch=adapted)
     with torch.no_grad():
         atoms = lobe.encoder(batch)
-        shares = lobe.pooling.weights(atoms, batch).reshape(3, 24)
-    torch.testing.assert_close(shares.sum(dim=1), torch.ones(3, dtype=torch.float64))
+        shares = lobe.pooling.weights(atoms, batch).reshape(4, 24)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(4, dtype=torch.float64))
     if pooling == MeanPooling():
         torch.testing.assert_close(shares, torch.full_like(shares, 1 / 24))
 
@@ -161,8 +178,8 @@ def test_heads_are_means_of_their_own():
     lobe = network(AttentionPooling(4, n_heads=3))
     with torch.no_grad():
         atoms = lobe.encoder(batch)
-        shares = lobe.pooling.of(atoms, batch.target_of_atom, 3).reshape(3, 24, 3)
-        expected = torch.einsum("fah,fai->fhi", shares, atoms.reshape(3, 24, -1)).flatten(1)
+        shares = lobe.pooling.of(atoms, batch.target_of_atom, 4).reshape(4, 24, 3)
+        expected = torch.einsum("fah,fai->fhi", shares, atoms.reshape(4, 24, -1)).flatten(1)
         torch.testing.assert_close(lobe.pooling(atoms, batch), expected)
     assert (shares.amax(dim=1) > 1.01 / 24).all()  # heads differ from the mean, and can learn
 

@@ -1,6 +1,5 @@
 """What an estimator's parameters stand for: a device, a network, training settings."""
 
-import math
 import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from graphkoopman.lobes import (
 )
 from graphkoopman.samples import Batch, Samples
 from graphkoopman.storage import digest
-from graphkoopman.training import SampleData, TrainingSettings
+from graphkoopman.training import Block, SampleData, TrainingSettings
 
 if TYPE_CHECKING:
     from graphkoopman.estimator._estimator import GDyNetEstimator
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 SAMPLES_PER_BATCH = 5_000
 EDGES_PER_BATCH = 1_500_000  # bounds the time of a step where the fields of few targets are large
 MIN_FRAMES_PER_BATCH = 50
-MOST_SEEN = 2_000  # frames that an encoder or pooling is adapted to
+MOST_SEEN = 2_000  # frames that a part is adapted to
 MOST_EDGES = 1_000_000  # of those whose atom vectors are in memory at a time
 
 
@@ -93,6 +92,7 @@ def new_lobe(
     estimator: "GDyNetEstimator",
     data: SampleData,
     source: "GDyNetEstimator | None",
+    blocks: Sequence[Block],
     rng: np.random.RandomState,
 ) -> GDyNetLobe:
     """Network with an estimator's settings and random weights, on its device.
@@ -105,6 +105,8 @@ def new_lobe(
         To try modules on, and to adapt them to.
     source : GDyNetEstimator or None
         Fitted; its weights take the place of the random ones where they fit.
+    blocks : sequence of Block
+        Stretches of the training.
     rng : RandomState
     """
     # torch initialises layers from its global generator: seed a fork of it, leave the original
@@ -117,7 +119,8 @@ def new_lobe(
     adapt = getattr(lobe.pooling, "adapt", None)
     if callable(adapt):
         with torch.no_grad():
-            adapt([(lobe.encoder(batch), batch) for batch in _some_frames(data, MOST_EDGES)])
+            seen = _some_pairs(data, blocks, estimator.lagtime)
+            adapt([(lobe.encoder(batch), batch) for batch in seen])
     if source is not None:
         transfer_weights(source.lobe_, lobe)
     if estimator.freeze is not None:
@@ -125,15 +128,26 @@ def new_lobe(
     return lobe.to(device_of(estimator.device))
 
 
-def _some_frames(data: SampleData, most_edges: float = math.inf) -> list[Batch]:
-    """Evenly spaced frames of all runs, as many as a part needs to see units."""
-    n_frames = sum(len(item) for item in data.samples)
-    edges = sum(len(item) * max(1.0, item.cost) for item in data.samples)
-    share = min(MOST_SEEN / n_frames, most_edges / edges)
+def _some_frames(data: SampleData) -> list[Batch]:
+    """Evenly spaced frames of all runs, as many as an encoder needs to see units."""
+    share = MOST_SEEN / sum(len(item) for item in data.samples)
     return [
         data.batch(i, np.linspace(0, len(item) - 1, max(2, int(share * len(item)))).astype(int))
         for i, item in enumerate(data.samples)
     ]
+
+
+def _some_pairs(data: SampleData, blocks: Sequence[Block], lagtime: int) -> list[Batch]:
+    """Frames in pairs a lag apart, evenly spaced over the blocks, one end after the other."""
+    starts = [(i, start, stop - lagtime) for i, start, stop in blocks]
+    n_pairs = sum(stop - start for _, start, stop in starts)
+    edges = sum((stop - start) * max(1.0, data.samples[i].cost) for i, start, stop in starts)
+    share = 0.5 * min(MOST_SEEN / n_pairs, MOST_EDGES / edges, 2.0)
+    batches = []
+    for i, start, stop in starts:
+        first = np.linspace(start, stop - 1, max(1, int(share * (stop - start)))).astype(int)
+        batches.append(data.batch(i, np.stack([first, first + lagtime], axis=1).ravel()))
+    return batches
 
 
 def source_digest(source: "GDyNetEstimator | None") -> str | None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from graphkoopman.lobes._pooling import AttentionPooling, MeanPooling, pool_targets
     from graphkoopman.lobes._schnet import SchNetEncoder
     from graphkoopman.lobes._segments import segment_softmax, segment_sum
-    from graphkoopman.lobes._whitening import whitened_layer
+    from graphkoopman.lobes._whitening import slow_layer, whitened_layer
 else:
     from graphkoopman._lazy import attach
 

@@ -10,7 +10,7 @@ from graphkoopman.checks import check_integer
 from graphkoopman.lobes._parts import PartSettings, register
 from graphkoopman.lobes._pooling import MOST_HIDDEN, Shares
 from graphkoopman.lobes._segments import group_sum
-from graphkoopman.lobes._whitening import whitened_layer
+from graphkoopman.lobes._whitening import slow_layer
 from graphkoopman.samples import Batch
 
 MOST_LEVELS, LARGEST_WINDOW = 10, 10**6
@@ -114,10 +114,12 @@ class _Level(nn.Module):
         return torch.cat([standard, torch.relu(self.hidden(standard))], dim=1)
 
     @torch.no_grad()
-    def adapt(self, groups: Tensor) -> None:
-        """Units of these groups, (n_groups, n_features), and a layer that sees them whitened."""
-        weight = self.hidden.weight.double().cpu().numpy()
-        layer = whitened_layer(groups.double().cpu().numpy(), weight)
+    def adapt(self, start: Tensor, end: Tensor) -> None:
+        """Units of groups (n_groups, n_features) at both ends of a lag, and a layer for them."""
+        first, last, random = (
+            x.double().cpu().numpy() for x in (start, end, self.hidden.weight.detach())
+        )
+        layer = slow_layer(first, last, random)
         places = self.mean, self.scale, self.hidden.weight, self.hidden.bias
         for place, value in zip(places, layer, strict=True):
             place.copy_(torch.as_tensor(value))
@@ -146,11 +148,24 @@ class _Hierarchy(nn.Module):
 
     @torch.no_grad()
     def adapt(self, seen: Iterable[tuple[Tensor, Batch]]) -> None:
-        """Set the units of every level, from fine to coarse, by atom vectors and their batches."""
-        pairs = list(seen)
-        for depth, module in enumerate(self.levels):
-            level = cast(_Level, module)
-            level.adapt(torch.cat([self._pooled(*pair, depth)[0] for pair in pairs]))
+        """Set the units of every level, from fine to coarse.
+
+        Parameters
+        ----------
+        seen : iterable of (Tensor, Batch)
+            Vectors of atoms, and the batches that they are of; frames come in pairs a lag apart.
+        """
+        batches = list(seen)
+        for depth, level in enumerate(self.levels):
+            groups = [self._pooled(*batch, depth)[0] for batch in batches]
+            # (n_pairs, 2, groups of a frame, n_features): every frame has as many
+            ends = [
+                group.reshape(batch.n_frames // 2, 2, -1, group.shape[1])
+                for group, (_, batch) in zip(groups, batches, strict=True)
+            ]
+            cast(_Level, level).adapt(
+                *(torch.cat([end[:, i].flatten(0, 1) for end in ends]) for i in (0, 1))
+            )
 
     def _pooled(
         self, atoms: Tensor, batch: Batch, depth: int | None = None

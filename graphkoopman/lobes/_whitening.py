@@ -1,4 +1,4 @@
-"""A linear layer that sees data whitened: `whitened_layer`."""
+"""Start values of a linear layer from data: `whitened_layer`, `slow_layer`."""
 
 import numpy as np
 
@@ -6,6 +6,8 @@ import numpy as np
 # rounding, and weights this large would make every step of the layers before them a leap.
 RELATIVE_VARIANCE = 1e-3
 RELATIVE_SPREAD = 1e-2  # of single features, for the same reason
+FASTEST = 0.1  # autocorrelation at which a direction counts at least
+RAREST = 3.0  # standard deviations, beyond which the first of the units responds
 
 
 def whitened_layer(
@@ -26,14 +28,55 @@ def whitened_layer(
     weight, bias : ndarray of shape (n_hidden, n_features) and (n_hidden,)
         The layer; its biases spread from -1 to 1 about the mean.
     """
+    mean, scale, whiten, center = _units(vectors)
+    weight = _normalised(directions[:, : whiten.shape[1]]) @ whiten.T
+    return mean, scale, weight, np.linspace(-1.0, 1.0, len(weight)) - weight @ center
+
+
+def slow_layer(
+    start: np.ndarray, end: np.ndarray, directions: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Units of some vectors, and a layer with unit response that sees first what is slow.
+
+    Whitened directions are weighted by their autocorrelation over a lag, as in a kinetic map: a
+    rare, slow change then moves every unit, under whatever noise. Biases spread so that some units
+    respond to what is rare only.
+
+    Parameters
+    ----------
+    start, end : ndarray of shape (n_pairs, n_features)
+        Vectors at both ends of pairs a lag apart.
+    directions : ndarray of shape (n_hidden, n_features)
+        Random.
+
+    Returns
+    -------
+    mean, scale, weight, bias
+        As of `whitened_layer`.
+
+    References
+    ----------
+    Noé and Clementi, J. Chem. Theory Comput. 11, 5002 (2015), kinetic map.
+    """
+    mean, scale, whiten, center = _units(np.concatenate([start, end]))
+    first, last = (((x - mean) / scale - center) @ whiten for x in (start, end))
+    lagged = first.T @ last / len(first)
+    correlation, axes = np.linalg.eigh(0.5 * (lagged + lagged.T))
+    weighted = directions[:, : len(correlation)] * np.maximum(correlation, FASTEST)
+    weight = _normalised(weighted) @ (whiten @ axes).T
+    return mean, scale, weight, np.linspace(-RAREST, 1.0, len(weight)) - weight @ center
+
+
+def _normalised(directions: np.ndarray) -> np.ndarray:
+    return directions / np.linalg.norm(directions, axis=1, keepdims=True)
+
+
+def _units(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and scale of the features; the whitening of what they leave, and its centre."""
     mean, scale = vectors.mean(axis=0), vectors.std(axis=0)
     largest = scale.max()
     scale = np.maximum(scale, RELATIVE_SPREAD * largest) if largest > 0 else np.ones_like(scale)
-    whiten, center = _whitening((vectors - mean) / scale)
-    directions = directions[:, : whiten.shape[1]]
-    directions = directions / np.linalg.norm(directions, axis=1, keepdims=True)
-    weight = directions @ whiten.T
-    return mean, scale, weight, np.linspace(-1.0, 1.0, len(weight)) - weight @ center
+    return mean, scale, *_whitening((vectors - mean) / scale)
 
 
 def _whitening(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

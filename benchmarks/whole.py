@@ -194,12 +194,12 @@ def ala2_fit(_: str, folder: str, seed: int) -> dict[str, Any]:
         model = estimator.koopman_model(judged, n_bootstrap=100)
         score = estimator.score(judged)
     shares = np.concatenate(estimator.pooling_weights(judged)).mean(axis=0)
-    times = model.timescales_ps(2)
     return {
         "cpu_seconds": cpu,
         "score": float(score),
         "training_score": float(estimator.score(training)),
-        "times": np.asarray(times).tolist(),
+        "times": model.prior.timescales_ps(2).tolist(),
+        "intervals": np.asarray(model.timescales_ps_interval(2)).tolist(),
         "atoms": [names[i] for i in np.argsort(-shares)[:5]],
     }
 
@@ -274,13 +274,22 @@ def cost_table(rows: Sequence[dict[str, Any]]) -> str:
 def ala2_table(rows: Sequence[dict[str, Any]]) -> str:
     """One line per fit."""
     return markdown(
-        ["method", "seed", "held-out VAMP-2", "times / ps", "largest shares", "CPU / s"],
+        [
+            "method",
+            "seed",
+            "held-out VAMP-2",
+            "times / ps",
+            "95 % / ps",
+            "largest shares",
+            "CPU / s",
+        ],
         [
             [
                 row["key"][0],
                 row["key"][2],
                 f"{row['score']:.3f}",
                 ", ".join(f"{t:.1f}" for t in row["times"]),
+                ", ".join(f"{a:.3g}–{b:.3g}" for a, b in row.get("intervals", [])),
                 ", ".join(row.get("atoms", [])),
                 f"{row['cpu_seconds']:.0f}",
             ]

@@ -20,7 +20,7 @@ from graphkoopman.lobes import (
 )
 from graphkoopman.samples import Batch, Samples
 from graphkoopman.storage import digest
-from graphkoopman.training import Block, SampleData, TrainingSettings
+from graphkoopman.training import SampleData, TrainingSettings
 
 if TYPE_CHECKING:
     from graphkoopman.estimator._estimator import GDyNetEstimator
@@ -92,7 +92,6 @@ def new_lobe(
     estimator: "GDyNetEstimator",
     data: SampleData,
     source: "GDyNetEstimator | None",
-    blocks: Sequence[Block],
     rng: np.random.RandomState,
 ) -> GDyNetLobe:
     """Network with an estimator's settings and random weights, on its device.
@@ -105,8 +104,6 @@ def new_lobe(
         To try modules on, and to adapt them to.
     source : GDyNetEstimator or None
         Fitted; its weights take the place of the random ones where they fit.
-    blocks : sequence of Block
-        Stretches of the training.
     rng : RandomState
     """
     # torch initialises layers from its global generator: seed a fork of it, leave the original
@@ -119,7 +116,7 @@ def new_lobe(
     adapt = getattr(lobe.pooling, "adapt", None)
     if callable(adapt):
         with torch.no_grad():
-            seen = _some_pairs(data, blocks, estimator.lagtime)
+            seen = _some_pairs(data, estimator.lagtime)
             adapt([(lobe.encoder(batch), batch) for batch in seen])
     if source is not None:
         transfer_weights(source.lobe_, lobe)
@@ -137,15 +134,15 @@ def _some_frames(data: SampleData) -> list[Batch]:
     ]
 
 
-def _some_pairs(data: SampleData, blocks: Sequence[Block], lagtime: int) -> list[Batch]:
-    """Frames in pairs a lag apart, evenly spaced over the blocks, one end after the other."""
-    starts = [(i, start, stop - lagtime) for i, start, stop in blocks]
-    n_pairs = sum(stop - start for _, start, stop in starts)
-    edges = sum((stop - start) * max(1.0, data.samples[i].cost) for i, start, stop in starts)
-    share = 0.5 * min(MOST_SEEN / n_pairs, MOST_EDGES / edges, 2.0)
+def _some_pairs(data: SampleData, lagtime: int) -> list[Batch]:
+    """Frames in pairs a lag apart, evenly spaced over all runs, one end after the other."""
+    starts = [(i, len(item) - lagtime) for i, item in enumerate(data.samples)]
+    starts = [(i, n_pairs) for i, n_pairs in starts if n_pairs > 0]
+    edges = sum(n_pairs * max(1.0, data.samples[i].cost) for i, n_pairs in starts)
+    share = 0.5 * min(MOST_SEEN / sum(n_pairs for _, n_pairs in starts), MOST_EDGES / edges, 2.0)
     batches = []
-    for i, start, stop in starts:
-        first = np.linspace(start, stop - 1, max(1, int(share * (stop - start)))).astype(int)
+    for i, n_pairs in starts:
+        first = np.linspace(0, n_pairs - 1, max(1, int(share * n_pairs))).astype(int)
         batches.append(data.batch(i, np.stack([first, first + lagtime], axis=1).ravel()))
     return batches
 

@@ -131,7 +131,7 @@ def train_network(
     data = sample_data(estimator, samples)
     start = partial(
         Restarts,
-        partial(new_lobe, estimator, data, source, blocks[0]),
+        partial(new_lobe, estimator, data, source),
         data,
         splits,
         settings,

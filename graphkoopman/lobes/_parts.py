@@ -82,8 +82,8 @@ class Pooling(Protocol):
             Maps vectors of target atoms, (n_target_atoms, n_features), and their batch to vectors
             of targets, (n_frames * n_targets, n_pooled). ``batch.target_of_atom`` says whose atom
             each is; None where every target is one atom. It may have a method ``adapt(seen)``,
-            called once before training with a list of such arguments, whose frames are of the
-            training and come in pairs a lag apart, one end after the other, and a method
+            called once before training with a list of such arguments, whose frames come in
+            pairs a lag apart, one end after the other, and a method
             ``weights`` of the arguments of the call, for `GDyNetEstimator.pooling_weights`.
         """
         ...

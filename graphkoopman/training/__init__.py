@@ -9,7 +9,7 @@ All of it is internal: what `graphkoopman.GDyNetEstimator.fit` does. :func:`trai
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman.training._batches import Block, StatisticsBatch, all_frames, sample_batch
+    from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
     from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint
     from graphkoopman.training._data import SampleData
     from graphkoopman.training._features import backward_score, evaluate

@@ -5,7 +5,7 @@ the electrolyte, which takes neighbours of some atoms only, against every librar
 Figures are CPU-seconds of one frame, each side in one thread. What favours a library stays outside
 the clock: positions are wrapped and rotated for freud, and scipy and vesin are told the radius that
 holds all M neighbours, which a user does not know. Candidates need
-``pip install "graphkoopman[freud]" vesin``.
+``pip install freud-analysis vesin``.
 """
 
 import argparse

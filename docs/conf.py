@@ -1,81 +1,87 @@
-"""Sphinx settings: pages in Markdown, the API from docstrings, tutorials that are run."""
+"""Sphinx settings: pages in Markdown, the API from docstrings, tutorials as they were executed."""
 
-import os
-import re
-import runpy
+import sys
 from pathlib import Path
 
 import graphkoopman
 
-os.environ.setdefault("GRAPHKOOPMAN_TUTORIAL_SIZE", "small")
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "extensions"))
 
 project = "graphkoopman"
 author = "The graphkoopman developers"
 release = graphkoopman.__version__
 extensions = [
-    "myst_parser",
+    "command_help",
+    "mathml",
+    "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
-    "sphinx_gallery.gen_gallery",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+    "tutorials_of",
+    "sphinx_design",
 ]
-source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_inventories", "extensions"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_static_path = ["_static"]
+html_math_renderer = "mathml"
+
+html_css_files = ["custom.css"]
+html_title = "graphkoopman"
+html_show_sourcelink = False
+
+# pages of others; where there is no network, the names that these pages use are in _inventories
+OTHERS = {
+    "ase": "https://ase-lib.org/",
+    "deeptime": "https://deeptime-ml.github.io/latest/",
+    "joblib": "https://joblib.readthedocs.io/en/stable/",
+    "matplotlib": "https://matplotlib.org/stable/",
+    "mdtraj": "https://mdtraj.readthedocs.io/en/latest/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "pandas": "https://pandas.pydata.org/docs/",
+    "python": "https://docs.python.org/3/",
+    "sklearn": "https://scikit-learn.org/stable/",
+    "torch": "https://docs.pytorch.org/docs/stable/",
+}
+intersphinx_mapping = {
+    name: (address, (None, str(HERE / "_inventories" / f"{name}.inv")))
+    for name, address in OTHERS.items()
+}
+intersphinx_timeout = 10
 
 # every reference must have a target; a name in single backticks is a link where it is public
 nitpicky = True
-# pages of others, and what numpy's ArrayLike is made of
-OTHERS = r"(deeptime|mdtraj|sklearn|joblib|ase|collections\.abc|numpy)\..*"
-nitpick_ignore_regex = [("py:.*", OTHERS)]
+# what numpy's ArrayLike is made of
+nitpick_ignore_regex = [("py:.*", r"(numpy\._.*|numpy\.typing.*|collections\.abc\..*)")]
 default_role = "autolink"
-myst_enable_extensions = ["dollarmath"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
+nb_execution_mode = "off"  # notebooks hold their results: tutorials/build.py
+nb_merge_streams = True
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
 
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 
-TUTORIALS = Path(__file__).parents[1] / "tutorials"
-LEFT_OUT = r"_\w+|run_all"
-# how a tutorial asks for its folder of trajectories, see tutorials/_real_data.py
-NEEDS_DATA = re.compile(r'\bfolders\("([\w-]+)"')
-MISSING = """
 
-.. admonition:: Not run
-   :class: warning
-
-   The trajectories that this tutorial reads were not at hand when this page was built, so it shows
-   no output. {origin}
-"""
-
-
-def is_without_data(path):
-    """Whether a tutorial reads trajectories that are not on this machine."""
-    needed = NEEDS_DATA.findall(path.read_text())
-    data = runpy.run_path(str(TUTORIALS / "_real_data.py"))["default_folder"]()
-    return not all((data / name).is_dir() for name in needed)
-
-
-NOT_RUN = sorted(
-    path.stem
-    for path in TUTORIALS.glob("*.py")
-    if not re.fullmatch(LEFT_OUT, path.stem) and is_without_data(path)
-)
-
-
-def say_what_is_missing(app, docname, source):
-    """Say at the end of a tutorial without data why it shows no output."""
-    folder, _, name = docname.rpartition("/")
-    if folder == "tutorials" and name in NOT_RUN:
-        origin = (
-            "Name their folder in the environment variable ``GRAPHKOOPMAN_DATA`` to run it; "
-            "what they are and where they come from is said at the top of the page."
-        )
-        source[0] += MISSING.format(origin=origin)
+def copy_tutorials(app):
+    """Notebooks live beside their sources; pages need them below this folder."""
+    folder = HERE / "tutorials"
+    folder.mkdir(exist_ok=True)
+    for page in folder.glob("*.ipynb"):
+        page.unlink()
+    for notebook in sorted((HERE.parent / "tutorials").glob("*.ipynb")):
+        text = notebook.read_text("utf-8")
+        figure = f"../_static/tutorials/{notebook.stem}.png"
+        # the pages read no attachments
+        text = text.replace("(attachment:answer.png)", f"({figure})")
+        (folder / notebook.name).write_text(text, "utf-8")
 
 
 def find_at_home(app, env, node, contnode):
@@ -94,19 +100,5 @@ def find_at_home(app, env, node, contnode):
 
 def setup(app):
     """Connect the functions above."""
-    app.connect("source-read", say_what_is_missing)
+    app.connect("builder-inited", copy_tutorials)
     app.connect("missing-reference", find_at_home)
-
-
-sphinx_gallery_conf = {
-    "examples_dirs": str(TUTORIALS),
-    "gallery_dirs": "tutorials",
-    "filename_pattern": rf"[\\/](?!(?:{'|'.join([LEFT_OUT, *NOT_RUN])})\.py$)\w+\.py$",
-    "ignore_pattern": rf"(?:^|[\\/])(?:{LEFT_OUT})\.py$",
-    "within_subsection_order": "FileNameSortKey",
-    "download_all_examples": False,
-    "show_signature": False,
-    "write_computation_times": False,
-    "min_reported_time": 1,
-    "remove_config_comments": True,
-}

@@ -48,7 +48,7 @@ else:
 
     __getattr__, __dir__ = attach(__name__)
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 __all__ = [
     "BootstrapKoopmanModel",

@@ -1,15 +1,20 @@
 """Results as tables: `Tabular`, `html_table`, `interval_columns`, `rows_of`, `symbol`,
-`with_limits`.
+`with_limits`; `with_interval`, one number as text.
 
 A result names its columns, with units, once; data frames, CSV files and notebooks all show these.
 """
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from importlib import import_module
+from typing import Any, ClassVar
 
 import numpy as np
+
+from graphkoopman._optional import missing
+
+__all__ = ["with_interval"]
 
 INTERVAL = ("95 % low", "95 % high")
 MOST_ROWS = 20  # of a table in a notebook
@@ -21,6 +26,8 @@ class Tabular:
     Its ``repr`` gives the shapes of arrays and the values of everything else; a dataclass has to be
     made with ``repr=False`` for that.
     """
+
+    figure: ClassVar[str] = ""  # function of graphkoopman.plotting that draws this result
 
     def __repr__(self) -> str:
         parts = []
@@ -56,14 +63,39 @@ class Tabular:
         try:
             import pandas
         except ImportError as error:
-            raise ImportError(
-                'to_dataframe needs pandas; install it with pip install "graphkoopman[pandas]"'
-            ) from error
+            raise missing("pandas", "to_dataframe") from error
         columns = self.table()
         arrays = np.broadcast_arrays(*map(np.asarray, columns.values()))
         return pandas.DataFrame(
             {name: array.ravel() for name, array in zip(columns, arrays, strict=True)}
         )
+
+    def plot(self, ax: Any = None, **settings: Any) -> Any:
+        """The figure of the result.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes or None
+            New ones by default.
+        **settings
+            Of the function of `graphkoopman.plotting` that draws it.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        TypeError
+            For a result that no single figure shows.
+        """
+        if not self.figure:
+            raise TypeError(
+                f"{type(self).__name__} has no single figure; see graphkoopman.plotting, or "
+                "to_dataframe()"
+            )
+        # figures are drawn above all results: found by name, when one is asked for
+        return getattr(import_module("graphkoopman.plotting"), self.figure)(self, ax, **settings)
 
     def _repr_html_(self) -> str:
         columns = self.table()
@@ -99,6 +131,29 @@ def symbol(kind: Any) -> str:
         return str(mdtraj.element.Element.getByAtomicNumber(int(kind)).symbol)
     except (KeyError, ValueError):
         return str(kind)
+
+
+def with_interval(value: float, interval: Iterable[float]) -> str:
+    """A number and its interval as text, with three digits.
+
+    Parameters
+    ----------
+    value : float
+    interval : iterable of float
+        Lower and upper limit.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from graphkoopman.tables import with_interval
+    >>> with_interval(12.345, (9.8765, 15.0))
+    '12.3 [9.88, 15]'
+    """
+    low, high = interval
+    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
 
 
 def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -99,5 +99,5 @@ def test_needs_a_cell_and_freud(monkeypatch):
     with pytest.raises(ValueError, match="trajs must be periodic"):
         bond_order(free, [0], 3)
     monkeypatch.setitem(sys.modules, "freud", None)
-    with pytest.raises(ImportError, match=r'pip install "graphkoopman\[freud\]"'):
+    with pytest.raises(ImportError, match=r'pip install "freud-analysis>='):
         bond_order(free, [0], 3)

@@ -2,16 +2,22 @@
 
 import sys
 
+import matplotlib
+
+matplotlib.use("Agg")
+
 import numpy as np
 import pytest
+from matplotlib import pyplot as plt
 from structure_systems import TRICLINIC, gas, random_probs
 
-from graphkoopman import GraphFeaturizer, Trajectory, estimate_koopman
+from graphkoopman import GraphFeaturizer, Trajectory, estimate_koopman, plotting
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.descriptors import FeatureTrajectory
 from graphkoopman.generation import predict_conduction, predict_displacements, rewire
+from graphkoopman.koopman import ck_error
 from graphkoopman.structure import charge_integral, spatial_map, state_profile, state_rdf
-from graphkoopman.tables import html_table, rows_of
+from graphkoopman.tables import Tabular, html_table, rows_of
 from graphkoopman.transport import (
     arrhenius,
     einstein_conductivity,
@@ -137,5 +143,26 @@ def test_text_is_escaped_and_pandas_is_named_where_it_is_missing(results, monkey
         ["1.5", "y"],
     ]
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"graphkoopman\[pandas\]"):
+    with pytest.raises(ImportError, match=r'pip install "pandas>='):
         results["rdf"].to_dataframe()
+
+
+def test_results_with_one_figure_draw_themselves():
+    residence = residence_times([np.eye(2)[np.arange(300) // 5 % 2][:, None]], timestep=2.0)
+    figure, ax = plt.subplots()
+    assert residence.plot(ax) is ax
+    assert ax.get_ylabel()
+    plt.close(figure)
+
+
+def test_every_figure_that_a_result_names_is_there():
+    named = {cls.__name__: cls.figure for cls in Tabular.__subclasses__() if cls.figure}
+    assert {"StateRDF", "Conduction", "OnsagerContributions", "GlobalKoopman"} <= set(named)
+    assert set(named.values()) <= set(plotting.__all__)
+
+
+def test_a_result_without_a_figure_says_so():
+    error = ck_error([np.eye(2)[np.arange(300) // 5 % 2][:, None]], 1, 4)
+    assert "Markovian" in error._repr_html_()
+    with pytest.raises(TypeError, match="ChapmanKolmogorovError has no single figure"):
+        error.plot()

@@ -99,7 +99,7 @@ def test_ase_missing(run, tmp_path, monkeypatch):
     path = tmp_path / "run.extxyz"
     ase.io.write(path, frames_of(run), format="extxyz")
     monkeypatch.setitem(sys.modules, "ase.io", None)
-    with pytest.raises(ImportError, match=r'pip install "graphkoopman\[ase\]"'):
+    with pytest.raises(ImportError, match=r'pip install "ase>='):
         read_trajectory(path, timestep=1.0)
 
 

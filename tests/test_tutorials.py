@@ -1,56 +1,97 @@
-"""Form of the tutorials, and how they ask for their data. That they run is `tox -e tutorials`."""
+"""The notebooks of the tutorials: as their sources are, whole, and running from any folder."""
 
-import ast
 import importlib
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "tutorials"
-SCRIPTS = sorted(path for path in FOLDER.glob("*.py") if not path.name.startswith(("_", "run_")))
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "tutorials"
+PAGE = (ROOT / "docs" / "tutorials.md").read_text("utf-8")
+sys.path.insert(0, str(FOLDER))
+build = importlib.import_module("build")
+sys.path.remove(str(FOLDER))
+SOURCES = build.sources()
+MOST_BYTES = 2_000_000
 
 
-@pytest.fixture
-def load(monkeypatch):
-    """Import a module of the folder as its scripts do."""
-    monkeypatch.syspath_prepend(FOLDER)
-    return importlib.import_module
+def notebook_of(source):
+    return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
 
 
-def underlined(lines):
-    """Whether the first line is a title, underlined as reST asks."""
-    return len(lines[1]) >= len(lines[0]) and set(lines[1]) in ({"="}, {"-"})
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_is_as_new_as_its_source(source):
+    assert build.is_current(source, source.with_suffix(".ipynb")), (
+        f"{source.stem}.ipynb is older than its source: python tutorials/build.py"
+    )
 
 
-@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
-def test_prose_and_code_alternate_as_a_gallery_wants_it(path):
-    source = path.read_text(encoding="utf-8")
-    docstring = ast.get_docstring(ast.parse(source))
-    assert underlined(docstring.splitlines())
-    assert "GRAPHKOOPMAN_TUTORIAL_SIZE=small" in docstring.replace("\n", " ")
-    blocks = re.split(r"^# %%\n", source, flags=re.MULTILINE)[1:]
-    assert len(blocks) >= 3
-    titles = [block for block in blocks if "\n# ---" in block]  # others go on with the last one
-    assert len(titles) >= 3
-    assert all(underlined([line[2:] for line in block.splitlines()]) for block in titles)
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_is_executed_and_small(source):
+    path = source.with_suffix(".ipynb")
+    notebook = notebook_of(source)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert all(output.output_type != "error" for output in outputs)
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert path.stat().st_size < MOST_BYTES
+    # nothing of the machine that it was made on
+    assert not re.search(r"(/home/|/root/|/work/|/tmp/|site-packages)", path.read_text("utf-8"))
 
 
-def test_scripts_that_read_trajectories_are_known(load):
-    readers = {path.name for path in SCRIPTS if re.search(r"= folders\(", path.read_text("utf-8"))}
-    assert readers == load("run_all").NEED_DATA
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_question_figure_and_constants_come_first(source):
+    head, constants, *rest = build.read_source(source).cells
+    assert head.cell_type == "markdown"
+    assert head.source.startswith("# ")
+    assert re.search(r"^\*\*.*\?\*\*", head.source, flags=re.MULTILINE | re.DOTALL)
+    assert "(attachment:answer.png)" in head.source
+    assert constants.cell_type == "code"
+    assert "GRAPHKOOPMAN_TUTORIAL_SIZE" in constants.source
+    assert sum("answer" in cell.metadata.get("tags", ()) for cell in rest) == 1
 
 
-def test_missing_data_is_an_error_that_says_where_to_look(load, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["water.py", "--data", str(tmp_path), "--out", str(tmp_path)])
-    with pytest.raises(SystemExit) as raised:
-        load("_real_data").folders("md", "\nTitle\n=====\n")
-    assert raised.value.code == 2
-    error = capsys.readouterr().err
-    assert "no folder md" in error
-    assert "GRAPHKOOPMAN_DATA" in error
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_notebook_has_a_card(source):
+    assert f":link: tutorials/{source.stem}\n" in PAGE
+    assert f":img-top: _static/tutorials/{source.stem}.png\n" in PAGE
+    assert (build.THUMBNAILS / f"{source.stem}.png").is_file()
 
 
-def test_folder_of_figures_is_made_also_without_a_docstring(load, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["water.py", "--out", str(tmp_path / "figures")])
-    assert load("_real_data").figure_folder("").is_dir()
+def test_changes_of_the_source_are_noticed(tmp_path):
+    source = tmp_path / "known_answer.py"
+    shutil.copy(FOLDER / source.name, source)
+    shutil.copy(FOLDER / "known_answer.ipynb", tmp_path)
+    target = source.with_suffix(".ipynb")
+    assert build.is_current(source, target)
+    os.utime(source)  # a newer file of the same content is not a change
+    assert build.is_current(source, target)
+    text = source.read_text("utf-8")
+    source.write_text(text.replace("LAG = 5", "LAG = 6"), "utf-8")
+    assert not build.is_current(source, target)
+    assert not build.keep_results(build.read_source(source), nbformat.read(target, 4))
+    source.write_text(text.replace("# ## In ten lines", "# ## In some lines"), "utf-8")
+    assert not build.is_current(source, target)
+    assert build.keep_results(build.read_source(source), nbformat.read(target, 4))
+
+
+def test_warnings_of_a_notebook_name_no_folder():
+    told = "/opt/x/graphkoopman/a.py:12: FewUnitsWarning: few units\n  warnings.warn(\n"
+    assert build._without_paths(told) == "FewUnitsWarning: few units\n"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_notebook_runs_at_small_size(source, tmp_path):
+    # a process of its own, since the kernel's client leaves an event loop behind
+    command = [sys.executable, FOLDER / "build.py", source.stem, "--small", "--out", tmp_path]
+    environment = {key: value for key, value in os.environ.items() if key != "GRAPHKOOPMAN_DATA"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / f"{source.stem}.ipynb").is_file()

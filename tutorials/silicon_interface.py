@@ -1,34 +1,57 @@
-"""
-Silicon between crystal and melt
-================================
+# %% [markdown]
+# # Silicon between crystal and melt
+#
+# **Which surroundings do atoms pass when they freeze onto a crystal or melt off it, and how long does
+# it take?** (Fig. 3 of [Xie et al.](https://doi.org/10.1038/s41467-019-10663-6).)
+#
+# ![States of silicon along the normal of the faces](attachment:answer.png)
+#
+# *Where the states are along the normal of the faces, in frames that no network has seen: the melt,
+# the crystal, and between them what atoms pass.*
+#
+# Two stand-ins replace the paper's alloy at 629 K. Silicon of Stillinger and Weber at 1680 K has
+# crystal and melt in coexistence, with exchange both ways. Gold and silicon at 900 K are closer to
+# the paper in composition, but in 1.2 ns no atom moves from one phase into the other. Numbers of
+# the paper are not expected; its findings are, one by one, at the end.
 
-Atoms of silicon freeze onto a crystal and melt off it (Fig. 3 of `Xie et al.
-<https://doi.org/10.1038/s41467-019-10663-6>`_). Which surroundings do they pass on the way, and how
-long does it take? Two stand-ins replace the paper's alloy at 629 K. Silicon of Stillinger and Weber
-at 1680 K has crystal and melt in coexistence, with exchange both ways. Gold and silicon at 900 K
-are closer to the paper in composition, but in 1.2 ns no atom moves from one phase into the other.
-Numbers of the paper are not expected; its findings are, one by one, at the end.
-
-The trajectories are read, not bundled: see ``--help``. ``GRAPHKOOPMAN_TUTORIAL_SIZE=small`` runs a
-short version of the first one.
-"""
-
-import warnings
+# %%
+import os
 
 import numpy as np
-from _real_data import SMALL, folders, save, with_interval
+
+SMALL = os.environ.get("GRAPHKOOPMAN_TUTORIAL_SIZE") == "small"  # True: a try of seconds
+DATA = None  # folder of the trajectories; None takes that of GRAPHKOOPMAN_DATA, or a sample
+LAG = 20.0  # ps
+LAGS = np.array([10.0, 20.0, 40.0, 60.0, 80.0])
+N_STATES, N_NEIGHBORS = 4, 8 if SMALL else 20  # the paper's
+SEEDS, MAX_EPOCHS, N_BOOTSTRAP = ((0,), 1, 20) if SMALL else ((0, 1), 40, 100)
+N_ATOMS = 60 if SMALL else 160  # targets, evenly picked; all that a face reaches are 633
+TO_THE_END = 100.0  # ps at both ends of a run, to see who has changed sides
+
+# %% [markdown]
+# ## In ten lines
+#
+# A Koopman model looks for the slowest process there is. With all silicon among the targets that
+# would be diffusion in the crystal, so the paper takes the melt and the outer two layers of the
+# crystal at each face, and so do the files, judged by their first frames. Here the crystal wanders,
+# melting at one face and growing at the other. Targets chosen at the beginning then see freezing
+# alone, and no equilibrium. So they are chosen from all atoms but those that no face ever reaches,
+# which are crystalline in every frame and are seen as neighbours only.
+#
+# What is crystalline is a label that comes with the files, a majority over 10 ps of bonds between
+# like neighbours (from the correlation of q3). It is used to choose targets and to name states, not
+# to learn them. The network learns from the first half, and the second is looked at.
+
+# %% tags=["answer"]
+import warnings
+from dataclasses import replace
+
 from deeptime.util.validation import implied_timescales
 from matplotlib import pyplot as plt
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import clone
 
-from graphkoopman import (
-    GDyNetEstimator,
-    GraphFeaturizer,
-    Trajectory,
-    align_states,
-    estimate_koopman,
-    read_trajectory,
-)
+from graphkoopman import GDyNetEstimator, GraphFeaturizer, align_states, estimate_koopman
+from graphkoopman.datasets import load_example
 from graphkoopman.koopman import (
     BeyondDataWarning,
     FewUnitsWarning,
@@ -45,56 +68,49 @@ from graphkoopman.plotting import (
     plot_timescales,
 )
 from graphkoopman.structure import bond_order, state_profile
-from graphkoopman.trajectories import segments
+from graphkoopman.tables import with_interval
 
-data, out = folders("md", __doc__)
-LAG = 20.0  # ps
-LAGS = np.array([10.0, 20.0, 40.0, 60.0, 80.0])
-N_STATES, N_NEIGHBORS = 4, 20  # the paper's
-SEEDS, MAX_EPOCHS, N_FRAMES = ((0,), 3, 240) if SMALL else ((0, 1, 2), 60, None)
-N_BOOTSTRAP = 20 if SMALL else 100
-TO_THE_END = 100.0  # ps at both ends of a run, to see who has changed sides
-
-# Times beyond these runs, and states between which nothing crosses in them, are what this tutorial
-# is about: the text says so once, in place of every model.
-for category in (BeyondDataWarning, FixedStateWarning):
+# times beyond these runs, states between which nothing crosses in them, and intervals from few
+# events are what this tutorial is about: the text says so once, in place of every model
+for category in (BeyondDataWarning, FixedStateWarning, FewUnitsWarning, InvalidTimescaleWarning):
     warnings.simplefilter("ignore", category)
+if SMALL:  # an epoch is not meant to converge
+    warnings.simplefilter("ignore")
+
+example = load_example("si_sw", folder=DATA, sample=SMALL)
+print(example)
+(run,) = example.trajectories
+silicon, is_solid = example.labels["si_index"], example.labels["is_solid"].astype(bool)
+reached = ~is_solid.all(axis=0)
+reached = np.flatnonzero(reached)
+reached = reached[np.linspace(0, len(reached) - 1, N_ATOMS).astype(int)]
+run = replace(run, targets=silicon[reached])
+half = len(run) // 2
+featurizer = GraphFeaturizer(n_neighbors=N_NEIGHBORS, n_hops=2)
+graphs = featurizer.fit_transform([run[:half], run[half:]])
+estimator = GDyNetEstimator(
+    N_STATES,
+    round(LAG / run.timestep),
+    encoder=GatedEncoder(n_conv=2),
+    max_epochs=MAX_EPOCHS,
+    n_init=2,
+    random_state=SEEDS[0],
+)
+(states,) = estimator.fit(graphs[0]).transform(graphs[1:])
+profile = state_profile(run[half:], [states], None, axis="c", n_bins=60)
+figure, ax = plt.subplots(figsize=(4.8, 3.2), layout="constrained")
+plot_state_profile(profile, ax)
+ax.set(xlabel="z / Å", title="second half of the run")
+
+# %% [markdown]
+# ## Targets
+#
+# How many change sides between one end of the run and the other, of the targets that the file has,
+# judged by its first frames, and of an even choice of those that a face reaches: a quarter of them,
+# so that this notebook takes minutes.
+
 
 # %%
-# Targets
-# -------
-# A Koopman model looks for the slowest process there is. With all silicon among the targets that
-# would be diffusion in the crystal, so the paper takes the melt and the outer two layers of the
-# crystal at each face, and so do the files, judged by their first frames. Here the crystal wanders,
-# melting at one face and growing at the other. Targets chosen at the beginning then see freezing
-# alone, and no equilibrium. So they are all atoms but those that no face ever reaches, which are
-# crystalline in every frame and are seen as neighbours only.
-#
-# What is crystalline is a label that comes with the files, a majority over 10 ps of bonds between
-# like neighbours (from the correlation of q3). It is used to choose targets and to name states, not
-# to learn them.
-
-
-def read(name, choose):
-    """A run, and whether each of its targets is crystalline, (n_frames, n_targets)."""
-    run = read_trajectory(data / f"{name}.npz")
-    with np.load(data / f"{name}.npz") as archive:
-        silicon, solid = archive["si_index"], archive["is_solid"].astype(bool)
-    targets = choose(run, silicon, solid)
-    run = Trajectory(run.positions, run.cell, run.species, timestep=run.timestep, targets=targets)
-    return run[:N_FRAMES], solid[:N_FRAMES, np.searchsorted(silicon, targets)]
-
-
-def of_the_file(run, silicon, solid):
-    """Melt and outer layers, judged by the first frames."""
-    return run.targets
-
-
-def reached(run, silicon, solid):
-    """All silicon but what is crystalline throughout."""
-    return silicon[~solid.all(axis=0)]
-
-
 def crossings(run, solid):
     """Targets that are in one phase at the beginning and in the other at the end."""
     n = min(round(TO_THE_END / run.timestep), len(run) // 4)
@@ -112,53 +128,50 @@ def describe(name, run, solid):
     )
 
 
-describe("silicon, targets of the file", *read("si_sw", of_the_file))
-run, solid = read("si_sw", reached)
-describe("silicon, all that a face reaches", run, solid)
+def labels_of(run, example):
+    """Whether each target of a run is crystalline, (n_frames, n_targets)."""
+    columns = np.searchsorted(example.labels["si_index"], run.targets)
+    return example.labels["is_solid"][:, columns].astype(bool)
 
-# %%
-# Four states
-# -----------
+
+solid = labels_of(run, example)
+of_the_file = example.trajectories[0]
+describe("silicon, targets of the file", of_the_file, labels_of(of_the_file, example))
+describe("silicon, a choice of what a face reaches", run, solid)
+
+# %% [markdown]
+# ## Four states
+#
 # Learned from the first half and judged on the second, as in the paper. States have no order of
 # their own; here they are ordered from melt to crystal, and further networks are matched to the
 # first.
 #
-# Each network is the best of three starts. The way from melt to crystal is gradual: what crisp
+# Each network is the better of two starts. The way from melt to crystal is gradual: what crisp
 # states would have cut off is printed, and how far the starts agree; the warnings of both are
 # silenced. A higher VAMP-2 score is not a better label by itself: the slowest process need not be
 # the one that the label names.
 
 
+# %%
 def learn(run, solid, seeds):
     """Probabilities of the second half from several networks, and that half with its labels."""
-    seen, unseen = segments(run, 2)
-    graphs = GraphFeaturizer(n_neighbors=N_NEIGHBORS, n_hops=2).fit_transform([seen, unseen])
-    labels = solid[-len(unseen) :]
+    graphs = featurizer.fit_transform([run[: len(run) // 2], run[len(run) // 2 :]])
+    labels = solid[len(run) // 2 :]
     learned = []
     for seed in seeds:
-        estimator = GDyNetEstimator(
-            N_STATES,
-            round(LAG / run.timestep),
-            encoder=GatedEncoder(n_conv=2),
-            max_epochs=MAX_EPOCHS,
-            random_state=seed,
-        )
-        with warnings.catch_warnings():
-            # three epochs are not meant to converge, and states of a melt overlap
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            estimator.fit(graphs[0])
-        (probs,) = estimator.transform(graphs[1:])
+        network = clone(estimator).set_params(random_state=seed).fit(graphs[0])
+        (probs,) = network.transform(graphs[1:])
         if learned:
             order = align_states(learned[0], probs)
         else:
             order = np.argsort(solid_share(probs, labels))
         learned.append(probs[..., order])
         print(
-            f"  seed {seed}: validation VAMP-2 {estimator.validation_score_:.2f} of {N_STATES}, "
-            f"agreement of starts {estimator.agreement_:.2f}, overlap "
-            f"{estimator.state_map_.overlap:.1%}"
+            f"  seed {seed}: validation VAMP-2 {network.validation_score_:.2f} of {N_STATES}, "
+            f"agreement of starts {network.agreement_:.2f}, overlap "
+            f"{network.state_map_.overlap:.1%}"
         )
-    return unseen, labels, learned
+    return run[len(run) // 2 :], labels, learned
 
 
 def solid_share(probs, labels):
@@ -168,29 +181,26 @@ def solid_share(probs, labels):
 
 unseen, labels, learned = learn(run, solid, SEEDS)
 
-# %%
-# How long exchange takes
-# -----------------------
+# %% [markdown]
+# ## How long exchange takes
+#
 # A process exchanges the states at which its eigenvector is highest and lowest. Times above the
 # length of the second half, the dotted line, rest on the many atoms, each of which is a short run
 # of its own. Atoms at one face freeze together, so intervals come from blocks of time and are wide;
 # the spread over networks is to be read beside them.
 
 
+# %%
 def kinetics(name, run, learned, labels):
     """Print what each network finds; times (n_seeds, n_states - 1) in ps and other results."""
     lag, horizon = round(LAG / run.timestep), round(LAGS[-1] / run.timestep)
     times, ends_of, errors = [], [], []
     for seed, probs in zip(SEEDS, learned, strict=True):
-        with warnings.catch_warnings():
-            # few events: the intervals say so
-            for category in (FewUnitsWarning, InvalidTimescaleWarning):
-                warnings.simplefilter("ignore", category)
-            model = estimate_koopman(
-                probs, lag, timestep=run.timestep, n_bootstrap=N_BOOTSTRAP, random_state=0
-            )
-            times.append(model.prior.timescales_ps())
-            limits = model.timescales_ps_interval()
+        model = estimate_koopman(
+            probs, lag, timestep=run.timestep, n_bootstrap=N_BOOTSTRAP, random_state=0
+        )
+        times.append(model.prior.timescales_ps())
+        limits = model.timescales_ps_interval()
         error = ck_error(probs, lag, horizon)
         errors.append([error.error, error.interval()[0]])
         vectors = model.prior.eigenvectors[:, 1:].real
@@ -214,34 +224,29 @@ def kinetics(name, run, learned, labels):
 
 
 times, ends, errors = kinetics("silicon", unseen, learned, labels)
-with warnings.catch_warnings():
-    for category in (FewUnitsWarning, InvalidTimescaleWarning):
-        warnings.simplefilter("ignore", category)
-    models = [
-        estimate_koopman(
-            learned[0],
-            round(lag / run.timestep),
-            timestep=run.timestep,
-            n_bootstrap=N_BOOTSTRAP,
-            random_state=0,
-        )
-        for lag in LAGS
-    ]
-    figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
-    plot_timescales(implied_timescales(models), axes[0], timestep=run.timestep)
-    axes[0].axhline(
-        len(unseen), color="black", linestyle=":", linewidth=1
-    )  # the axis counts frames
-    plot_eigenvectors(models[1], axes[1])
-    save(figure, out / "kinetics.png")
-    even = [model for model in models if model.lagtime % models[1].lagtime == 0]
-    save(plot_ck_test(models[1].ck_test(even), timestep=run.timestep), out / "ck_test.png")
+models = [
+    estimate_koopman(
+        learned[0],
+        round(lag / run.timestep),
+        timestep=run.timestep,
+        n_bootstrap=N_BOOTSTRAP,
+        random_state=0,
+    )
+    for lag in LAGS
+]
+figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
+plot_timescales(implied_timescales(models), axes[0], timestep=run.timestep)
+axes[0].axhline(len(unseen), color="black", linestyle=":", linewidth=1)  # the axis counts frames
+plot_eigenvectors(models[1], axes[1])
+even = [model for model in models if model.lagtime % models[1].lagtime == 0]
+figure = plot_ck_test(models[1].ck_test(even), timestep=run.timestep)
 
-# %%
-# Where the states are
-# --------------------
+# %% [markdown]
+# ## Where the states are
+#
 # Fig. 3b and c: the targets of one frame, and the states along the normal of the faces.
 
+# %%
 figure, axes = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
 places = np.mod(unseen.positions[-1, unseen.targets], np.diag(unseen.cell))
 for state in range(N_STATES):
@@ -251,16 +256,16 @@ axes[0].set(xlabel="z / Å", ylabel="x / Å", title="targets in the last frame")
 profile = state_profile(unseen, [learned[0]], None, axis="c", n_bins=60)
 plot_state_profile(profile, axes[1])
 axes[1].set(xlabel="z / Å", title="second half of the run")
-save(figure, out / "profile.png")
 
-# %%
-# Against an order parameter
-# --------------------------
+# %% [markdown]
+# ## Against an order parameter
+#
 # q3 tells in one frame how well the four nearest neighbours fit a diamond lattice. Both it and the
 # crystalline states become a decision by a threshold that calls as many crystalline as the label
 # does. Then two errors are counted: atoms of the middle of the melt that are called crystalline,
 # and changes of the verdict, of which the label, which knows the frames around, has few.
 
+# %%
 (q3,) = bond_order(unseen, None, 3)
 figure, ax = plt.subplots(figsize=(5, 3.5), layout="constrained")
 for state in range(N_STATES):
@@ -276,7 +281,6 @@ for state in range(N_STATES):
     )
 ax.set(xlabel="q3 of one frame", ylabel="probability density")
 ax.legend()
-save(figure, out / "q3.png")
 
 
 def called_crystalline(value, labels):
@@ -313,23 +317,28 @@ for name, (wrong, changes, agreement) in [
         f"per atom and ns, {agreement:.1%} as the label"
     )
 
-# %%
-# Gold and silicon
-# ----------------
+# %% [markdown]
+# ## Gold and silicon
+#
 # The same for the alloy, with the targets of its file, since its faces stay where they are.
 
+# %%
 if not SMALL:
-    alloy, alloy_solid = read("siau", of_the_file)
+    example = load_example("siau", folder=DATA)
+    print(example)
+    (alloy,) = example.trajectories
+    alloy_solid = labels_of(alloy, example)
     describe("alloy", alloy, alloy_solid)
     part, part_labels, alloy_learned = learn(alloy, alloy_solid, SEEDS)
     alloy_times, _, _ = kinetics("alloy", part, alloy_learned, part_labels)
 
-# %%
-# What was found
-# --------------
+# %% [markdown]
+# ## What was found
+#
 # Statements of the paper, and what these data say of them.
 
 
+# %%
 def spread(values, form):
     """Smallest and largest value over the networks."""
     return f"{np.min(values):{form}} to {np.max(values):{form}}"

@@ -2,6 +2,7 @@
 
 import argparse
 
+from graphkoopman._optional import missing
 from graphkoopman.cli._arguments import build_parser
 
 
@@ -10,8 +11,6 @@ def run(options: argparse.Namespace) -> int:
     try:
         import shtab
     except ImportError as error:
-        raise ImportError(
-            'completion needs shtab; install it with pip install "graphkoopman[completion]"'
-        ) from error
+        raise missing("completion", "completion") from error
     print(shtab.complete(build_parser(), shell=options.shell))
     return 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         relaxation_timescales,
         stationary_distribution,
     )
+    from graphkoopman.datasets._examples import Example as Example, load_example
     from graphkoopman.datasets._fetch import GDYNET_TIMESTEPS, fetch_gdynet
     from graphkoopman.datasets._hopping import Hopping as Hopping, make_arrangement, make_hopping
     from graphkoopman.datasets._labels import (
@@ -45,6 +46,7 @@ __all__ = [
     "chain_rates",
     "fetch_gdynet",
     "label_timescales",
+    "load_example",
     "make_arrangement",
     "make_chain_molecule",
     "make_hopping",

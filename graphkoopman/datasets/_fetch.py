@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from graphkoopman._optional import missing
 from graphkoopman.storage import replacing
 
 __all__ = ["GDYNET_TIMESTEPS", "fetch_gdynet"]
@@ -70,9 +71,7 @@ def fetch_gdynet(
     try:
         import pooch
     except ImportError as error:
-        raise ImportError(
-            'downloads need pooch; pip install "graphkoopman[fetch]"', name="pooch"
-        ) from error
+        raise missing("fetch", "fetch_gdynet") from error
     folder = Path(pooch.os_cache("graphkoopman") / "gdynet" if cache_dir is None else cache_dir)
     folder.mkdir(parents=True, exist_ok=True)
     address = (RECORD if url is None else url).rstrip("/")

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from graphkoopman._optional import missing
 from graphkoopman.export._frames import LabelledFrame, labelled_frames, symbols_of
 from graphkoopman.probabilities import TargetRun
 
@@ -74,9 +75,8 @@ def write_chemiscope_page(file: BinaryIO, runs: Sequence[TargetRun], title: str)
     """Write one HTML page that shows the dataset without a network."""
     found = find_spec("chemiscope")
     if found is None or found.origin is None:
-        raise ImportError(
-            "a stand-alone chemiscope page needs its Python package; install it with "
-            'pip install "graphkoopman[chemiscope]", or write .json for chemiscope.org'
+        raise missing(
+            "chemiscope", "a stand-alone chemiscope page", "write .json for chemiscope.org"
         )
     script = Path(found.origin).parent / "sphinx" / "static" / "chemiscope.min.js"
     file.write(PAGE.format(title=title, script=script.read_text(encoding="utf-8")).encode())

@@ -71,6 +71,8 @@ class PredictedMSD(Tabular):
         Number of such units.
     """
 
+    figure = "plot_predicted_msd"
+
     times: Array
     msd: Array
     msd_interval: Array

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman._optional import missing
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.probabilities import ProbabilitiesLike, TargetRun, as_probabilities, pair_runs
 from graphkoopman.trajectories import (
@@ -130,9 +131,7 @@ def as_atoms(environments: Iterable[tuple[Array, Any]], probs: Array) -> list[An
     try:
         import ase
     except ImportError as error:
-        raise ImportError(
-            'environments as ase.Atoms need ASE: pip install "graphkoopman[ase]"'
-        ) from error
+        raise missing("ase", "a list of ase.Atoms") from error
     return [
         ase.Atoms(numbers=numbers, positions=points, info={"probs": row})
         for (points, numbers), row in zip(environments, probs, strict=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +11,7 @@ from graphkoopman.koopman._moments import check_lagtime, longer_than
 from graphkoopman.koopman._solve import solve_koopman
 from graphkoopman.koopman._units import UnitMoments, unit_moments
 from graphkoopman.probabilities import probability_arrays
+from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.uncertainty import probability_sets, t_quantile
 
 __all__ = ["ChapmanKolmogorovError", "ck_error", "markov_verdict"]
@@ -54,7 +56,7 @@ def markov_verdict(error: float, half_width: float, *, max_width: float = MAX_CK
 
 
 @dataclass(frozen=True)
-class ChapmanKolmogorovError:
+class ChapmanKolmogorovError(Tabular):
     """How far predictions over several lag times are from what is observed.
 
     Attributes
@@ -83,6 +85,17 @@ class ChapmanKolmogorovError:
     times: tuple[int, ...]
     n_effective: float
     unit: str
+
+    def table(self) -> dict[str, Any]:
+        """One row."""
+        return {
+            "lag / frames": self.lagtime,
+            "longest time / frames": self.times[-1],
+            **interval_columns("error", self.error, self.interval()),
+            "largest deviation": self.largest,
+            "Markovian": self.verdict,
+            f"independent units ({self.unit})": self.n_effective,
+        }
 
     @property
     def verdict(self) -> str:

@@ -353,6 +353,9 @@ class KoopmanModel(Tabular, TransferOperatorModel):
     def to_msm(self) -> MarkovStateModel:
         """Markov state model with the same matrix, for PCCA+, TPT and mean first passage times.
 
+        Its ``lagtime``, ``timescales()`` and ``mfpt()`` count frames: multiplied with `timestep`
+        they are ps, as the times of `graphkoopman.koopman.exchange_times` are.
+
         Returns
         -------
         deeptime.markov.msm.MarkovStateModel

@@ -8,6 +8,7 @@ image, so that a cell small against its bonds needs no supercell.
 import warnings
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +18,7 @@ from graphkoopman.koopman._bootstrap import BootstrapKoopmanModel
 from graphkoopman.koopman._model import KoopmanModel, timescales_in_ps
 from graphkoopman.koopman._warnings import UnsupportedRateWarning
 from graphkoopman.neighbors import within
+from graphkoopman.tables import Tabular, interval_columns
 
 __all__ = ["GlobalKoopman", "SiteGraph", "fcc_site_graph", "global_koopman"]
 
@@ -107,8 +109,8 @@ def fcc_site_graph(n_cells: int = 1) -> SiteGraph:
     return SiteGraph.from_positions(positions, n_cells * np.eye(3), types, 1.01 * nearest)
 
 
-@dataclass(frozen=True, eq=False)
-class GlobalKoopman:
+@dataclass(frozen=True, eq=False, repr=False)
+class GlobalKoopman(Tabular):
     """Dynamics over the sites of a cell, reconstructed from local dynamics.
 
     Attributes
@@ -128,6 +130,20 @@ class GlobalKoopman:
     timescales: Array
     degeneracies: NDArray[np.int_]
     timescales_interval: Array | None
+
+    figure = "plot_global_timescales"
+
+    def table(self) -> dict[str, Any]:
+        """One row per group of modes of one time."""
+        if self.timescales_interval is None:
+            limits = np.full((len(self.timescales), 2), np.nan)
+        else:
+            limits = self.timescales_interval
+        return {
+            "group": np.arange(1, 1 + len(self.timescales)),
+            "modes": self.degeneracies,
+            **interval_columns("timescale / frames", self.timescales, limits),
+        }
 
     @property
     def timescales_ps(self) -> Array:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.model_selection._candidates import Candidates, LagChoice
+from graphkoopman.tables import Tabular, interval_columns
 
 Array = NDArray[np.float64]
 
@@ -48,7 +49,7 @@ class StateChoice:
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Tabular):
     """What was chosen and why.
 
     Attributes
@@ -83,6 +84,20 @@ class Selection:
     max_width: float
     n_folds: int
     literal: tuple[int, int] | None
+
+    def table(self) -> dict[str, Any]:
+        """One row per lag, of the number of states chosen."""
+        errors = np.array([lag.error for lag in self.lags])
+        half = np.array([lag.half_width for lag in self.lags])
+        return {
+            "states": self.n_states,
+            "lag / frames": np.array([lag.lagtime for lag in self.lags]),
+            **interval_columns(
+                "CK error", errors, np.stack([errors - half, errors + half], axis=1)
+            ),
+            "verdict": np.array([lag.verdict for lag in self.lags]),
+            "chosen": np.array([lag.lagtime == self.lagtime for lag in self.lags]),
+        }
 
 
 def select_markovian(

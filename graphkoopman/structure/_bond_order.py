@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman._optional import missing
 from graphkoopman.structure._inputs import check_count, check_radius
 from graphkoopman.trajectories import (
     TargetsLike,
@@ -107,9 +108,7 @@ def _import_freud() -> ModuleType:
     try:
         import freud
     except ImportError as error:
-        raise ImportError(
-            'bond_order needs freud; install it with pip install "graphkoopman[freud]"'
-        ) from error
+        raise missing("freud", "bond_order") from error
     return freud
 
 

@@ -39,6 +39,8 @@ class ChargeIntegral(Tabular):
         Time blocks that the intervals come from.
     """
 
+    figure = "plot_charge_integral"
+
     r: Array
     charge: Array
     charge_interval: Array

@@ -76,6 +76,8 @@ class StateDescription(Tabular):
         Targets times frames looked at, and the time blocks that intervals come from.
     """
 
+    figure = "plot_state_description"
+
     parameters: tuple[OrderParameter, ...]
     mean: Array
     mean_interval: Array

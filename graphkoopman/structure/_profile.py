@@ -45,6 +45,8 @@ class StateProfile(Tabular):
         Time blocks that the intervals come from.
     """
 
+    figure = "plot_state_profile"
+
     position: Array
     fraction: Array
     density: Array

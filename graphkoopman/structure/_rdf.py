@@ -53,6 +53,8 @@ class StateRDF(Tabular):
         Time blocks that the intervals come from.
     """
 
+    figure = "plot_state_rdf"
+
     r: Array
     edges: Array
     g: Array

@@ -36,6 +36,8 @@ class SpatialMap(Tabular):
         Time blocks that the intervals come from.
     """
 
+    figure = "plot_spatial_map"
+
     probability: Array
     probability_interval: Array
     counts: NDArray[np.int64]

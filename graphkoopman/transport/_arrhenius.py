@@ -44,6 +44,8 @@ class Arrhenius(Tabular):
         What was fitted.
     """
 
+    figure = "plot_arrhenius"
+
     activation_energy: Any
     activation_energy_interval: Array
     prefactor: Any

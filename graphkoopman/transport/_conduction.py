@@ -99,6 +99,8 @@ class Conduction(Tabular):
         Number of such units, and of blocks behind ``einstein_interval``.
     """
 
+    figure = "plot_conduction"
+
     sigma: Array
     sigma_interval: Array
     percent: Array

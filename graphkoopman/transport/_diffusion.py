@@ -59,6 +59,8 @@ class TransitionDiffusion(Tabular):
         What of ``total`` was added for the finite cell, Å²/ps; zero without a viscosity.
     """
 
+    figure = "plot_transition_diffusion"
+
     diffusion: Array
     diffusion_interval: Array
     intercept: Array

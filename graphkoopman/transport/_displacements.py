@@ -45,6 +45,8 @@ class TransitionMSD(Tabular):
         Number of such units.
     """
 
+    figure = "plot_transition_msd"
+
     lags: NDArray[np.int64]
     msd: Array
     msd_interval: Array

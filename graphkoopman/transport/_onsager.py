@@ -85,6 +85,8 @@ class OnsagerContributions(Tabular):
         Number of such units.
     """
 
+    figure = "plot_onsager"
+
     self_: Array
     self_interval: Array
     distinct: Array

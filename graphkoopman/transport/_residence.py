@@ -49,6 +49,8 @@ class ResidenceTimes(Tabular):
         ps; time that all targets were watched in each state.
     """
 
+    figure = "plot_residence_times"
+
     mean: Array
     mean_interval: Array
     times: Array

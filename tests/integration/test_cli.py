@@ -9,6 +9,7 @@ from graphkoopman import GDyNetEstimator
 from graphkoopman.cli import main
 from graphkoopman.cli._fit import lag_in_frames
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
+from tests.documented_files import assert_documented
 
 # a fit of a few epochs is not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -99,6 +100,7 @@ def test_every_command_has_help_with_an_example(capsys):
 def test_demo_compares_with_the_sites(tmp_path, capsys):
     assert main(["demo", "--duration", "5", "--out", str(tmp_path / "demo")]) == 0
     printed = capsys.readouterr().out
+    assert_documented(tmp_path / "demo", "demo", complete=["demo"])
     row = next(line for line in printed.splitlines() if "same lag" in line)
     deviation = float(row.split()[-1].rstrip("%"))
     # 5 ns hold about ten hops, and the other half of the data trains: the demo itself runs 20 ns

@@ -26,6 +26,7 @@ from graphkoopman.structure import (
     state_rdf,
 )
 from graphkoopman.transport import residence_times, transition_diffusion, transition_displacements
+from tests.documented_files import assert_documented
 
 # a fit of a few epochs is not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -134,6 +135,7 @@ def test_all_inputs_give_all_analyses(run, probabilities, capsys):
     assert "not run" not in captured.out
     assert "9/9" in captured.err
     written = {path.name for path in out.iterdir()}
+    assert_documented(out, "analyze", "fit", complete=["analyze"])
     assert written == ALWAYS | CUT_OUTS | WITH_CELL | WITH_CHARGES | WITH_TRANSPORT
     assert all((out / name).stat().st_size > 5000 for name in written if name.endswith("png"))
 

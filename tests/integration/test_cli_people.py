@@ -19,6 +19,7 @@ from graphkoopman.cli._console import Console, in_words_of_the_command, plain
 from graphkoopman.cli._feed import feed_of
 from graphkoopman.cli._folder import check_output
 from graphkoopman.datasets import chain_rates, make_hopping
+from tests.documented_files import assert_documented
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,7 @@ def fitted(files):
 
 
 def test_a_fit_tells_its_story_and_leaves_a_record(files, fitted):
+    assert_documented(fitted, "fit", complete=["fit"])
     names = {path.name for path in fitted.iterdir()}
     assert {"model.safetensors", "run.json", "report.html", "transitions.csv", "rules.csv",
             "summary.txt", "probabilities.npz"} <= names  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 from graphkoopman import GDyNetEstimator
 from graphkoopman.cli import main
 from graphkoopman.datasets import chain_rates, make_hopping
+from tests.documented_files import assert_documented
 
 # fits of a few epochs on little data are not asked to converge, nor to resolve fast processes
 pytestmark = [
@@ -45,6 +46,7 @@ def test_simulated_lithium_beside_the_paper(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "learned from 10 ns (1 run), tested on 10 ns (1 run)" in printed
     assert "Sites visited in the same frames" in printed
+    assert_documented(tmp_path, "reproduce", complete=["reproduce"])
     rows = table(tmp_path)
     assert rows["relaxation time 1 / ps"][0] == "42.3"
     paper, *ours = rows["slowest over 12 sites / ps"]

@@ -11,6 +11,7 @@ from graphkoopman.cli import main
 from graphkoopman.cli._feed import feed_of
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.model_selection._search import CandidateFile
+from tests.documented_files import assert_documented
 
 # fits of a few epochs are not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -68,6 +69,7 @@ def test_select_goes_on_after_an_interruption_and_explains_its_choice(files, cap
     assert "Number of states: 2" in printed
     assert "Lag time: 2 frames (1 ps), markovian" in printed
     assert "The paper's rule by itself" in printed
+    assert_documented(out, "select", complete=["select"])
     assert (out / "report.txt").read_text() in printed
     assert [row[0] for row in rows(out / "states.csv")] == ["2", "3"]
     assert [row[0] for row in rows(out / "lags.csv")] == ["1", "2"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkoopman._optional import missing
 from graphkoopman.trajectories.readers._contents import (
     Contents,
     FileFormatError,
@@ -69,7 +70,7 @@ def _frames(path: Path, format: str | None) -> Iterator[Any]:
     try:
         import ase.io
     except ImportError as error:
-        raise ImportError(f'reading {path} needs ASE: pip install "graphkoopman[ase]"') from error
+        raise missing("ase", f"reading {path}") from error
     n_read = 0
     try:
         for atoms in ase.io.iread(path, index=":", format=format):

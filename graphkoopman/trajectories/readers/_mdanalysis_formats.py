@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from graphkoopman._optional import missing
 from graphkoopman.trajectories.readers._contents import (
     Contents,
     FileFormatError,
@@ -43,9 +44,7 @@ def _opened(path: Path, structure: Structure | None, chunk: int, format: str | N
         import MDAnalysis
         from MDAnalysis.lib.util import guess_format
     except ImportError as error:
-        raise ImportError(
-            f'reading {path} needs MDAnalysis: pip install "graphkoopman[mdanalysis]"'
-        ) from error
+        raise missing("mdanalysis", f"reading {path}") from error
     kind = format
     try:
         kind = kind or guess_format(str(path))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman._optional import missing
 from graphkoopman.trajectories.readers._contents import (
     Atoms,
     Contents,
@@ -45,7 +46,7 @@ def read_xyz(path: Path, structure: Structure | None, chunk: int) -> Contents:
         import ase.io  # noqa: F401
         from ase.io.extxyz import key_val_str_to_dict
     except ImportError as error:
-        raise ImportError(f'reading {path} needs ASE: pip install "graphkoopman[ase]"') from error
+        raise missing("ase", f"reading {path}") from error
     blocks = _blocks(path, chunk, key_val_str_to_dict)
     first, atoms = next(blocks)
     periodic = True if first.cells is not None else False if _says_free(path) else None

@@ -30,6 +30,7 @@ THUMBNAILS = FOLDER.parent / "docs" / "_static" / "tutorials"
 SCRIPTS = ("build", "make_samples")  # are no tutorials
 KEY = "graphkoopman"  # of what a notebook knows of its making
 LIMIT = 2_000_000  # bytes of a notebook
+SHORT = "Executed at its small size, on a short sample: numbers are for the form, not for the science.\n"
 
 
 def sources(names: list[str] = ()) -> list[Path]:
@@ -130,6 +131,14 @@ def attach_answer(notebook: NotebookNode) -> str:
     return pictures[-1]
 
 
+def say_size(notebook: NotebookNode) -> None:
+    """Let the first code cell say that it was a short run, where it was."""
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    first.outputs = [output for output in first.outputs if output.get("text") != SHORT]
+    if notebook.metadata[KEY]["size"] == "small":
+        first.outputs.insert(0, nbformat.v4.new_output("stream", name="stdout", text=SHORT))
+
+
 def build(source: Path, out: Path, *, small: bool, force: bool) -> None:
     """One notebook, and its thumbnail where it is of full size."""
     target = out / f"{source.stem}.ipynb"
@@ -142,6 +151,7 @@ def build(source: Path, out: Path, *, small: bool, force: bool) -> None:
         print(f"{source.stem} ...", flush=True)
         execute(notebook, out, small)
     picture = attach_answer(notebook)
+    say_size(notebook)
     nbformat.validate(notebook)
     text = nbformat.writes(notebook) + "\n"
     if len(text.encode()) > LIMIT:

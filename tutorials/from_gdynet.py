@@ -32,7 +32,7 @@
 import os
 
 SMALL = os.environ.get("GRAPHKOOPMAN_TUTORIAL_SIZE") == "small"  # True: a try of seconds
-SEEN, UNSEEN = (500.0, 2_000.0) if SMALL else (5_000.0, 20_000.0)  # ps
+SEEN, UNSEEN = (1_000.0, 3_000.0) if SMALL else (5_000.0, 20_000.0)  # ps
 SEEDS, MAX_EPOCHS = ((0,), 1) if SMALL else ((0, 1), 10)
 LAG = 100  # frames of 0.1 ps
 

@@ -4,8 +4,9 @@ Arguments of the constructor, the featurizer and the estimator, some replaced by
 bytes of models, graphs, checkpoints and trajectory files changed at random; single values of the
 headers of well-formed files replaced, checksums and all. What is executed must succeed or end in
 an error of the package: a ValueError, TypeError or OSError with a message that a ``raise``
-statement of the package raised. Anything else is a failure, and so are a crash and two minutes
-without an end: all runs in a process of its own. Prints the counts; exits 1 after a failure.
+statement of the package raised. Anything else is a failure, and so are a crash, two minutes of
+processor time in one execution, and five minutes in which the process neither works nor ends: all
+runs in a process of its own. Prints the counts; exits 1 after a failure. Runs on Linux.
 """
 
 import argparse
@@ -32,7 +33,9 @@ from benchmarks._tables import markdown
 
 ROOT = Path(__file__).parents[1]
 BLOCK = 40  # executions of one entry point before the next one's turn
-HANG_SECONDS = 120.0
+HANG_SECONDS = 120.0  # of processor time: what else the machine does is no hang
+STALL_SECONDS = 300.0  # without processor time: a deadlock
+LOOK_SECONDS = 2.0
 MEMORY_BYTES = 16 * 2**30
 KINDS = ("ok", "ValueError", "TypeError", "OSError", "failure")
 
@@ -104,13 +107,41 @@ class Worker:
             self.lines.put(line)
         self.lines.put("")
 
-    def next_line(self, timeout: float) -> dict[str, Any] | None:
-        """What the process says next; None when it ended or says nothing for so long."""
+    def next_line(self) -> dict[str, Any] | None:
+        """What the process says next; None when it ended, or says nothing for a moment."""
         try:
-            line = self.lines.get(timeout=timeout)
+            line = self.lines.get(timeout=LOOK_SECONDS)
         except queue.Empty:
             return None
         return json.loads(line) if line else None
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the process so far, by the clock that Linux has for each."""
+        return time.clock_gettime((~self.process.pid << 3) | 2)
+
+
+class Watch:
+    """Tells an execution that does not end from one that the machine leaves no time for."""
+
+    def __init__(self, worker: Worker, last: Path) -> None:
+        self.worker, self.last = worker, last
+        self.began: float | None = None  # of the execution under way, by the file it writes
+        self.cpu_then = self.cpu_before = 0.0
+        self.moved = time.monotonic()
+
+    def hangs(self) -> str:
+        """What is wrong, in words; empty if nothing is."""
+        cpu = self.worker.cpu_seconds()
+        began = self.last.stat().st_mtime if self.last.exists() else None
+        if began != self.began:
+            self.began, self.cpu_then = began, cpu
+        if cpu > self.cpu_before + 1e-3:
+            self.cpu_before, self.moved = cpu, time.monotonic()
+        if cpu - self.cpu_then > HANG_SECONDS:
+            return f"no end in {HANG_SECONDS:g} s of processor time"
+        if time.monotonic() - self.moved > STALL_SECONDS:
+            return f"no work in {STALL_SECONDS:g} s"
+        return ""
 
 
 def fuzz(seconds: float, first: int) -> tuple[dict[str, Counter], dict[str, str]]:
@@ -121,11 +152,14 @@ def fuzz(seconds: float, first: int) -> tuple[dict[str, Counter], dict[str, str]
     with tempfile.TemporaryDirectory() as folder:
         last = Path(folder) / "last"
         worker, number, name = Worker(first, last), first, "start"
-        while (left := end - time.monotonic()) > 0:
-            line = worker.next_line(min(HANG_SECONDS, left))
-            code = worker.process.poll()
-            if line is None and (code is not None or left > HANG_SECONDS):
-                what = "no end" if code is None else f"crash, exit code {code}"
+        watch = Watch(worker, last)
+        while time.monotonic() < end:
+            line = worker.next_line()
+            if line is None:
+                code = worker.process.poll()
+                what = watch.hangs() if code is None else f"crash, exit code {code}"
+                if not what:
+                    continue
                 arguments = last.read_text()[:4000] if last.exists() else ""
                 failures[f"{name}: {what}"] = arguments
                 counts[name]["failure"] += 1
@@ -134,9 +168,10 @@ def fuzz(seconds: float, first: int) -> tuple[dict[str, Counter], dict[str, str]
                 worker.process.wait()
                 number += 1000
                 worker = Worker(number, last)
-            elif line is not None and "begins" in line:
+                watch = Watch(worker, last)
+            elif "begins" in line:
                 name, number = line["begins"], line["round"]
-            elif line is not None:
+            else:
                 counts[line["name"]].update(line["counts"])
                 for signature in set(line["failures"]) - set(failures):
                     print(f"{line['name']}: {line['failures'][signature]}", flush=True)

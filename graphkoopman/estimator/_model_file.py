@@ -105,6 +105,8 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
         if not isinstance(value, expected):
             raise ValueError(f"{name} is {value!r}")
         setattr(estimator, name, value)
+    if not isinstance(estimator.kind_.get("class"), str):
+        raise ValueError(f"kind_ is {estimator.kind_!r}")
     estimator.agreement_ = float(header["starts"]["agreement"])
     estimator.start_scores_ = np.array(header["starts"]["scores"], dtype=float)
     for kind in KINDS:

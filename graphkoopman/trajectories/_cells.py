@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.trajectories._validation import check_cell
-from graphkoopman.trajectories.readers._topology import cell_of_lengths_angles
+from graphkoopman.trajectories.readers._cell import cell_of_lengths_angles
 
 RIGHT_ANGLES = np.full(3, 90.0)
 AGREEMENT = 0.01  # relative difference of lengths that is worth a word
 
 
 class MissingCellWarning(UserWarning):
-    """A file without a cell is read as not periodic."""
+    """A file without a cell is read as not periodic, one without angles as orthogonal."""
 
 
 class OtherCellWarning(UserWarning):
@@ -146,8 +146,18 @@ class CellSource:
             )
         self._said = True
 
-    def warn_if_missing(self, source: str, periodic: bool | None) -> None:
-        """Say that a run is read as not periodic, unless the file or the user says so."""
+    def warn_if_missing(
+        self, source: str, periodic: bool | None, angles_assumed: bool = False
+    ) -> None:
+        """Say that a run is read as not periodic, or orthogonal, unless file or user say so."""
+        if angles_assumed and self.used == "file":
+            warnings.warn(
+                f"{source} holds the lengths of its cell and no angles, and no topology with a "
+                "cell was given: right angles are assumed; pass a topology with the cell (a pdb "
+                "with CRYST1, a prmtop with a box), or give it with cell= (--cell)",
+                MissingCellWarning,
+                stacklevel=3,
+            )
         if self.used != "none" or self._is_given or periodic is False:
             return
         warnings.warn(

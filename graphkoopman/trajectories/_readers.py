@@ -111,7 +111,8 @@ def read_trajectory(
     UserWarning
         Where elements are guesses, with the list name → element.
     MissingCellWarning
-        Where neither file nor topology nor ``cell`` says whether the system is periodic.
+        Where neither file nor topology nor ``cell`` says whether the system is periodic, or
+        which angles its cell has.
     OtherCellWarning
         Where ``cell`` is not that of the file.
 
@@ -148,7 +149,7 @@ def read_trajectory(
         tracker = None if stride == 1 or unwrapped else StepTracker(stride)
         with position_store(positions_file, contents.precision) as store:
             frames = collect(blocks, stride, str(path), store, skip, tracker)
-    cells.warn_if_missing(str(path), contents.periodic)
+    cells.warn_if_missing(str(path), contents.periodic, contents.angles_assumed)
     spacing = timestep
     if spacing is None or not ignore_times:
         spacing = frame_spacing(frames.times, frames.steps, timestep, str(path))
@@ -222,7 +223,7 @@ class guarded:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         if error is None or not isinstance(error, Exception):
             return
-        if isinstance(error, FileFormatError | ImportError):
+        if isinstance(error, FileFormatError | ImportError | Warning):
             return
         if isinstance(error, ValueError) and str(error).startswith(OWN_MESSAGES):
             return

@@ -51,8 +51,10 @@ def is_species(number: int) -> bool:
 
 
 def species_label(number: int) -> str:
-    """Symbol of an element, label of any other node type."""
+    """Symbol of an element, label of any other node type; the number where it is neither."""
     number = int(number)
+    if not is_species(number):  # numbers of the user, or a damaged file that is mapped
+        return str(number)
     if number <= N_ELEMENTS:
         return md.element.Element.getByAtomicNumber(number).symbol
     return _label_bytes(number).decode("ascii")

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from graphkoopman.trajectories.readers._contents import (
 )
 from graphkoopman.trajectories.readers._elements import atoms_from_guesses
 from graphkoopman.trajectories.readers._registry import Reader, reader
+from graphkoopman.trajectories.readers._text import lines_of
 
 NEVER_BY_NAME = re.compile(r"(?!)")
 PREFIX = r"(.*[._-])?"
@@ -49,8 +51,26 @@ def read_poscar(path: Path, structure: Structure | None, chunk: int) -> Contents
 
 @reader("outcar", PREFIX + "outcar" + SUFFIX, compressed=True, holds_times=False)
 def read_outcar(path: Path, structure: Structure | None, chunk: int) -> Contents:
-    """Every ionic step of VASP's OUTCAR."""
-    return _opened(path, structure, chunk, "vasp-out")
+    """Every ionic step of VASP's OUTCAR, or an error: ASE passes over those without electrons."""
+    with lines_of(path, "OUTCAR") as lines:
+        n_steps = 0
+        while (line := lines.next()) is not None:
+            n_steps += "POSITION  " in line and "TOTAL-FORCE" in line
+    contents = _opened(path, structure, chunk, "vasp-out")
+    return replace(contents, blocks=_counted(path, contents.blocks, n_steps))
+
+
+def _counted(path: Path, blocks: Iterator[FrameBlock], n_steps: int) -> Iterator[FrameBlock]:
+    n_read = 0
+    for block in blocks:
+        n_read += len(block.positions)
+        yield block
+    if n_read != n_steps:
+        raise FileFormatError(
+            f"frames must all be read, got {n_read} of the {n_steps} steps in {path} from ASE's "
+            "reader (machine-learned steps have none of what it looks for); read the XDATCAR or "
+            "vasprun.xml of the run"
+        )
 
 
 def _opened(path: Path, structure: Structure | None, chunk: int, format: str | None) -> Contents:

@@ -104,6 +104,8 @@ class Contents:
     periodic : bool or None
         False where the file says that there are no periodic boundaries; None where it says
         nothing.
+    angles_assumed : bool
+        True where the file holds lengths of a cell, and its angles had to be taken as right.
     targets : object
         Where the file names them, see `resolve_targets`.
     precision : type
@@ -118,6 +120,7 @@ class Contents:
     atoms: Atoms | None = None
     unwrapped: bool = False
     periodic: bool | None = None
+    angles_assumed: bool = False
     targets: TargetsLike = None
     precision: type[np.floating] = np.float32
     notes: list[str] = field(default_factory=list)

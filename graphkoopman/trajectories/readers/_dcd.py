@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories.readers._cell import cell_of_lengths_angles
 from graphkoopman.trajectories.readers._contents import (
     Contents,
     FileFormatError,
@@ -19,7 +20,6 @@ from graphkoopman.trajectories.readers._contents import (
     Structure,
 )
 from graphkoopman.trajectories.readers._registry import reader
-from graphkoopman.trajectories.readers._topology import cell_of_lengths_angles
 
 AKMA_TO_PS = 0.04888821  # CHARMM's unit of time
 OTHERS_VERSION = 24

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories.readers._cell import NM_TO_ANGSTROM, gro_box
 from graphkoopman.trajectories.readers._contents import (
     Contents,
     FileFormatError,
@@ -16,7 +17,7 @@ from graphkoopman.trajectories.readers._contents import (
 )
 from graphkoopman.trajectories.readers._registry import reader
 from graphkoopman.trajectories.readers._text import Lines, lines_of
-from graphkoopman.trajectories.readers._topology import NM_TO_ANGSTROM, gro_box, load_structure
+from graphkoopman.trajectories.readers._topology import load_structure
 
 TIME = re.compile(r"\bt\s*=\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)")
 LABEL = slice(0, 15)  # residue and name; numbers of atoms wrap around at 100000

@@ -70,8 +70,10 @@ def _block(frames: list[Frame]) -> FrameBlock:
 def _frames(path: Path) -> Iterator[Frame]:
     with lines_of(path, "HISTORY") as lines:
         lines.need("a title")
-        keys = _numbers(lines, lines.need("level, boundaries and number of atoms"), 3)
+        header = lines.need("level, boundaries and number of atoms")
+        keys = _numbers(lines, header, 3)
         level, boundaries, n_atoms = (int(key) for key in keys[:3])
+        n_announced = _n_announced(header)
         if level not in (0, 1, 2) or boundaries not in (FREE, *BOXES) or n_atoms < 1:
             what = "a slab" if boundaries == SLAB else f"level {level}, boundaries {boundaries}"
             raise lines.error(
@@ -91,6 +93,14 @@ def _frames(path: Path) -> Iterator[Frame]:
             yield frame
         if first is None:
             raise lines.ended("a frame, 'timestep …'")
+        if lines.frame < n_announced:
+            raise lines.ended(f"frame {lines.frame + 1} of the {n_announced} that it announces")
+
+
+def _n_announced(header: str) -> int:
+    """Frames by the header of DL_POLY 4, which counts them and their records; 0 of others."""
+    words = header.split()
+    return int(words[3]) if len(words) > 4 and words[3].isdigit() else 0
 
 
 def _frame(lines: Lines, header: str, level: int, boundaries: int, n_atoms: int) -> Frame:

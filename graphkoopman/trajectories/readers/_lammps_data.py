@@ -26,6 +26,9 @@ STYLES = {
     "angle": ("id", "mol", "type"),
     "full": ("id", "mol", "type", "q"),
 }
+_OTHER_STYLES = """amoeba apip body bpm/sphere dielectric dipole dpd edpd electron ellipsoid hybrid
+line mdpd oxdna peri rheo rheo/thermal smd sph sphere spin tdpd template tri wavepacket"""
+OTHER_STYLES = frozenset(_OTHER_STYLES.split())
 HEADER = re.compile(
     r"\s*([-+\d.eE\s]+?)\s+"
     r"(atoms|atom types|xlo xhi|ylo yhi|zlo zhi|xy xz yz|avec|bvec|cvec|abc origin)\s*(#.*)?"
@@ -105,7 +108,9 @@ def _atom_rows(lines: Lines, sections: dict[str, Any]) -> tuple[list[list[str]],
     rows = [line.split("#")[0].split() for line in body]
     if not rows:
         raise lines.error("no section Atoms")
-    style = hint.split()[0] if hint else _style_of(rows)
+    # a comment that is no style of LAMMPS is a remark
+    named = hint.split()[0] if hint and hint.split()[0] in (*STYLES, *OTHER_STYLES) else ""
+    style = named or _style_of(rows)
     if style not in STYLES:
         raise lines.error(
             f"the section Atoms is of style {style!r}, of which {', '.join(STYLES)} are read",

@@ -1,6 +1,7 @@
 """Every other format of MDAnalysis: TNG, H5MD, TRZ and what ``format=`` names."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,48 @@ def mdanalysis_format(name: str) -> Reader | None:
         return None
     read = partial(_opened, format=name.upper())
     return Reader(name.upper(), read, NEVER_BY_NAME, None, True, True, True)
+
+
+def mdanalysis_topology(path: Path, name: str) -> Structure | None:
+    """Atoms of a topology that MDAnalysis alone reads (tpr, itp, pqr, dms and others).
+
+    None where it does not know the file by its name either, or is not installed.
+    """
+    from graphkoopman.trajectories._mdanalysis import atoms_of
+
+    try:
+        import MDAnalysis
+        from MDAnalysis.core._get_readers import get_parser_for
+    except ImportError:
+        return None
+    # what ends in .top and is not AMBER's is GROMACS'
+    kind = "ITP" if path.suffix.lower() == ".top" else None
+    try:
+        get_parser_for(str(path), kind)
+    except ValueError:
+        return None
+    try:
+        with warnings.catch_warnings():
+            # that a format has no positions, bonds or masses is none of our business here
+            warnings.simplefilter("ignore")
+            universe = MDAnalysis.Universe(str(path), topology_format=kind, to_guess=())
+        atoms = atoms_of(universe)
+    except Exception as error:  # each parser of MDAnalysis fails in its own way
+        raise ValueError(
+            f"{name} must be a readable topology file, got {path}: MDAnalysis' parser failed "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    return Structure(atoms, None)
+
+
+@reader("gsd", r".*\.gsd")
+def read_gsd(path: Path, structure: Structure | None, chunk: int) -> Contents:
+    """HOOMD's files say nothing of units."""
+    raise FileFormatError(
+        f"path must hold lengths in a known unit, got {path}: HOOMD's gsd names no units; load it "
+        "with gsd.hoomd and pass positions and cell times Å per unit of length to Trajectory, or, "
+        "where they are in Å, read it with format='GSD' (--format GSD)"
+    )
 
 
 @reader("mdanalysis", r".*\.(tng|h5md|trz|trc|namdbin|coor|chain)")

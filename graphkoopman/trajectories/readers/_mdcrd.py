@@ -11,12 +11,13 @@ from graphkoopman.trajectories.readers._registry import reader
 from graphkoopman.trajectories.readers._topology import topology_of
 
 
-@reader("mdcrd", r".*\.(mdcrd|crd)", names_atoms=False, holds_times=False)
+@reader("mdcrd", r".*\.(mdcrd|crd|trj)", names_atoms=False, holds_times=False)
 def read_mdcrd(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """A truncated octahedron is three lengths here: its angles are in the topology alone."""
     n_atoms = topology_of(structure).n_atoms
     cell = None if structure is None else structure.cell
-    return Contents("mdcrd", n_atoms, _blocks(path, n_atoms, cell, chunk))
+    blocks = _blocks(path, n_atoms, cell, chunk)
+    return Contents("mdcrd", n_atoms, blocks, angles_assumed=cell is None)
 
 
 def _blocks(path: Path, n_atoms: int, cell: np.ndarray | None, chunk: int) -> Iterator[FrameBlock]:

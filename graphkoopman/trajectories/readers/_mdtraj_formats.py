@@ -1,7 +1,9 @@
 """Formats that mdtraj reads right: h5, mmcif, arc, AMBER's restarts, dtr."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mdtraj as md
 import numpy as np
@@ -17,7 +19,7 @@ from graphkoopman.trajectories.readers._topology import (
 )
 
 
-@reader("mdtraj", r".*\.(pdbx|cif|mmcif)(\.gz)?|.*\.(h5|hdf5|lh5|arc)")
+@reader("mdtraj", r".*\.(pdbx|cif|mmcif|h5|hdf5|lh5|arc)")
 def read_self_describing(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """Files that hold a topology."""
     own = load_structure(path, "path")
@@ -32,13 +34,24 @@ def read_with_topology(path: Path, structure: Structure | None, chunk: int) -> C
     return Contents("mdtraj-top", topology.n_atoms, blocks)
 
 
+# mdtraj cannot read these in pieces
+WHOLE = re.compile(r".*\.(pdbx|cif|mmcif|arc|rst7|restrt|inpcrd|ncrst)(\.gz)?")
+
+
+def _pieces(path: Path, chunk: int, options: dict[str, Any]) -> Iterator[md.Trajectory]:
+    if WHOLE.fullmatch(path.name.lower()):
+        yield md.load(str(path), **options)
+    else:
+        yield from md.iterload(str(path), chunk=chunk, **options)
+
+
 def mdtraj_blocks(
     path: Path, topology: md.Topology | None, chunk: int, n_atoms: int
 ) -> Iterator[FrameBlock]:
     """Frames in Å and ps; lengths and angles become a cell with a along x."""
     options = {} if topology is None else {"top": topology}
     try:
-        for piece in md.iterload(str(path), chunk=chunk, **options):
+        for piece in _pieces(path, chunk, options):
             if piece.n_atoms != n_atoms:
                 raise other_atoms(path, n_atoms, piece.n_atoms)
             cells = piece.unitcell_vectors

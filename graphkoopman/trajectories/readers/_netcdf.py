@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.trajectories.readers._cell import cell_of_lengths_angles
 from graphkoopman.trajectories.readers._contents import (
     Atoms,
     Contents,
@@ -22,7 +23,6 @@ from graphkoopman.trajectories.readers._contents import (
 )
 from graphkoopman.trajectories.readers._elements import UNKNOWN, atoms_from_guesses
 from graphkoopman.trajectories.readers._registry import reader
-from graphkoopman.trajectories.readers._topology import cell_of_lengths_angles
 
 # to Å and ps
 LENGTHS = {

@@ -2,12 +2,14 @@
 
 import math
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import mdtraj as md
 import numpy as np
 
+from graphkoopman.trajectories.readers._cell import NM_TO_ANGSTROM, cryst1_cell
 from graphkoopman.trajectories.readers._contents import (
     Contents,
     FileFormatError,
@@ -16,18 +18,24 @@ from graphkoopman.trajectories.readers._contents import (
 )
 from graphkoopman.trajectories.readers._registry import reader
 from graphkoopman.trajectories.readers._text import Lines, lines_of
-from graphkoopman.trajectories.readers._topology import cryst1_cell, load_structure
+from graphkoopman.trajectories.readers._topology import load_structure
 
-NM_TO_ANGSTROM = 10.0
 GROMACS_TIME = re.compile(r"^TITLE\s.*\bt=\s*([-+.\deE]+)(?:\s+step=\s*(\d+))?\s*$")
 
 
 @reader("pdb", r".*\.(pdb|ent)")
 def read_pdb(path: Path, structure: Structure | None, chunk: int) -> Contents:
     """mdtraj takes the first CRYST1 for all models; here every model has its own."""
-    models = _models(path)  # what is wrong is said by line
+    n_lines, cells, times = _models(path)  # what is wrong is said by line
     own = load_structure(path, "path")
-    return Contents("pdb", own.n_atoms, _blocks(path, chunk, *models), own.atoms)
+    if own.n_atoms < n_lines:
+        warnings.warn(
+            f"{n_lines - own.n_atoms} of {n_lines} atoms in {path.name} are alternate locations of "
+            "others and are left out; keep one location of each to choose which",
+            UserWarning,
+            stacklevel=4,
+        )
+    return Contents("pdb", own.n_atoms, _blocks(path, chunk, cells, times), own.atoms)
 
 
 def _blocks(
@@ -49,15 +57,16 @@ def _blocks(
         )
 
 
-def _models(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Cell of every model, zero where there is none, and the times where all have one."""
+def _models(path: Path) -> tuple[int, np.ndarray, np.ndarray | None]:
+    """Atoms of the first model; cell of each, zero where there is none; times if all have one."""
     cells, times = [], []
     cell, time = np.zeros((3, 3)), None
-    inside = False
+    inside, n_lines = False, 0
     with lines_of(path, "pdb") as lines:
         while (line := lines.next()) is not None:
             if line.startswith(("ATOM  ", "HETATM")):
                 inside = True
+                n_lines += lines.frame == 0
                 _check_atom(lines, line)
             elif line.startswith("CRYST1"):
                 cell = _cell(lines, line)
@@ -73,9 +82,18 @@ def _models(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         if inside:
             cells.append(cell)
             times.append(time)
+    without = [not cell.any() for cell in cells]
+    if any(without) and not all(without):
+        frame = without.index(True)
+        raise FileFormatError(
+            f"frames must be periodic throughout or not at all, got no CRYST1 above model {frame} "
+            f"of {path} and one for others; put one above the first model, or give cell= (--cell)"
+        )
     known = [float(word) for word in times if word is not None and _is_number(word)]
-    return np.array(cells).reshape(-1, 3, 3), (
-        np.array(known) if len(known) == len(cells) and known else None
+    return (
+        n_lines,
+        np.array(cells).reshape(-1, 3, 3),
+        (np.array(known) if len(known) == len(cells) and known else None),
     )
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graphkoopman.trajectories._mdtraj import make_topology
 from graphkoopman.trajectories._species import N_ELEMENTS, species_label
+from graphkoopman.trajectories.readers._cell import NM_TO_ANGSTROM, cryst1_cell, gro_box
 from graphkoopman.trajectories.readers._contents import Atoms, Structure
 from graphkoopman.trajectories.readers._elements import (
     Guess,
@@ -18,16 +19,18 @@ from graphkoopman.trajectories.readers._elements import (
     elements_of_residue,
     parse_symbol,
 )
-from graphkoopman.trajectories.readers._registry import COMPRESSION, find_reader, first_bytes
+from graphkoopman.trajectories.readers._mdanalysis_formats import mdanalysis_topology
+from graphkoopman.trajectories.readers._prmtop import MAGIC, prmtop_topology
+from graphkoopman.trajectories.readers._registry import find_reader, first_bytes
 from graphkoopman.trajectories.readers._residues import ION_ELEMENTS
-from graphkoopman.trajectories.readers._text import open_binary
+from graphkoopman.trajectories.readers._text import decompressed, open_binary
 
-NM_TO_ANGSTROM = 10.0
 PDB_SERIAL, PDB_ELEMENT = slice(6, 11), slice(76, 78)
 MDTRAJ_TOPOLOGIES = [
     ".pdb", ".gro", ".psf", ".prmtop", ".parm7", ".prm7", ".mol2", ".h5", ".lh5", ".hdf5",
-    ".hoomdxml", ".gsd", ".arc", ".pdbx", ".cif", ".mmcif",
+    ".hoomdxml", ".arc", ".pdbx", ".cif", ".mmcif",
 ]  # fmt: skip
+PRMTOP = (".prmtop", ".parm7", ".prm7")
 
 
 def load_structure(top: Any, name: str = "top") -> Structure:
@@ -53,8 +56,14 @@ def load_structure(top: Any, name: str = "top") -> Structure:
             f"{name} must be a file, an mdtraj.Topology or an mdtraj.Trajectory, "
             f"got {type(top).__name__}"
         )
-    path = check_file(Path(top), name)
-    suffix = Path(COMPRESSION.sub("", path.name.lower())).suffix
+    with decompressed(check_file(Path(top), name)) as plain:
+        return _structure_of_file(plain, name)
+
+
+def _structure_of_file(path: Path, name: str) -> Structure:
+    suffix = path.suffix.lower()
+    if suffix == ".top" and first_bytes(path).startswith(MAGIC):
+        suffix = PRMTOP[0]  # AMBER's, not GROMACS'
     if suffix not in MDTRAJ_TOPOLOGIES or _is_crystal(path, suffix):
         return _structure_of_reader(path, name)
     try:
@@ -153,6 +162,9 @@ def _first_cell(vectors: Any) -> NDArray[np.float64] | None:
 
 
 def _mdtraj_structure(path: Path, suffix: str) -> Structure:
+    if suffix in PRMTOP:
+        topology, stated, cell = prmtop_topology(path)
+        return Structure(atoms_of_topology(topology) if stated else atoms_of_names(topology), cell)
     topology = md.load_topology(str(path))
     if suffix == ".gro":
         return Structure(atoms_of_names(topology), _gro_cell(path))
@@ -161,7 +173,7 @@ def _mdtraj_structure(path: Path, suffix: str) -> Structure:
     if suffix == ".psf":
         names = [atom.name for atom in topology.atoms]
         return Structure(atoms_from_masses(_psf_masses(path), names, topology=topology), None)
-    if suffix in (".prmtop", ".parm7", ".prm7") and b"ATOMIC_NUMBER" not in path.read_bytes():
+    if suffix == ".arc":  # names, some of united atoms
         return Structure(atoms_of_names(topology), None)
     return Structure(atoms_of_topology(topology), None)
 
@@ -194,35 +206,6 @@ def _pdb_cell(path: Path) -> NDArray[np.float64] | None:
     return None
 
 
-def cryst1_cell(line: str) -> NDArray[np.float64] | None:
-    """Cell of a CRYST1 record; None for the unit cube of files that have no cell."""
-    columns = ((6, 15), (15, 24), (24, 33), (33, 40), (40, 47), (47, 54))
-    values = [float(line[first:last]) for first, last in columns]
-    if values[:3] == [1.0, 1.0, 1.0] or not any(values[:3]):
-        return None
-    return cell_of_lengths_angles(np.array(values[:3]), np.array(values[3:]))
-
-
-def cell_of_lengths_angles(lengths: Any, angles: Any) -> NDArray[np.float64]:
-    """Lattice vectors as rows, a along x and b in the xy plane, of lengths and angles in degrees.
-
-    Arrays of shape (…, 3) give cells of shape (…, 3, 3); right angles are exact.
-    """
-    lengths, angles = np.asarray(lengths, np.float64), np.asarray(angles, np.float64)
-    cosines = np.where(angles == 90.0, 0.0, np.cos(np.deg2rad(angles)))
-    cos_alpha, cos_beta, cos_gamma = np.moveaxis(cosines, -1, 0)
-    a, b, c = np.moveaxis(lengths, -1, 0)
-    cell = np.zeros((*lengths.shape, 3))
-    sin_gamma = np.sqrt(1 - cos_gamma**2)
-    cell[..., 0, 0] = a
-    cell[..., 1, 0], cell[..., 1, 1] = b * cos_gamma, b * sin_gamma
-    with np.errstate(divide="ignore", invalid="ignore"):
-        x, y = cos_beta, (cos_alpha - cos_beta * cos_gamma) / sin_gamma
-        z = np.sqrt(1 - x**2 - y**2)
-    cell[..., 2, 0], cell[..., 2, 1], cell[..., 2, 2] = c * x, c * y, c * z
-    return cell
-
-
 def _gro_cell(path: Path) -> NDArray[np.float64] | None:
     with open_binary(path) as file:
         lines = [next(file, b""), next(file, b"0")]
@@ -230,19 +213,6 @@ def _gro_cell(path: Path) -> NDArray[np.float64] | None:
         for _ in range(n_atoms):
             next(file, b"")
         return gro_box(next(file, b"").decode("ascii", "replace"))
-
-
-def gro_box(line: str) -> NDArray[np.float64] | None:
-    """Cell in Å of the last line of a gro frame: three lengths or nine numbers, in nm."""
-    words = [float(word) for word in line.split()]
-    if len(words) not in (3, 9):
-        raise ValueError(f"a box of three or nine numbers expected, got {line.strip()!r}")
-    if not any(words):
-        return None
-    xx, yy, zz, xy, xz, yx, yz, zx, zy = [*words, *[0.0] * 6][:9]
-    cell = np.array([[xx, xy, xz], [yx, yy, yz], [zx, zy, zz]])
-    # decimal digits stay what they are: 2.33 nm is 23.3 Å
-    return np.round(cell * NM_TO_ANGSTROM, 9)
 
 
 def _psf_masses(path: Path) -> list[float]:
@@ -255,7 +225,12 @@ def _psf_masses(path: Path) -> list[float]:
 
 def _structure_of_reader(path: Path, name: str) -> Structure:
     """The first frame of a file that names its atoms."""
-    found = find_reader(path, "cif" if _is_crystal(path, path.suffix.lower()) else None)
+    try:
+        found = find_reader(path, "cif" if _is_crystal(path, path.suffix.lower()) else None)
+    except ValueError:
+        if (other := mdanalysis_topology(path, name)) is not None:
+            return other
+        raise
     if not found.names_atoms:
         raise ValueError(
             f"{name} must be a readable topology file, got {path}: {found.format} does not name "

@@ -27,9 +27,10 @@ N_HEADER = 7
 
 
 class Preamble(NamedTuple):
-    """Cell in Å and atoms that hold until the next preamble."""
+    """Cell in Å, scale of Cartesian positions, and atoms, until the next preamble."""
 
     cell: NDArray[np.float64]
+    scale: NDArray[np.float64]
     symbols: tuple[str, ...] | None
     counts: tuple[int, ...]
 
@@ -78,7 +79,7 @@ def _blocks(path: Path, chunk: int) -> Iterator[tuple[FrameBlock, Preamble]]:
                 continue
             cartesian, step = mark
             values = _positions(lines, sum(preamble.counts))
-            frames.append(values if cartesian else values @ preamble.cell)
+            frames.append(values * preamble.scale if cartesian else values @ preamble.cell)
             cells.append(preamble.cell)
             steps.append(step)
             lines.frame += 1
@@ -120,11 +121,11 @@ def _preamble(lines: Lines) -> Preamble:
     scale = _floats(lines, "the scale of the cell", (1, 3))
     rows = np.array([_floats(lines, "a lattice vector", (3,)) for _ in range(3)])
     if len(scale) == 3:
-        cell = rows * np.array(scale)
+        factor = np.array(scale)
     elif scale[0] < 0:  # minus the volume
-        cell = rows * np.cbrt(-scale[0] / abs(np.linalg.det(rows)))
+        factor = np.full(3, np.cbrt(-scale[0] / abs(np.linalg.det(rows))))
     else:
-        cell = rows * scale[0]
+        factor = np.full(3, scale[0])
     words = lines.need("symbols of the elements").split()
     symbols: tuple[str, ...] | None = tuple(words)
     if words and all(word.isdigit() for word in words):
@@ -143,7 +144,7 @@ def _preamble(lines: Lines) -> Preamble:
             start + 5,
             "write a symbol for every number",
         )
-    return Preamble(cell, symbols, tuple(map(int, counts)))
+    return Preamble(rows * factor, factor, symbols, tuple(map(int, counts)))
 
 
 def _floats(lines: Lines, what: str, lengths: tuple[int, ...]) -> list[float]:

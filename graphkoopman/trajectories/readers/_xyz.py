@@ -1,5 +1,6 @@
 """Extended and plain xyz, frame by frame; the comment lines are parsed by ASE."""
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman._optional import missing
+from graphkoopman.trajectories.readers._cell import cell_of_lengths_angles
 from graphkoopman.trajectories.readers._contents import (
     Atoms,
     Contents,
@@ -22,6 +24,13 @@ from graphkoopman.trajectories.readers._text import Lines, lines_of, open_binary
 
 # "i = 12, time = 6.000, E = …" of CP2K; a step and a time in a unit that is not stated
 CP2K = re.compile(r"\bi\s*=\s*(\d+)\s*,\s*time\s*=\s*([-+.\deE]+)")
+# "Atoms. Timestep: 1000" of LAMMPS, "MD iter: 12" of DFTB+, "Step: 12" of i-PI, "step 12"
+COUNTED = re.compile(r"\b(?:timestep|step|iter|iteration)\b\s*[:=]?\s*(\d+)\b", re.IGNORECASE)
+IPI = re.compile(r"CELL\((abcABC|H|GENH)\):\s*((?:[-+.\deE]+\s+)+)")
+IPI_UNIT = re.compile(r"\b(positions|cell)\{(\w+)\}")
+BOHR = 0.529177210903
+IPI_LENGTHS = {"angstrom": 1.0, "atomic_unit": BOHR, "automatic": BOHR, "meter": 1e10}
+PLAIN = (("species", "S", 1), ("pos", "R", 3))
 STEP_KEYS = ("step", "frame", "timestep", "md_step")
 TIME_KEYS = ("time", "time_fs", "time_ps")
 
@@ -32,6 +41,7 @@ class Comment(NamedTuple):
     cell: NDArray[np.float64] | None
     columns: tuple[tuple[str, str, int], ...]
     step: float | None
+    length: float = 1.0  # Å per unit of the positions
 
 
 def _is_xyz(head: bytes) -> bool:
@@ -78,7 +88,7 @@ def _blocks(path: Path, chunk: int, parse: Any) -> Iterator[tuple[FrameBlock, At
             if atoms is None:
                 names, atoms = found, _atoms(found, parsed)
             _check_same(path, lines, names, found)
-            frames.append((positions, parsed.cell, parsed.step))
+            frames.append((positions * parsed.length, parsed.cell, parsed.step))
             lines.frame += 1
             if len(frames) == chunk or lines.frame == 1:
                 yield _block(path, frames), atoms
@@ -103,9 +113,13 @@ def _head(lines: Lines) -> tuple[int, str] | None:
 
 def _comment(lines: Lines, text: str, parse: Any) -> Comment:
     cp2k = CP2K.search(text)
-    if "=" not in text or cp2k is not None:
-        step = None if cp2k is None else float(cp2k[2])
-        return Comment(None, (("species", "S", 1), ("pos", "R", 3)), step)
+    if cp2k is not None:
+        return Comment(None, PLAIN, float(cp2k[2]))
+    if "CELL" in text and (match := IPI.search(text)) is not None:
+        return _ipi_comment(lines, text, match)
+    if "=" not in text:
+        counted = COUNTED.search(text)
+        return Comment(None, PLAIN, None if counted is None else float(counted[1]))
     try:
         keys = {key.lower(): value for key, value in parse(text).items()}
     except Exception as error:  # ASE's parser fails in its own ways
@@ -123,6 +137,33 @@ def _comment(lines: Lines, text: str, parse: Any) -> Comment:
     columns = _columns(lines, keys.get("properties", "species:S:1:pos:R:3"))
     step = next((_number(keys[key]) for key in (*STEP_KEYS, *TIME_KEYS) if key in keys), None)
     return Comment(cell, columns, step)
+
+
+def _ipi_comment(lines: Lines, text: str, match: re.Match[str]) -> Comment:
+    """i-PI names the cell, and units, which are atomic units unless it says otherwise."""
+    found = dict(IPI_UNIT.findall(text))
+    units = [found.get(name, "atomic_unit").lower() for name in ("positions", "cell")]
+    if not set(units) <= set(IPI_LENGTHS):
+        raise lines.error(f"units of i-PI {found}, of {', '.join(IPI_LENGTHS)}", lines.number)
+    of_positions, of_cell = (IPI_LENGTHS[unit] for unit in units)
+    numbers = [float(word) for word in match[2].split() if _is_number(word)]
+    if len(numbers) != (6 if match[1] == "abcABC" else 9):
+        raise lines.error(f"numbers of the cell expected, got {match[2][:60]!r}", lines.number)
+    values = np.array(numbers)
+    if match[1] == "abcABC":
+        cell = cell_of_lengths_angles(values[:3], values[3:])
+    else:  # i-PI has lattice vectors in columns
+        cell = values.reshape(3, 3).T
+    counted = COUNTED.search(text)
+    step = None if counted is None else float(counted[1])
+    return Comment(cell * of_cell, PLAIN, step, of_positions)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
 
 
 def _number(value: Any) -> float | None:

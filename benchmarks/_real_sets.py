@@ -1,6 +1,7 @@
 """The real trajectories of `benchmarks.real`, and hand-made features of their targets.
 
-Public: :class:`RealSet`, :func:`real_set`, :data:`SETS`, :func:`sorted_distances`, :func:`soap`.
+Public: :class:`RealSet`, :func:`real_set`, :data:`SETS`, :func:`argyrodite`,
+:func:`electrolyte_in_time`, :func:`sorted_distances`, :func:`soap`.
 """
 
 import itertools
@@ -61,6 +62,13 @@ def _electrolyte(data: Path, training: str, test: str) -> RealSet:
     return RealSet(runs[:1], runs[1:], "element Li", lithium, 10)
 
 
+def electrolyte_in_time(data: Path, name: str) -> RealSet:
+    """One run of the polymer, the last fifth of its frames to test on."""
+    run = read_trajectory(data / "md" / f"{name}.npz", top=data / "md" / "peo_litfsi.pdb")
+    lithium = np.flatnonzero(run.species == atomic_numbers["Li"]).tolist()
+    return RealSet(*_in_time([run]), "element Li", lithium, 10)
+
+
 def _silicon(data: Path, name: str) -> RealSet:
     """Silicon that a face of the crystal reaches, by the label that comes with the file."""
     path = data / "md" / f"{name}.npz"
@@ -72,7 +80,7 @@ def _silicon(data: Path, name: str) -> RealSet:
     return RealSet(*_in_time([run]), None, targets.tolist(), 20)
 
 
-def _argyrodite(data: Path, name: str) -> RealSet:
+def argyrodite(data: Path, name: str) -> RealSet:
     """The files of a composition are consecutive pieces; where lithium jumps a new run begins."""
     files = sorted((data / "argyrodite").glob(f"Li6PS5{name}_run*.XDATCAR.gz"))
     pieces = [read_trajectory(path, timestep=0.1) for path in files]
@@ -147,8 +155,8 @@ SETS: dict[str, Callable[[Path], RealSet]] = {
     "peo 7→8": lambda data: _electrolyte(data, "peo_litfsi", "peo_litfsi_seed8"),
     "si_sw": lambda data: _silicon(data, "si_sw"),
     "siau": lambda data: _silicon(data, "siau"),
-    "argyrodite Cl 50 %": lambda data: _argyrodite(data, "Cl_50p"),
-    "argyrodite I 100 %": lambda data: _argyrodite(data, "I_100p"),
+    "argyrodite Cl 50 %": lambda data: argyrodite(data, "Cl_50p"),
+    "argyrodite I 100 %": lambda data: argyrodite(data, "I_100p"),
     "lgps": _lgps,
     "water": _water,
 }

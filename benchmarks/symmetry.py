@@ -3,7 +3,8 @@
 Ammonia that tumbles and turns inside out, and cages with an ion up or down along z: the two states
 have the same distances, and their exchange is known exactly. A network without directions must find
 nothing; handedness helps where the hydrogens have labels of their own, and must not help where they
-are alike; an axis does in both systems. Every seed is another network and another simulation; the
+are alike; an axis does in both systems. Every seed is one start of a network on a
+simulation of its own; the
 score and the time are those of a further simulation, which no fit has seen. Every fit is one line
 of the results file, and an interrupted run continues.
 """
@@ -74,7 +75,7 @@ def one_fit(system: str, network: str, seed: int) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where there is nothing to find, states overlap
         estimator = GDyNetEstimator(
-            2, LAGTIME, encoder=GatedEncoder(n_conv=1, **settings), random_state=seed
+            2, LAGTIME, encoder=GatedEncoder(n_conv=1, **settings), n_init=1, random_state=seed
         ).fit(graphs_of(system, network, N_FRAMES, seed))
         test = graphs_of(system, network, N_TEST_FRAMES, 1000 + seed)
         found = estimator.koopman_model(test).timescales()

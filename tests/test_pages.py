@@ -14,12 +14,12 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-@pytest.mark.parametrize("page", ["symmetry", "whole_systems"])
+@pytest.mark.parametrize("page", ["representations", "symmetry", "transfer", "whole_systems"])
 def test_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (DOCS / f"{page}.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    assert len(blocks) >= 2
+    assert len(blocks) >= 1
     namespace = {"__name__": page}
     for i, block in enumerate(blocks):
         exec(compile(block, f"{page}.md, block {i}", "exec"), namespace)

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import coverage, device, memory, seeds, training_step
+from benchmarks import (
+    coverage,
+    device,
+    memory,
+    representations,
+    seeds,
+    symmetry,
+    training_step,
+    transfer,
+)
 from benchmarks.__main__ import main, parts
 from benchmarks._rows import Row, peak_memory, rows_table
 
@@ -93,3 +102,28 @@ def test_coverage_in_short_runs(part, tmp_path):
 
 def test_disjoint_pairs_of_intervals():
     assert seeds.disjoint_pairs([[0, 2], [1, 3], [2.5, 4]]) == "1 of 3"
+
+
+def test_mirror_images(monkeypatch):
+    """Without directions there is nothing to find."""
+    for name, value in {"N_FRAMES": 150, "N_TEST_FRAMES": 300, "N_TARGETS": 4}.items():
+        monkeypatch.setattr(symmetry, name, value)
+    row = {"key": ["ammonia", "plain", 0], **symmetry.one_fit("ammonia", "plain", 0)}
+    assert symmetry.table([row]).endswith("| nothing | 1 of 1 |")
+    missed = {"key": ["polar cages", "axis z", 0], "score": 1.0, "time": None, "cpu": 0.0}
+    late = missed | {"time": 1.06 * symmetry.RELAXATION}
+    found = missed | {"time": 0.96 * symmetry.RELAXATION}
+    assert [symmetry.passes(case) for case in (missed, late, found)] == [False, False, True]
+
+
+def test_scores_and_shares_of_real_sets():
+    rng = np.random.default_rng(0)
+    one = (np.arange(400) // 20 % 2).astype(float)
+    functions = np.repeat(np.stack([one, 1 - one], axis=1)[:, None], 2, axis=1)
+    # ten frames later half of the frames have switched: no correlation is left
+    assert representations.held_out_score([functions], 10) == pytest.approx(1.0, abs=1e-3)
+    assert representations.held_out_score([functions, rng.random((3, 2, 2))], 20) > 1.9
+    parts = transfer.first_frames([np.arange(30), np.arange(50)], 2)
+    assert [len(part) for part in parts] == [30, 10]
+    row = {"key": ["", "b", "scratch", 4, 0], "score": 1.25, "frames": 9}
+    assert transfer.table([row]).endswith("| b |  | scratch | 1.250 (1.250) |")

@@ -3,13 +3,13 @@
 import pickle
 import sys
 import warnings
-from typing import Dict, List, Optional  # noqa: UP035 - of a module that torch compiles
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
 from lobe_cases import gas
+from metatomic_models import metatomic_model
 from scipy.spatial.transform import Rotation
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -163,56 +163,6 @@ def test_missing_packages_name_their_extra(package, monkeypatch):
     extra = {"dscribe": "soap"}.get(package, package)
     with pytest.raises(ImportError, match=rf'pip install "graphkoopman\[{extra}\]"'):
         featurizer.fit(salt())
-
-
-def metatomic_model(output="feature"):
-    """Two features of every atom, its number and the mean of its coordinates."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from metatensor.torch import Labels, TensorBlock, TensorMap
-        from metatomic.torch import (
-            AtomisticModel,
-            ModelCapabilities,
-            ModelMetadata,
-            ModelOutput,
-            System,
-        )
-
-    class Numbers(torch.nn.Module):
-        def forward(
-            self,
-            systems: List[System],  # noqa: UP006
-            outputs: Dict[str, ModelOutput],  # noqa: UP006
-            selected_atoms: Optional[Labels],  # noqa: UP045
-        ) -> Dict[str, TensorMap]:  # noqa: UP006
-            system = systems[0]
-            n = len(system)
-            index = torch.arange(n, dtype=torch.int32)
-            samples = torch.stack([torch.zeros_like(index), index], dim=1)
-            values = torch.stack(
-                [system.types.to(system.positions.dtype), system.positions.mean(dim=1)], dim=1
-            )
-            block = TensorBlock(
-                values,
-                Labels(["system", "atom"], samples),
-                torch.jit.annotate(List[Labels], []),  # noqa: UP006
-                Labels(["feature"], torch.arange(2, dtype=torch.int32).reshape(-1, 1)),
-            )
-            keys = Labels(["_"], torch.zeros((1, 1), dtype=torch.int32))
-            name = list(outputs.keys())[0]  # noqa: RUF015 - compiled
-            return {name: TensorMap(keys, [block])}
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the name of before, which models have
-        capabilities = ModelCapabilities(
-            outputs={output: ModelOutput(sample_kind="atom")},
-            atomic_types=[3, 16, 17],
-            interaction_range=0.0,
-            length_unit="angstrom",
-            supported_devices=["cpu"],
-            dtype="float64",
-        )
-        return AtomisticModel(Numbers().eval(), ModelMetadata(), capabilities)
 
 
 def test_metatomic_models(tmp_path):

@@ -1,6 +1,6 @@
 """`TargetFeaturizer`: what all transformers from trajectories to `FeatureTrajectory` share."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ from graphkoopman.descriptors._trajectory import FeatureTrajectory
 from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
 
 
-class TargetFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
+class TargetFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator, ABC):
     """Base of transformers that give every target of a trajectory one vector per frame.
 
     Derived classes have a parameter ``targets`` and say how vectors are made.

@@ -123,7 +123,7 @@ def _chgnet(device: str) -> AtomFeatures:
         graph = model.graph_converter(structure)
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = model.predict_graph(graph, task="e", return_atom_feas=True)
+            found: Any = model.predict_graph(graph, task="e", return_atom_feas=True)
         return np.asarray(found["atom_fea"])
 
     return features
@@ -151,7 +151,7 @@ def _metatomic(potential: Any, device: str) -> AtomFeatures:
                 f'potential must be "chgnet", or a metatomic model or the path of one, got '
                 f"{potential!r} ({type(error).__name__}: {error})"
             ) from error
-    offered = calculator.model.capabilities().outputs
+    offered = calculator.model().capabilities().outputs
     names = [name for name in ("features", "feature") if name in offered]
     if not names:
         raise ValueError(

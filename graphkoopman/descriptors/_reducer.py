@@ -11,8 +11,10 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 
+from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.checks import check_choice, check_integer
 from graphkoopman.descriptors._trajectory import FeatureTrajectory
+from graphkoopman.trajectories import items_of
 
 METHODS = ("pca", "vamp")
 MOST_COMPONENTS = 10_000
@@ -20,7 +22,7 @@ VECTORS_PER_COMPONENT = 10  # that it takes to know a component
 SMALLEST_VARIANCE = 1e-6  # of a component, of the largest: rounding of float32
 
 
-class FeatureReducer(TransformerMixin, BaseEstimator):
+class FeatureReducer(CallbackSupport, TransformerMixin, BaseEstimator):
     """Give targets shorter vectors, which keep the largest or the slowest changes.
 
     Features are standardised. ``"pca"`` keeps their principal components, by falling variance.
@@ -68,6 +70,7 @@ class FeatureReducer(TransformerMixin, BaseEstimator):
         self.method = method
         self.lagtime = lagtime
 
+    @with_callbacks
     def fit(self, X: Any, y: Any = None) -> "FeatureReducer":
         """Find the components.
 
@@ -90,21 +93,26 @@ class FeatureReducer(TransformerMixin, BaseEstimator):
         n = check_integer(self.n_components, "n_components", 1, MOST_COMPONENTS)
         check_choice(self.method, "method", METHODS)
         runs = _runs(X)
+        task = FitTask(self, runs)
         flat = np.concatenate([_vectors(run) for run in runs])
         self.n_features_in_ = flat.shape[1]
         if not np.ptp(flat, axis=0).any():
             raise ValueError("features must vary, got the same vector for all targets and frames")
-        self.scaler_ = StandardScaler().fit(flat)
+        # arrays, whatever scikit-learn is configured to give
+        self.scaler_ = StandardScaler().set_output(transform="default").fit(flat)
         standard = self.scaler_.transform(flat)
         most = max(1, min(flat.shape[1], len(flat) // VECTORS_PER_COMPONENT))
-        pca = PCA(most if self.method == "vamp" else min(n, most), whiten=True).fit(standard)
+        pca = PCA(most if self.method == "vamp" else min(n, most), whiten=True)
+        pca.set_output(transform="default").fit(standard)
         variances = pca.explained_variance_
         self.n_known_ = int((variances > SMALLEST_VARIANCE * variances[0]).sum())
         self.pca_ = pca
-        self.vamp_, self.singular_values_ = None, None
+        self.vamp_: Any = None
+        self.singular_values_: NDArray[np.float64] | None = None
         if self.method == "vamp":
             self._fit_vamp(runs, n)
         self.n_components_ = min(n, self.n_known_)
+        task.end()
         return self
 
     def _fit_vamp(self, runs: Sequence[FeatureTrajectory], n: int) -> None:
@@ -175,8 +183,10 @@ class FeatureReducer(TransformerMixin, BaseEstimator):
 
 
 def _runs(X: Any) -> list[FeatureTrajectory]:
-    runs = [X] if isinstance(X, FeatureTrajectory) else list(X)
-    if not runs or not all(isinstance(run, FeatureTrajectory) for run in runs):
+    runs = items_of(X, FeatureTrajectory)
+    if not runs:
+        raise ValueError("X must hold at least one FeatureTrajectory, got none")
+    if not all(isinstance(run, FeatureTrajectory) for run in runs):
         kinds = sorted({type(run).__name__ for run in runs})
         raise TypeError(
             f"X must hold FeatureTrajectory, got {kinds}; take it from a featurizer of "

@@ -1,5 +1,6 @@
 """Sphinx settings: pages in Markdown, the API from docstrings, tutorials as they were executed."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -77,11 +78,14 @@ def copy_tutorials(app):
     for page in folder.glob("*.ipynb"):
         page.unlink()
     for notebook in sorted((HERE.parent / "tutorials").glob("*.ipynb")):
-        text = notebook.read_text("utf-8")
-        figure = f"../_static/tutorials/{notebook.stem}.png"
+        content = json.loads(notebook.read_text("utf-8"))
+        head = content["cells"][0]
+        link = f"\n\n{{download}}`Download this notebook <../../tutorials/{notebook.name}>`"
         # the pages read no attachments
-        text = text.replace("(attachment:answer.png)", f"({figure})")
-        (folder / notebook.name).write_text(text, "utf-8")
+        figure = f"(../_static/tutorials/{notebook.stem}.png)"
+        head["source"] = "".join(head["source"]).replace("(attachment:answer.png)", figure) + link
+        head.pop("attachments", None)
+        (folder / notebook.name).write_text(json.dumps(content), "utf-8")
 
 
 def find_at_home(app, env, node, contnode):

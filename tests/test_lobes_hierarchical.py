@@ -96,19 +96,21 @@ def test_two_levels_by_numpy(method):
 
 
 def test_slow_directions_come_first():
-    """Of many directions under equal noise, the one that lasts moves every unit most."""
+    """Of one group of ten that flips, under equal noise, every unit sees the flip most."""
     rng = np.random.default_rng(0)
-    state = rng.choice([0.0, 4.0], 3000, p=[0.95, 0.05])
-    start, end = rng.normal(size=(2, 3000, 8))
+    state = rng.choice([0.0, 5.0], 600)
+    pairs = rng.normal(size=(600, 2, 10, 8))
+    pairs += 3.0 * rng.normal(size=(10, 8))  # groups that differ for good
+    pairs[:, :, 4, 0] += state[:, None]
     turn = np.linalg.qr(rng.normal(size=(8, 8)))[0]
-    start[:, 0] += state
-    end[:, 0] += state
-    mean, scale, weight, bias = slow_layer(start @ turn, end @ turn, rng.normal(size=(12, 8)))
-    responses = ((start @ turn - mean) / scale) @ weight.T + bias
-    np.testing.assert_allclose(responses.std(axis=0), 1.0, rtol=0.05)
-    jump = responses[state > 0].mean(axis=0) - responses[state == 0].mean(axis=0)
-    # of directions at random the jump is 4 / √8 / √1.8 = 1.1 in the mean; all of it would be 3
-    assert np.median(np.abs(jump)) > 2.0
+    mean, scale, weight, bias = slow_layer([pairs @ turn], rng.normal(size=(12, 8)))
+    responses = ((pairs @ turn - mean) / scale) @ weight.T + bias
+    assert responses.std(axis=(0, 1, 2)) == pytest.approx(np.ones(12), rel=0.05)
+    flipping = responses[:, :, 4]
+    jump = flipping[state > 0].mean(axis=(0, 1)) - flipping[state == 0].mean(axis=(0, 1))
+    noise = flipping[state == 0].std(axis=(0, 1))
+    # all of it would be 5; a direction at random of eight has 5 / √8 = 1.8 in the mean
+    assert np.median(np.abs(jump) / noise) > 4.0
 
 
 def test_windows_are_levels_of_consecutive_atoms():

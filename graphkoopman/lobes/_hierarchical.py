@@ -114,12 +114,10 @@ class _Level(nn.Module):
         return torch.cat([standard, torch.relu(self.hidden(standard))], dim=1)
 
     @torch.no_grad()
-    def adapt(self, start: Tensor, end: Tensor) -> None:
-        """Units of groups (n_groups, n_features) at both ends of a lag, and a layer for them."""
-        first, last, random = (
-            x.double().cpu().numpy() for x in (start, end, self.hidden.weight.detach())
-        )
-        layer = slow_layer(first, last, random)
+    def adapt(self, ends: Sequence[Tensor]) -> None:
+        """Units of groups (n_pairs, 2, n_groups, n_features) of every run, and a layer for them."""
+        random = self.hidden.weight.detach().double().cpu().numpy()
+        layer = slow_layer([pairs.double().cpu().numpy() for pairs in ends], random)
         places = self.mean, self.scale, self.hidden.weight, self.hidden.bias
         for place, value in zip(places, layer, strict=True):
             place.copy_(torch.as_tensor(value))
@@ -163,9 +161,7 @@ class _Hierarchy(nn.Module):
                 group.reshape(batch.n_frames // 2, 2, -1, group.shape[1])
                 for group, (_, batch) in zip(groups, batches, strict=True)
             ]
-            cast(_Level, level).adapt(
-                *(torch.cat([end[:, i].flatten(0, 1) for end in ends]) for i in (0, 1))
-            )
+            cast(_Level, level).adapt(ends)
 
     def _pooled(
         self, atoms: Tensor, batch: Batch, depth: int | None = None

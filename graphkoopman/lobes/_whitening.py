@@ -1,12 +1,14 @@
 """Start values of a linear layer from data: `whitened_layer`, `slow_layer`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 # Directions of the data that vary less are left to training: whitened, they would be mostly
 # rounding, and weights this large would make every step of the layers before them a leap.
 RELATIVE_VARIANCE = 1e-3
 RELATIVE_SPREAD = 1e-2  # of single features, for the same reason
-FASTEST = 0.1  # autocorrelation at which a direction counts at least
+FASTEST = 0.02  # autocorrelation at which a direction counts at least
 RAREST = 3.0  # standard deviations, beyond which the first of the units responds
 
 
@@ -34,18 +36,19 @@ def whitened_layer(
 
 
 def slow_layer(
-    start: np.ndarray, end: np.ndarray, directions: np.ndarray
+    ends: Sequence[np.ndarray], directions: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Units of some vectors, and a layer with unit response that sees first what is slow.
+    """Units of some groups' vectors, and a layer that sees first what changes slowly in them.
 
     Whitened directions are weighted by their autocorrelation over a lag, as in a kinetic map: a
-    rare, slow change then moves every unit, under whatever noise. Biases spread so that some units
+    rare, slow change of one group then moves every unit, under whatever noise. What differs from
+    group to group and stays is not slow, it is another group. Biases spread so that some units
     respond to what is rare only.
 
     Parameters
     ----------
-    start, end : ndarray of shape (n_pairs, n_features)
-        Vectors at both ends of pairs a lag apart.
+    ends : sequence of ndarray of shape (n_pairs, 2, n_groups, n_features)
+        Per run: vectors of the groups at both ends of pairs of frames a lag apart.
     directions : ndarray of shape (n_hidden, n_features)
         Random.
 
@@ -58,9 +61,13 @@ def slow_layer(
     ----------
     Noé and Clementi, J. Chem. Theory Comput. 11, 5002 (2015), kinetic map.
     """
-    mean, scale, whiten, center = _units(np.concatenate([start, end]))
-    first, last = (((x - mean) / scale - center) @ whiten for x in (start, end))
-    lagged = first.T @ last / len(first)
+    n_features = directions.shape[1]
+    mean, scale, whiten, center = _units(np.concatenate([x.reshape(-1, n_features) for x in ends]))
+    lagged = np.zeros((whiten.shape[1], whiten.shape[1]))
+    for pairs in ends:
+        changes = (pairs - pairs.mean(axis=(0, 1), keepdims=True)) / scale @ whiten
+        lagged += np.einsum("pgi,pgj->ij", changes[:, 0], changes[:, 1])
+    lagged /= sum(len(pairs) * pairs.shape[2] for pairs in ends)
     correlation, axes = np.linalg.eigh(0.5 * (lagged + lagged.T))
     weighted = directions[:, : len(correlation)] * np.maximum(correlation, FASTEST)
     weight = _normalised(weighted) @ (whiten @ axes).T

@@ -8,6 +8,8 @@ The packages below are attributes, too, imported when first used: ``graphkoopman
 
 from typing import TYPE_CHECKING
 
+__version__ = "0.1.0"  # before the packages below: with EAGER_IMPORT they ask for it
+
 if TYPE_CHECKING:
     from graphkoopman import (
         callbacks as callbacks,
@@ -47,8 +49,6 @@ else:
     from graphkoopman._lazy import attach
 
     __getattr__, __dir__ = attach(__name__)
-
-__version__ = "0.1.0"
 
 __all__ = [
     "BootstrapKoopmanModel",

@@ -6,13 +6,16 @@ Messages name the package itself: that line works however graphkoopman was insta
 # extra of pyproject.toml: name as said, requirement, module
 OPTIONAL = {
     "ase": ("ASE", "ase>=3.29", "ase"),
+    "chgnet": ("CHGNet", "chgnet>=0.4.2", "chgnet"),
     "chemiscope": ("chemiscope", "chemiscope>=1.0", "chemiscope"),
     "completion": ("shtab", "shtab>=1.7", "shtab"),
     "fetch": ("pooch", "pooch>=1.8", "pooch"),
     "freud": ("freud", "freud-analysis>=3.2", "freud"),
     "mdanalysis": ("MDAnalysis", "MDAnalysis>=2.8", "MDAnalysis"),
+    "metatomic": ("metatomic", "metatomic-ase>=0.1.4", "metatomic_ase"),
     "pandas": ("pandas", "pandas>=2.2", "pandas"),
     "pymatgen": ("pymatgen", "pymatgen>=2025.1.9", "pymatgen"),
+    "soap": ("DScribe", "dscribe>=2.1", "dscribe"),
 }
 
 

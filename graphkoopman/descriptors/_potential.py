@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from graphkoopman._optional import missing
 from graphkoopman.descriptors._featurizer import TargetFeaturizer, mean_over_targets
 from graphkoopman.trajectories import TargetsLike, Trajectory
 
@@ -100,9 +101,7 @@ def _chgnet(device: str) -> AtomFeatures:
         from chgnet.model import CHGNet
         from pymatgen.core import Lattice, Structure
     except ImportError as error:
-        raise ImportError(
-            'PotentialFeaturizer("chgnet") needs CHGNet: pip install "graphkoopman[chgnet]"'
-        ) from error
+        raise missing("chgnet", 'PotentialFeaturizer("chgnet")') from error
     import torch
 
     with warnings.catch_warnings():
@@ -138,9 +137,10 @@ def _metatomic(potential: Any, device: str) -> AtomFeatures:
             from metatomic.torch import ModelOutput
             from metatomic_ase import MetatomicCalculator
     except ImportError as error:
-        raise ImportError(
-            'PotentialFeaturizer takes "chgnet", or a metatomic model, which needs its packages: '
-            f'pip install "graphkoopman[metatomic]"; got {potential!r}'
+        raise missing(
+            "metatomic",
+            f"PotentialFeaturizer of {potential!r}, a metatomic model,",
+            'give "chgnet"',
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own names, some of which are to change

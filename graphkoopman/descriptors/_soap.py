@@ -6,6 +6,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.utils.validation import check_is_fitted
 
+from graphkoopman._optional import missing
 from graphkoopman.checks import check_choice, check_integer, check_number
 from graphkoopman.descriptors._featurizer import TargetFeaturizer, mean_over_targets
 from graphkoopman.trajectories import (
@@ -209,7 +210,5 @@ def _dscribe() -> Any:
     try:
         from dscribe.descriptors import SOAP
     except ImportError as error:
-        raise ImportError(
-            'SOAPFeaturizer needs DScribe: pip install "graphkoopman[soap]"'
-        ) from error
+        raise missing("soap", "SOAPFeaturizer") from error
     return SOAP

@@ -65,13 +65,24 @@ def electrolyte() -> RealRuns:
 
 
 def learned(
-    part: list[Trajectory], system: RealRuns, n_states: int = 2, seed: int = 0
+    part: list[Trajectory],
+    system: RealRuns,
+    n_states: int = 2,
+    seed: int = 0,
+    *,
+    max_epochs: int = 60,
+    n_init: int = 3,
 ) -> tuple[GDyNetEstimator, list[NDArray[np.float64]]]:
     """States of the targets, from these frames alone, and the network behind them."""
     encoder = GatedEncoder(n_conv=2)
     featurizer = GraphFeaturizer(LITHIUM, n_neighbors=system.n_neighbors, n_hops=encoder.n_hops)
     graphs = featurizer.fit_transform(part)
     estimator = GDyNetEstimator(
-        n_states, system.lagtime, encoder=encoder, max_epochs=60, random_state=seed
+        n_states,
+        system.lagtime,
+        encoder=encoder,
+        max_epochs=max_epochs,
+        n_init=n_init,
+        random_state=seed,
     )
     return estimator, estimator.fit(graphs).transform(graphs)

@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 
 from benchmarks._walkers import Walkers, crisp_model, exact_msd, switching_walkers
-from graphkoopman.generation import ClosureWarning, predict_displacements
+from graphkoopman.generation import (
+    ClosureWarning,
+    predict_displacements,
+    propagators,
+    transfer_tensors,
+)
+from graphkoopman.generation._closure import Closure, Seen, _states
 from graphkoopman.koopman import estimate_koopman
 from graphkoopman.trajectories import Trajectory
 from graphkoopman.transport import ShortTrajectoryWarning, transition_displacements
+from graphkoopman.uncertainty import Scatter
 
 MATRIX, WIDTH = np.array([[0.97, 0.03], [0.06, 0.94]]), np.array([0.1, 0.5])
 LAG = 10
@@ -130,6 +137,93 @@ def test_long_memory_is_said():
     assert result.memory == 5
 
 
+# two of three states look alike: what is seen of them is no Markov chain
+HIDDEN = np.array([[0.90, 0.02, 0.08], [0.005, 0.99, 0.005], [0.06, 0.01, 0.93]])
+LOOKS = np.array([0, 0, 1])
+HIDDEN_WIDTH = np.array([0.1, 0.1, 0.5])
+
+
+def seen_matrix(n_frames):
+    """Exact Koopman matrix of what is seen."""
+    populations = crisp_model(HIDDEN, 1).stationary_distribution
+    merge = np.eye(2)[LOOKS]
+    joint = merge.T @ np.diag(populations) @ np.linalg.matrix_power(HIDDEN, n_frames) @ merge
+    return joint / joint.sum(axis=1, keepdims=True)
+
+
+def test_transfer_tensors_are_the_memory_of_a_lumped_chain():
+    matrices = np.array([seen_matrix(5 * m) for m in range(1, 31)])
+    tensors = transfer_tensors(matrices)
+    sizes = np.abs(tensors).max(axis=(1, 2))
+    # one hidden relaxation: the kernel decays by one factor per step
+    np.testing.assert_allclose(sizes[3:8] / sizes[2:7], sizes[3] / sizes[2], rtol=1e-6)
+    np.testing.assert_allclose(propagators(tensors[:25], 30)[1:], matrices, atol=1e-5)
+    # few tensors miss part of it, K alone most of it
+    off = [np.abs(propagators(tensors[:n], 12)[12] - matrices[11]).max() for n in (1, 2, 4, 8)]
+    assert np.all(np.diff(off) < 0)
+    assert off[3] < 0.1 * off[0]
+    # replicates keep their axis in front
+    both = transfer_tensors(np.stack([matrices, matrices]))
+    np.testing.assert_array_equal(both[1], tensors)
+    assert propagators(both, 2).shape == (3, 2, 2, 2)
+    with pytest.raises(ValueError, match="matrices must have shape"):
+        transfer_tensors(np.eye(2))
+
+
+def test_states_that_remember_are_said_and_corrected():
+    walk = switching_walkers(
+        121, 8, 150, np.random.default_rng(7), HIDDEN, HIDDEN_WIDTH, np.zeros(3)
+    )
+    trajs, probs, targets = Walkers(walk.paths, [LOOKS[labels] for labels in walk.labels]).data()
+    model = estimate_koopman(probs, 5, constraint="stochastic")
+    times = np.array([20.0, 60.0, 120.0])
+    squares = 3 * np.array([0.1, 0.5]) ** 2
+    later = np.cumsum([seen_matrix(n) @ squares for n in range(120)], axis=0)
+    exact = later[times.astype(int) - 1]
+    with pytest.warns(
+        ClosureWarning, match="states remember more than 1 lag times of 5 ps"
+    ) as said:
+        plain = predict_displacements(trajs, probs, targets, model, times)
+    # the hidden exchange takes as long as the runs can test
+    assert "no longer lag time that the runs can test forgets, or take state_memory=" in str(
+        said[0].message
+    )
+    assert plain.states_forget is False
+    assert not agrees(exact, plain.msd_from_interval)
+    better = predict_displacements(trajs, probs, targets, model, times, state_memory="auto")
+    assert 2 <= better.state_memory <= 8
+    assert agrees(exact, better.msd_from_interval)
+    assert np.abs(better.msd_from - exact).max() < 0.4 * np.abs(plain.msd_from - exact).max()
+    # all targets at rest move as they do, whatever states remember
+    np.testing.assert_allclose(better.msd, plain.msd, rtol=0.02)
+
+
+def test_the_shortest_lag_time_that_forgets_is_named():
+    matrices = np.array([seen_matrix(20 * m) for m in range(1, 13)])
+    # six units whose scatter hides what is small
+    noise = np.random.default_rng(8).normal(scale=0.0002, size=(6, 12, 2, 2))
+    closure = Closure(
+        correlation=np.zeros((7, 12, 2)),
+        matrices=np.concatenate([matrices[None], matrices + noise]),
+        populations=np.full((7, 2), 0.5),
+        weights=np.ones(6),
+        scatter=Scatter(1.0, 5.0),
+    )
+    seen = Seen(1, True, *_states(closure))
+    assert seen.states_forget is False
+    off = [
+        np.mean([np.trace(seen_matrix(20 * k * j) - np.linalg.matrix_power(seen_matrix(20 * k), j))
+                 for j in range(2, 12 // k + 1)]) / 2
+        for k in range(1, 7)
+    ]  # fmt: skip
+    np.testing.assert_allclose(seen.surplus, off[0], rtol=1e-10)
+    low, high = closure.interval(closure.at_every(seen.better).surplus(1))
+    assert seen.better > 1
+    assert low <= 0.0 <= high
+    assert abs(off[seen.better - 1]) < 0.5 * abs(off[0])
+    assert closure.surplus(seen.state_memory)[0] < 0.5 * closure.surplus(1)[0]
+
+
 def test_short_runs_are_left_out_of_a_given_memory():
     few = walkers(6, n_runs=4)
     short = Walkers([*few.paths[:3], few.paths[3][:15]], [*few.labels[:3], few.labels[3][:15]])
@@ -147,6 +241,7 @@ def test_short_runs_are_left_out_of_a_given_memory():
         ({"start": [1.0, 1.0]}, ValueError, "start must be 2 probabilities"),
         ({"start": [1.0]}, ValueError, "start must be 2 probabilities"),
         ({"memory": -1}, ValueError, 'memory must be "auto" or'),
+        ({"state_memory": 0}, ValueError, 'state_memory must be "auto" or'),
         ({"memory": 5}, ValueError, "must be < the longest trajectory"),
         ({"model": object()}, TypeError, "without koopman_matrix"),
         ({"model": crisp_model(np.full((3, 3), 1 / 3), LAG)}, ValueError, "the 2 states of probs"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import pyplot as plt
 
-from graphkoopman.cli._console import Console, indented
+from graphkoopman.cli._console import Console, in_words_of_the_command, indented
 from graphkoopman.cli._tables import INTERVAL, save_figure, write_csv, write_table
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.plotting import (
@@ -95,7 +95,7 @@ def say_study(console: Console, study: Study) -> None:
     if study.verdict.notes:
         console.heading("What to know, and to do")
     for note in study.verdict.notes:
-        console.say(indented(f"- {note}"))
+        console.say(indented(f"- {in_words_of_the_command(note)}"))
 
 
 def say_closing(console: Console, study: Study, out: Path | str, following: str) -> None:

@@ -111,6 +111,7 @@ def add_inspect(commands: argparse._SubParsersAction) -> None:
     add("--top", help="topology file, for formats that carry none")
     add("--timestep", type=float, help="ps per frame, for files that carry no time")
     add("--stride", type=int, default=1, help="read every n-th frame (1)")
+    add("--json", action="store_true", help="print one JSON object, no text")
     add_reading_arguments(parser)
 
 

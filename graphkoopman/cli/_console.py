@@ -26,6 +26,16 @@ OPTIONS = {
     "cache_dir": "--cache",
     "memory_budget": "--memory",
     "n_jobs": "--jobs",
+    "n_refits": "--refits",
+    "n_splits": "--folds",
+    "lagtimes": "--lags",
+    "max_lagtime": "--max-lag",
+    "ignore_times": "--ignore-times",
+}
+# remedies that a user of commands has no use for
+PYTHON_ONLY = {
+    r"\. Percentiles of the samples.*, or give more data": "; give more data",
+    r"Use timescales_interval, another lagtime": "Use another lagtime",
 }
 BOLD, YELLOW, PLAIN = "\033[1m", "\033[33m", "\033[0m"
 
@@ -102,7 +112,11 @@ class Console:
 
 def in_words_of_the_command(message: str) -> str:
     """A message about Python arguments, about options."""
+    for pattern, words in PYTHON_ONLY.items():
+        message = re.sub(pattern, words, message)
     names = "|".join(OPTIONS)
+    # what is said for both kinds of users: "--restarts 3 (n_init=3)"
+    message = re.sub(rf" \((?:{names})(?:=[^ )]*)?\)", "", message)
     return re.sub(rf"(?<![\w.-])({names})(?![\w(])=?", lambda m: _option(m), message)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         predict_displacements,
     )
     from graphkoopman.generation._rewire import Rewired as Rewired, rewire
+    from graphkoopman.generation._state_memory import propagators, transfer_tensors
     from graphkoopman.generation._states import sample_states
     from graphkoopman.generation._warnings import ClosureWarning as ClosureWarning
 else:
@@ -28,6 +29,8 @@ __all__ = [
     "EnvironmentDecoder",
     "predict_conduction",
     "predict_displacements",
+    "propagators",
     "rewire",
     "sample_states",
+    "transfer_tensors",
 ]

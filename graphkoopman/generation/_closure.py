@@ -1,11 +1,12 @@
-"""What follows from the steps of short runs at long times: `Closure`, `choose_memory`."""
+"""Long times from the steps of short runs: `Closure`, `displaced`, `Seen`, `look`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.generation._state_memory import propagators, transfer_tensors
 from graphkoopman.transport._intervals import Units, jackknife
 from graphkoopman.transport._runs import Run
 from graphkoopman.transport._steps import StepSums, step_sums
@@ -20,6 +21,8 @@ FEWEST_PATHS = 30
 # Share of the frames that a longer memory may not leave out.
 MOST_FRAMES = 0.9
 ENOUGH_TARGETS = 10
+# Of the data in the rarest state at one lag time: less at more of them is no data.
+LEAST_SHARE = 0.1
 CERTAIN = 1.5  # half-widths of a 95 % interval
 
 
@@ -31,7 +34,9 @@ class Closure:
     ----------
     correlation : ndarray of shape (n_units + 1, n_gaps, n_states)
         Å², see `StepSums.correlation`.
-    matrix : ndarray of shape (n_units + 1, n_states, n_states)
+    matrices : ndarray of shape (n_units + 1, n_gaps, n_states, n_states)
+        K after 1, 2, ... lag times: that of the model, then those of the data, as far as all
+        states were seen to begin such times.
     populations : ndarray of shape (n_units + 1, n_states)
     weights : ndarray of shape (n_units,)
         Pairs of frames in each unit.
@@ -39,7 +44,7 @@ class Closure:
     """
 
     correlation: Array
-    matrix: Array
+    matrices: Array
     populations: Array
     weights: Array
     scatter: Scatter
@@ -49,12 +54,16 @@ class Closure:
         """Of the sums of every unit and a model, which varies with the units as the data do."""
         pooled, without = sums.total(), sums.leave_one_out()
         # the model itself first, then with what its data lack without each unit
-        change = without.koopman_matrix() - pooled.koopman_matrix()
-        matrices = np.concatenate([matrix[None], matrix + change])
+        known = _known(pooled.overlap)
+        of_data = pooled.koopman_matrices()[:known]
+        replicates = without.koopman_matrices()[:, :known]
+        model = of_data.copy()
+        model[0] = matrix
+        matrices = np.concatenate([model[None], model + replicates - of_data])
         return cls(
             correlation=np.concatenate([pooled.correlation()[None], without.correlation()]),
-            matrix=matrices,
-            populations=_stationary_near(matrices, populations),
+            matrices=matrices,
+            populations=_stationary_near(matrices[:, 0], populations),
             weights=sums.n_pairs[:, 0],
             scatter=units.scatter,
         )
@@ -68,6 +77,44 @@ class Closure:
         weights = self.weights.reshape(-1, *(1,) * (values.ndim - 1))
         weights = np.broadcast_to(weights, values[1:].shape)
         return jackknife(values[0], values[1:], weights, self.scatter, positive=positive)
+
+    def at_every(self, k: int) -> "Closure":
+        """With the matrices of every k-th lag time only."""
+        return replace(self, matrices=self.matrices[:, k - 1 :: k])
+
+    def remembering(self, state_memory: int) -> "Closure":
+        """With the stationary distribution that states of that memory have."""
+        if state_memory == 1:
+            return self
+        # probabilities at rest are those that all tensors together leave as they are
+        at_rest = transfer_tensors(self.matrices[:, :state_memory]).sum(axis=1)
+        return replace(self, populations=_stationary_near(at_rest, self.populations[0]))
+
+    def surplus(self, state_memory: int) -> Array:
+        """Mean probability to be in the state begun in, observed minus predicted.
+
+        Parameters
+        ----------
+        state_memory : int
+            Lag times that states remember, in the prediction.
+
+        Returns
+        -------
+        ndarray of shape (n_units + 1,)
+            Mean over states and the lag times beyond the memory; a Chapman-Kolmogorov error.
+        """
+        n_gaps = self.matrices.shape[1]
+        tensors = transfer_tensors(self.matrices[:, :state_memory])
+        predicted = propagators(tensors, n_gaps)[1:].transpose(1, 0, 2, 3)
+        beyond = (self.matrices - predicted)[:, state_memory:]
+        return np.trace(beyond, axis1=2, axis2=3).mean(axis=1) / beyond.shape[-1]
+
+
+def _known(overlap: Array) -> int:
+    """Lag times whose Koopman matrix has data in every state, (n_gaps, n_states, n_states)."""
+    smallest = np.linalg.eigvalsh(overlap)[:, 0] / np.trace(overlap, axis1=1, axis2=2)
+    few = np.flatnonzero(smallest < LEAST_SHARE * smallest[0])
+    return int(few[0]) if len(few) else len(smallest)
 
 
 def _stationary_near(matrices: Array, populations: Array) -> Array:
@@ -85,20 +132,21 @@ def _stationary_near(matrices: Array, populations: Array) -> Array:
     return populations + change
 
 
-def displaced(closure: Closure, memory: int, n_steps: Array) -> Array:
+def displaced(closure: Closure, memory: int, state_memory: int, n_steps: Array) -> Array:
     """Squared displacement from each state, (n_units + 1, n_times, n_states) in Å².
 
-    A path of n steps is its first step, with what follows of its direction, and a path of n - 1
-    steps from where that leads: f(n) = g(n - 1) + K f(n - 1). Between whole steps it is a straight
-    line.
+    The l-th step of a path of n has the mean square of the states at its start, with what follows
+    of its direction: f(n) = Σ_l K(lτ) g(n - 1 - l). Between whole steps it is a straight line.
     """
     below = np.floor(n_steps + 1e-9).astype(np.int64)
     share = np.clip(n_steps - below, 0.0, None)[:, None]
-    ends = [_displaced(closure, memory, n) for n in (below, below + 1)]
+    ends = [_displaced(closure, memory, state_memory, n) for n in (below, below + 1)]
     return (1.0 - share) * ends[0] + share * ends[1]
 
 
-def _displaced(closure: Closure, memory: int, n_steps: NDArray[np.int64]) -> Array:
+def _displaced(
+    closure: Closure, memory: int, state_memory: int, n_steps: NDArray[np.int64]
+) -> Array:
     """Squared displacement after whole numbers of steps."""
     gains = closure.correlation[:, 0] + 2.0 * np.concatenate(
         [
@@ -107,26 +155,74 @@ def _displaced(closure: Closure, memory: int, n_steps: NDArray[np.int64]) -> Arr
         ],
         axis=1,
     ).transpose(1, 0, 2)  # (memory + 1, n_units + 1, n_states)
+    tensors = transfer_tensors(closure.matrices[:, :state_memory])
     found = np.zeros((len(n_steps), *gains.shape[1:]))
-    path = np.zeros(gains.shape[1:])
+    # Σ_l K(lτ) g of the steps that have all their memory within the path
+    whole = np.zeros(gains.shape[1:])
+    recent: list[Array] = []  # K(lτ) of the last steps, the latest first
     for n in range(1, int(n_steps.max()) + 1):
-        path = gains[min(n - 1, memory)] + np.einsum("uij,uj->ui", closure.matrix, path)
-        found[n_steps == n] = path
+        recent.insert(0, _next(tensors, recent))
+        if n > memory:
+            whole = whole + np.einsum("uij,uj->ui", recent[memory], gains[memory])
+        if (n_steps == n).any():
+            last = [np.einsum("uij,uj->ui", recent[k], gains[k]) for k in range(min(n, memory))]
+            found[n_steps == n] = sum(last, whole)
+        del recent[max(memory + 1, state_memory) :]
     return found.transpose(1, 0, 2)
 
 
-def choose_memory(
-    runs: list[Run], tau: int, stride: int, matrix: Array, populations: Array
-) -> tuple[int, bool | None]:
-    """Smallest memory that leaves nothing out, and whether it does, None if that is not seen."""
+def _next(tensors: Array, recent: list[Array]) -> Array:
+    """K of the next multiple of the lag time from those before, the latest first."""
+    if not recent:
+        return np.broadcast_to(np.eye(tensors.shape[-1]), tensors[:, 0].shape)
+    pairs = zip(np.moveaxis(tensors, 1, 0), recent, strict=False)
+    return np.asarray(sum(tensor @ before for tensor, before in pairs))
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the data show of memory.
+
+    Attributes
+    ----------
+    memory : int
+        Smallest number of lag times after which a step has forgotten its direction, as far as is
+        seen; without data of longer ones, all that are.
+    memory_holds : bool or None
+        Whether what it leaves out is zero; None where that is not seen.
+    state_memory : int
+        Smallest number of lag times that states remember.
+    states_forget : bool or None
+        Whether a single lag time is enough; None where that is not seen.
+    surplus : float
+        Chapman-Kolmogorov error of the model: see `Closure.surplus`.
+    better : int or None
+        Smallest multiple of the lag time at which it is zero within its interval.
+    """
+
+    memory: int
+    memory_holds: bool | None
+    state_memory: int = 1
+    states_forget: bool | None = None
+    surplus: float = np.nan
+    better: int | None = None
+
+
+def look(runs: list[Run], tau: int, stride: int, matrix: Array, populations: Array) -> Seen:
+    """Smallest memories of directions and of states that leave nothing out."""
     longest = _longest_memory(runs, tau)
     if longest < 2:
-        return longest, None
+        return Seen(longest, None)
     reaching = [run for run in runs if run.n_frames > (longest + 1) * tau]
     # targets as independent: a memory that is not there costs noise, one that is missed a bias
     few = sum(run.n_targets for run in reaching) < ENOUGH_TARGETS
     unit = "blocks+targets" if few else "trajectories+targets"
     closure = Closure.of(*step_sums(reaching, tau, longest, stride, unit), matrix, populations)
+    memory, memory_holds = _directions(closure, longest)
+    return Seen(memory, memory_holds, *_states(closure))
+
+
+def _directions(closure: Closure, longest: int) -> tuple[int, bool | None]:
     correlation = closure.mean_correlation()
     for memory in range(1, longest):
         left_out = np.cumsum(correlation[:, memory + 1 :], axis=1)
@@ -137,6 +233,24 @@ def choose_memory(
     # one in twenty is outside by chance; thrice the standard error is said aloud
     certain = abs(correlation[0, -1]) > CERTAIN * 0.5 * (high - low)
     return longest, False if certain else None
+
+
+def _states(closure: Closure) -> tuple[int, bool | None, float, int | None]:
+    n_gaps = closure.matrices.shape[1]
+    if n_gaps < 2:
+        return 1, None, np.nan, None
+    surplus = [closure.surplus(memory) for memory in range(1, n_gaps)]
+    limits = np.array([closure.interval(values) for values in surplus])
+    inside = (limits[:, 0] <= 0.0) & (limits[:, 1] >= 0.0)
+    memory = int(inside.argmax()) + 1 if inside.any() else n_gaps
+    error, half = float(surplus[0][0]), 0.5 * float(limits[0, 1] - limits[0, 0])
+    forget = True if inside[0] else (False if abs(error) > CERTAIN * half else None)
+    # at k lag times, K(kτ)^j against K(jkτ)
+    for k in range(2, n_gaps // 2 + 1):
+        low, high = closure.interval(closure.at_every(k).surplus(1))
+        if low <= 0.0 <= high:
+            return memory, forget, error, k
+    return memory, forget, error, None
 
 
 def _longest_memory(runs: list[Run], tau: int) -> int:
@@ -153,12 +267,12 @@ def _longest_memory(runs: list[Run], tau: int) -> int:
     return longest
 
 
-def check_memory(memory: Any) -> int:
-    """A whole number of lag times, not negative."""
-    if isinstance(memory, bool) or not isinstance(memory, int | np.integer) or memory < 0:
+def check_memory(memory: Any, name: str = "memory", least: int = 0) -> int:
+    """A whole number of lag times, and not too few."""
+    if isinstance(memory, bool) or not isinstance(memory, int | np.integer) or memory < least:
+        what = "0 is a renewal process" if least == 0 else "1 is the model by itself"
         raise ValueError(
-            f'memory must be "auto" or a number of lag times >= 0, got {memory!r}; 0 is a '
-            "renewal process"
+            f'{name} must be "auto" or a number of lag times >= {least}, got {memory!r}; {what}'
         )
     return int(memory)
 

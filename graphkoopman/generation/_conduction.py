@@ -168,7 +168,7 @@ def predict_conduction(
     apart = check_count(stride, "stride")
     check_unit(unit, UNITS)
     scale = NERNST_EINSTEIN / check_temperature(temperature)
-    runs, order, holds = remembering_runs(runs, memory, tau, apart, matrix, populations)
+    runs, order, seen = remembering_runs(runs, memory, tau, apart, matrix, populations)
     carriers = check_carriers(others, runs)
     single, units = step_sums(runs, tau, order, apart, unit, charges)
     together, blocks = collective_step_sums(runs, tau, order, apart, charges, carriers)
@@ -180,7 +180,7 @@ def predict_conduction(
         **_secants("nernst_einstein", alone, order, moments, step, scale * density),
         **_secants("einstein", current, order, moments, step, scale),
         memory=order,
-        memory_holds=holds,
+        memory_holds=seen.memory_holds if memory == "auto" else None,
         temperature=float(temperature),
         lagtime=tau,
         timestep=runs[0].trajectory.timestep,
@@ -194,7 +194,7 @@ def _secants(
     name: str, closure: Closure, memory: int, times: Array, step: float, scale: float
 ) -> dict[str, Any]:
     """Conductivity over time and its limit, with intervals; `scale` in S/cm per Å²/ps of D."""
-    path = np.einsum("uti,ui->ut", displaced(closure, memory, times / step), closure.populations)
+    path = np.einsum("uti,ui->ut", displaced(closure, memory, 1, times / step), closure.populations)
     secants = scale * path / (6.0 * times)
     correlation = closure.mean_correlation()[:, : memory + 1]
     limit = scale * (correlation[:, 0] + 2.0 * correlation[:, 1:].sum(axis=1)) / (6.0 * step)

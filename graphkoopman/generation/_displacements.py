@@ -9,10 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.generation._closure import (
     Closure,
+    Seen,
     check_memory,
     check_times,
-    choose_memory,
     displaced,
+    look,
 )
 from graphkoopman.generation._warnings import ClosureWarning
 from graphkoopman.tables import Tabular, interval_columns
@@ -59,6 +60,11 @@ class PredictedMSD(Tabular):
     memory_holds : bool or None
         Whether the correlation left out is zero as far as runs reach; None where they reach no
         further than the memory, or the memory was given.
+    state_memory : int
+        Lag times that states remember, in the prediction.
+    states_forget : bool or None
+        Whether a single lag time is enough for what the data show (Chapman-Kolmogorov test); None
+        where they show too little.
     longest : float
         Longest time in ps that the data themselves reach.
     lagtime : int
@@ -84,6 +90,8 @@ class PredictedMSD(Tabular):
     correlation_interval: Array
     memory: int
     memory_holds: bool | None
+    state_memory: int
+    states_forget: bool | None
     longest: float
     lagtime: int
     timestep: float
@@ -118,6 +126,7 @@ def predict_displacements(
     *,
     start: ArrayLike | None = None,
     memory: Memory = "auto",
+    state_memory: Memory = 1,
     drift: Drift = None,
     stride: int = 1,
     unit: str = "auto",
@@ -149,6 +158,11 @@ def predict_displacements(
         Number M of lag times after which a step has forgotten its direction. "auto" is the
         smallest from one on where the correlation left out, as far as runs reach and show it 30
         times or more, sums to zero within its interval; at most 10.
+    state_memory : int or "auto"
+        Number of lag times that states remember. One is the model by itself; more replace
+        :math:`K^l` by :math:`K(l\tau)` from the discrete memory kernel of the data,
+        `transfer_tensors`. "auto" is the smallest whose predictions agree with the data within
+        their interval.
     drift, stride, unit
         See `graphkoopman.transport.transition_displacements`.
 
@@ -160,12 +174,14 @@ def predict_displacements(
     ------
     ValueError
         If an argument is not as described, or no trajectory is longer than
-        ``(memory + 1) * lagtime`` frames.
+        ``(memory + 1) * lagtime`` and ``state_memory * lagtime`` frames.
 
     Warns
     -----
     ClosureWarning
-        If steps remember their direction for longer than the data can show.
+        If steps remember their direction for longer than the data can show, or states remember
+        more than ``state_memory`` takes into account; the message says which longer lag time
+        would do.
     ShortTrajectoryWarning
         See `graphkoopman.transport.transition_displacements`.
 
@@ -175,8 +191,10 @@ def predict_displacements(
     at its start, and on the directions of M steps before. States need not be crisp; averages are
     then reweighted from the data to the model's distributions as in [2]_. M = 0 is a renewal
     process, a continuous-time random walk over the states. Memory of the states themselves, where
-    a Chapman-Kolmogorov test fails, is not corrected: it moves ``msd_from`` and predictions from
-    another ``start`` at times near the relaxation times, and a longer lag time is the remedy.
+    a Chapman-Kolmogorov test fails, moves ``msd_from`` and predictions from another ``start`` at
+    times near the relaxation times, and not the long-time slope. A longer lag time is the plain
+    remedy; ``state_memory`` corrects populations, but takes the mean square of a step still from
+    the state at its start alone.
 
     Vibration is a correlation of -⟨u²⟩ between neighbouring steps, so a memory of one or more
     takes it out of the long-time slope. Anomalous diffusion whose correlation decays slower than
@@ -218,14 +236,23 @@ def predict_displacements(
     moments = check_times(times, step)
     apart = check_count(stride, "stride")
     check_unit(unit, UNITS)
-    runs, order, holds = remembering_runs(runs, memory, tau, apart, matrix, populations)
-    sums, units = step_sums(runs, tau, order, apart, unit)
-    closure = Closure.of(sums, units, matrix, populations)
+    runs, order, seen = remembering_runs(runs, memory, tau, apart, matrix, populations)
+    kernel = (
+        seen.state_memory
+        if state_memory == "auto"
+        else check_memory(state_memory, "state_memory", least=1)
+    )
+    _warn_of_states(seen, kernel, step)
+    runs = longer_than(runs, max(order + 1, kernel) * tau, "state_memory lag times")
+    sums, units = step_sums(runs, tau, max(order, kernel - 1), apart, unit)
+    closure = Closure.of(sums, units, matrix, populations).remembering(kernel)
     return PredictedMSD(
         times=moments,
-        **_with_intervals(closure, order, first, moments / step, step),
+        **_with_intervals(closure, order, kernel, first, moments / step, step),
         memory=order,
-        memory_holds=holds,
+        memory_holds=seen.memory_holds if memory == "auto" else None,
+        state_memory=kernel,
+        states_forget=seen.states_forget,
         longest=max(run.n_frames - 1 for run in runs) * runs[0].trajectory.timestep,
         lagtime=tau,
         timestep=runs[0].trajectory.timestep,
@@ -236,8 +263,8 @@ def predict_displacements(
 
 def remembering_runs(
     runs: list[Run], memory: Memory, tau: int, stride: int, matrix: Array, populations: Array
-) -> tuple[list[Run], int, bool | None]:
-    """Runs that are long enough for a memory, the memory, and whether the data show no longer one.
+) -> tuple[list[Run], int, Seen]:
+    """Runs that are long enough for a memory, the memory, and what the data show of it.
 
     Warns where steps remember their direction for as long as the runs last.
     """
@@ -246,12 +273,12 @@ def remembering_runs(
             f"model must have the {runs[0].n_states} states of probs, got {len(matrix)}; "
             "estimate it from these probabilities"
         )
-    if memory != "auto":
-        order = check_memory(memory)
-        name = "(memory + 1) lag times"
-        return longer_than(runs, (order + 1) * tau, name), order, None
-    order, holds = choose_memory(runs, tau, stride, matrix, populations)
-    if holds is False:
+    given = None if memory == "auto" else check_memory(memory)
+    seen = look(runs, tau, stride, matrix, populations)
+    if given is not None:
+        return longer_than(runs, (given + 1) * tau, "(memory + 1) lag times"), given, seen
+    order = seen.memory
+    if seen.memory_holds is False:
         step = tau * runs[0].trajectory.timestep
         warnings.warn(
             f"steps of {step:g} ps remember their direction for {order} lag times or more, as far "
@@ -260,14 +287,38 @@ def remembering_runs(
             ClosureWarning,
             stacklevel=3,
         )
-    return longer_than(runs, (order + 1) * tau, "the lagtime of model"), order, holds
+    return longer_than(runs, (order + 1) * tau, "the lagtime of model"), order, seen
+
+
+def _warn_of_states(seen: Seen, state_memory: int, step: float) -> None:
+    """Say so where states remember more than the prediction knows."""
+    if seen.states_forget is not False or state_memory >= seen.state_memory:
+        return
+    longer = (
+        f"a model of these states at a lag time of {seen.better * step:g} ps forgets"
+        if seen.better is not None
+        else "no longer lag time that the runs can test forgets"
+    )
+    warnings.warn(
+        f"states remember more than {state_memory} lag times of {step:g} ps: targets stay in their "
+        f"state with a probability that is {seen.surplus:+.3f} off the model's powers, which moves "
+        f"msd_from and what begins in start; {longer}, or take "
+        f"state_memory={seen.state_memory}",
+        ClosureWarning,
+        stacklevel=4,
+    )
 
 
 def _with_intervals(
-    closure: Closure, memory: int, start: Array | None, n_steps: Array, step: float
+    closure: Closure,
+    memory: int,
+    state_memory: int,
+    start: Array | None,
+    n_steps: Array,
+    step: float,
 ) -> dict[str, Any]:
     """Every estimate with its interval; times come in steps of `step` ps."""
-    msd_from = displaced(closure, memory, n_steps)
+    msd_from = displaced(closure, memory, state_memory, n_steps)
     weights = closure.populations if start is None else start[None]
     msd = np.einsum("uti,ui->ut", msd_from, np.broadcast_to(weights, closure.populations.shape))
     correlation = closure.mean_correlation()[:, : memory + 1]

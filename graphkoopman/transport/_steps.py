@@ -40,8 +40,8 @@ class StepSums(_Sums):
         :math:`\sum_t p_i(t)\,\vec d(t)\cdot\vec d(t+m\tau)`, Å².
     overlap : ndarray of shape (..., n_gaps, n_states, n_states)
         :math:`\sum_t p_i(t)\,p_j(t)` over the same frames.
-    lagged : ndarray of shape (..., n_states, n_states)
-        :math:`\sum_t p_i(t)\,p_j(t+\tau)` over the frames of m = 0.
+    lagged : ndarray of shape (..., n_gaps, n_states, n_states)
+        :math:`\sum_t p_i(t)\,p_j(t+(m+1)\tau)` over the same frames.
     n_pairs : ndarray of shape (..., n_gaps)
         Number of first frames, targets counted one by one.
     """
@@ -64,10 +64,9 @@ class StepSums(_Sums):
         inverse = np.linalg.pinv(self.overlap, rcond=1e-10, hermitian=True)
         return np.einsum("...ij,...j->...i", inverse, self.products)
 
-    def koopman_matrix(self) -> Array:
-        """Koopman matrix of the same data, (..., n_states, n_states)."""
-        inverse = np.linalg.pinv(self.overlap[..., 0, :, :], rcond=1e-10, hermitian=True)
-        return inverse @ self.lagged
+    def koopman_matrices(self) -> Array:
+        """Koopman matrices at 1, 2, ... steps, (..., n_gaps, n_states, n_states)."""
+        return np.linalg.pinv(self.overlap, rcond=1e-10, hermitian=True) @ self.lagged
 
     def total_msd(self) -> Array:
         """Mean squared displacement over 1, 2, ... steps, (..., n_gaps) in Å²."""
@@ -164,7 +163,7 @@ def collective_step_sums(
                 products[b, m, 0] = np.sum(current[first] * current[second])
                 volume[b, m] = len(current[first]) * mean_volume(run)
         overlap = volume[:, :, None, None]
-        parts.append((products, overlap, overlap[:, 0], volume))
+        parts.append((products, overlap, overlap, volume))
     sums = StepSums(*(np.concatenate(column) for column in zip(*parts, strict=True)))
     return sums, Units(cast(Any, sums), "blocks", blocks.scatter())
 
@@ -194,7 +193,7 @@ def _run_sums(
     n_states, n_gaps = run.n_states, memory + 1
     products = np.zeros((n_blocks, n_groups, n_gaps, n_states))
     overlap = np.zeros((n_blocks, n_groups, n_gaps, n_states, n_states))
-    lagged = np.zeros((n_blocks, n_groups, n_states, n_states))
+    lagged = np.zeros((n_blocks, n_groups, n_gaps, n_states, n_states))
     n_pairs = np.zeros((n_blocks, n_groups, n_gaps))
     group_of = np.arange(run.n_targets) * n_groups // run.n_targets
     for block, paths, chi in target_blocks(run):
@@ -210,9 +209,8 @@ def _run_sums(
                 np.add.at(products[b, :, m], group, np.einsum("nif,nf->ni", p, together))
                 np.add.at(overlap[b, :, m], group, p @ p.transpose(0, 2, 1))
                 np.add.at(n_pairs[b, :, m], group, together.shape[1])
-                if m == 0:
-                    end = slice(first.start + lag, first.stop + lag, stride)
-                    np.add.at(lagged[b], group, p @ chi[:, :, end].transpose(0, 2, 1))
+                end = slice(second.start + lag, second.stop + lag, stride)
+                np.add.at(lagged[b, :, m], group, p @ chi[:, :, end].transpose(0, 2, 1))
     return tuple(
         array.reshape(-1, *array.shape[2:]) for array in (products, overlap, lagged, n_pairs)
     )

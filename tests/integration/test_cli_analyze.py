@@ -245,6 +245,28 @@ def test_a_state_that_is_never_the_most_probable_has_no_neighbourhoods(tmp_path)
     assert [path.name for path in tmp_path.glob("*.pdb")] == ["state_0_0.pdb"]
 
 
+def test_data_in_which_nobody_changes_state_are_analysed_all_the_same(run, capsys):
+    still = make_hopping(chain_rates(2, slowest=1e9), 150, n_targets=12, random_state=1)
+    assert (still.labels == still.labels[0]).all()
+    trajectory = still.trajectory.to_mdtraj()
+    trajectory.time = np.arange(len(trajectory)) * TIMESTEP
+    trajectory.save_xtc(run / "still.xtc")
+    out = run / "nobody"
+    assert main([*arguments_for(run, "still.xtc"), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert {path.name for path in out.iterdir()} >= ALWAYS
+    rows = [line.split() for line in printed.splitlines() if line.strip().startswith("0 → 1")]
+    # 149 frames of half a ps, of the targets in state 0, over ln 20
+    in_first = round(12 * columns_of(out / "populations.csv", 1)[0, 0])
+    limit = 149 * TIMESTEP * in_first / np.log(20.0)
+    assert rows[0][4:7] == ["not", "seen", ">"]
+    assert float(rows[0][7]) == pytest.approx(limit, rel=0.01)
+    assert "nobody was seen to change state" in printed
+    table = (out / "transitions.csv").read_text().splitlines()
+    assert table[2].split(",")[5] == "nan"
+    assert table[2].endswith("False,0")
+
+
 def test_missing_inputs_are_named(run, capsys):
     out = run / "few"
     arguments = [*arguments_for(run, "first.xtc", "second.xtc"), "--state-charges", "1"]

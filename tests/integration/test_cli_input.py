@@ -1,5 +1,6 @@
 """What commands read: cells, molecules, exclusions, elements, joined files, and what they say."""
 
+import json
 import warnings
 
 import ase.io
@@ -280,6 +281,12 @@ def test_inspect_says_what_is_implausible(tmp_path, capsys):
     assert "implausible: positions must be in Å" in printed
     assert "fractions of the cell; multiply them by it" in printed
     assert "time step               0.5 ps, from the times of the file" in printed
+    assert main([*arguments, "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    (found,) = json.loads(line)["runs"]
+    assert (found["frames"], found["atoms"], found["elements"]) == (10, 8, {"Li": 4, "S": 4})
+    assert found["plausible"] is False
+    assert "positions must be in Å" in found["findings"][0]
 
 
 def test_fit_joins_xdatcars_and_says_so(tmp_path, capsys):

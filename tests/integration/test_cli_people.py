@@ -19,6 +19,7 @@ from graphkoopman.cli._console import Console, in_words_of_the_command, plain
 from graphkoopman.cli._feed import feed_of
 from graphkoopman.cli._folder import check_output
 from graphkoopman.datasets import chain_rates, make_hopping
+from graphkoopman.koopman import FewUnitsWarning, estimate_koopman
 from tests.documented_files import assert_documented
 
 
@@ -137,7 +138,17 @@ def test_a_model_knows_how_it_was_fed(files, fitted, capsys):
     assert main([*base, "--neighbors", "9", "--out", out]) == 2
     assert "--neighbors is 8 in the model" in capsys.readouterr().err
     assert main([*base, "--out", out]) == 0
-    assert "2 states of Li at 4 ps" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    (_, closing) = printed.split("\nSummary\n")
+    lines = closing.splitlines()
+    assert len(lines) <= 10
+    assert max(map(len, lines[:-2])) <= 100  # the last two name files
+    assert lines[0].startswith("2 states of Li at 4 ps")
+    assert "slowest time" in lines[1]
+    assert lines[2].startswith("read 1 run, 300 frames")
+    assert [line.split(" (")[0] for line in lines[3:5]] == ["state 0", "state 1"]
+    assert lines[5].startswith("most often")
+    assert lines[-1].startswith("next: graphkoopman report")
     # the same atoms in other words are the same targets
     other = [*base, "--targets", "name Li", "--out", out, "--overwrite", "--quiet"]
     assert main(other) == 0
@@ -204,6 +215,14 @@ def test_control_c_before_training_is_one_line(files, monkeypatch, capsys):
     assert not (files / "nothing").exists()
 
 
+def few_units_message():
+    states = np.arange(40) // 10 % 2
+    with pytest.warns(FewUnitsWarning) as caught:
+        estimate_koopman(np.eye(2)[states], 1, n_bootstrap=10, random_state=0)
+    return str(next(w.message for w in caught if w.category is FewUnitsWarning))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_warnings_come_once_at_the_end_in_words_of_the_command(capsys):
     console = Console("fit")
     for _ in range(3):
@@ -213,6 +232,13 @@ def test_warnings_come_once_at_the_end_in_words_of_the_command(capsys):
     assert capsys.readouterr().err == (
         "graphkoopman fit: warning: lower --states, raise --lag or --epochs 50\n"
     )
+    assert in_words_of_the_command("Use --restarts 3 (n_init=3).") == "Use --restarts 3."
+    # remedies in Python are left out
+    message = few_units_message()
+    assert "read the *_interval methods" in message
+    said = in_words_of_the_command(message)
+    assert "_interval" not in said
+    assert said.endswith("little can be known; give more data")
     # an identifier inside another word stays
     assert in_words_of_the_command("self.n_states, xn_states") == "self.n_states, xn_states"
 

@@ -108,7 +108,7 @@ def test_select_prints_one_object_and_nothing_else(files, capsys):
     [
         (["--lags", "0.7"], "whole frames"),
         (["--lags", "200"], "every test fold must be longer"),
-        (["--lags", "2", "--max-lag", "1"], "max_lagtime must be at least the shortest"),
+        (["--lags", "2", "--max-lag", "1"], "--max-lag must be at least the shortest"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_exit_code_2(files, capsys, more, message):

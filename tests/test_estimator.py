@@ -213,6 +213,9 @@ def test_save_and_load(fitted, graphs, tmp_path):
     np.testing.assert_array_equal(
         loaded.fetch_model().koopman_matrix, fitted.fetch_model().koopman_matrix
     )
+    model, again = fitted.fetch_model(), loaded.fetch_model()
+    np.testing.assert_array_equal(again.residuals, model.residuals)
+    np.testing.assert_array_equal(again.timescale_bounds_ps(), model.timescale_bounds_ps())
     np.testing.assert_equal(loaded.history_, fitted.history_)  # NaN is equal to NaN here
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
 

@@ -5,7 +5,7 @@ import pytest
 from koopman_chains import TWO_STATE, observe, simulate
 from small_fits import LAG, make_estimator, make_featurizer
 
-from graphkoopman import Trajectory
+from graphkoopman import GDyNetEstimator, Trajectory
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.estimator._refits import _half, _pieces
 from graphkoopman.koopman import BootstrapKoopmanModel, ck_error, estimate_koopman
@@ -153,6 +153,20 @@ def test_models_with_refits(fitted, graphs):
         assert correlation > 0.5  # the same states in the same order
         assert not np.array_equal(refit[0], sets[0][0])
     assert fitted.transform_refits(graphs, 0)[0][0].shape == sets[0][0].shape
+
+
+def test_every_second_refit_is_drawn_anew(fitted, graphs, monkeypatch):
+    starts = []
+    fit = GDyNetEstimator.fit
+
+    def watched(self, X, y=None):
+        starts.append((self.init_from, self.n_init, self.max_epochs))
+        return fit(self, X, y)
+
+    monkeypatch.setattr(GDyNetEstimator, "fit", watched)
+    fitted.transform_refits(graphs, 4)
+    warm, anew = (fitted, 1, 2), (None, 1, fitted.max_epochs)
+    assert starts == [warm, anew, warm, anew]
 
 
 @pytest.mark.parametrize("n_refits", [-1, 1.5, True])

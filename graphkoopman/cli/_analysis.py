@@ -33,6 +33,7 @@ __all__ = [
 POPULATION_HEADER = ["state", "population", *INTERVAL]
 TIMESCALE_HEADER = ["process", "relaxation time / ps", *INTERVAL]
 BOUND_HEADER = ["bound low", "bound high"]
+RESIDUAL_HEADER = ["residual"]
 
 
 def population_rows(analysis: Analysis) -> list[list[str]]:
@@ -65,6 +66,15 @@ def bound_rows(analysis: Analysis) -> list[list[str]]:
         return [[f"{low:.4g}", f"{high:.4g}"] for low, high in model.timescale_bounds_ps()]
     except ValueError:  # no run is longer than two lags
         return [["-", "-"]] * (model.n_states - 1)
+
+
+def residual_rows(analysis: Analysis) -> list[list[str]]:
+    """How far a true eigenvalue can be from each process's autocorrelation, as text."""
+    model = analysis.model
+    try:
+        return [[f"{residual:.4g}"] for residual in model.residuals]
+    except ValueError:  # no run is longer than two lags
+        return [["-"]] * (model.n_states - 1)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -121,7 +131,12 @@ def write_model(folder: Path, study: Study) -> None:
     """Populations, times, K and what the states are as tables, with their figures."""
     analysis = study.analysis
     write_csv(folder / "populations.csv", POPULATION_HEADER, population_rows(analysis))
-    write_csv(folder / "timescales.csv", TIMESCALE_HEADER, timescale_rows(analysis))
+    columns = zip(
+        timescale_rows(analysis), bound_rows(analysis), residual_rows(analysis), strict=True
+    )
+    rows = [["nan" if word == "-" else word for part in row for word in part] for row in columns]
+    header = [*TIMESCALE_HEADER, *BOUND_HEADER, *RESIDUAL_HEADER]
+    write_csv(folder / "timescales.csv", header, rows)
     begin, end = np.indices((study.n_states, study.n_states))
     model, exchange = analysis.model, study.exchange
     write_table(

@@ -53,6 +53,8 @@ def write_estimator(path: str | os.PathLike, estimator: "GDyNetEstimator") -> No
         "model.koopman_matrix": model.koopman_matrix,
     }
     arrays |= {f"moments.{name}": getattr(moments, name) for name in MOMENT_ARRAYS}
+    if moments.double is not None:  # the residuals of the processes need them
+        arrays |= {f"double.{name}": getattr(moments.double, name) for name in MOMENT_ARRAYS}
     header = {
         "settings": plain_settings(estimator),
         "parts": {kind: describe_part(kind, getattr(estimator, f"{kind}_")) for kind in KINDS},
@@ -60,6 +62,7 @@ def write_estimator(path: str | os.PathLike, estimator: "GDyNetEstimator") -> No
         "species": estimator.species_.tolist(),
         "states": {name: getattr(states, name) for name in STATE_NUMBERS},
         "moments": {"n_pairs": int(moments.n_pairs), "lagtime": int(moments.lagtime)},
+        "double": None if moments.double is None else {"n_pairs": int(moments.double.n_pairs)},
         "fitted": {name: getattr(estimator, name) for name in FITTED},
         "starts": {
             "agreement": float(estimator.agreement_),
@@ -131,9 +134,7 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
         overlap=float(header["states"]["overlap"]),
     )
     estimator.clipped_mass_ = estimator.state_map_.clipped_mass
-    sums: dict[str, Any] = {name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}
-    counts = header["moments"]
-    moments = LaggedMoments(**sums, n_pairs=int(counts["n_pairs"]), lagtime=int(counts["lagtime"]))
+    moments = _moments(header, arrays)
     estimator.model_ = KoopmanModel(
         arrays["model.koopman_matrix"],
         lagtime=moments.lagtime,
@@ -146,6 +147,19 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     lobe.has_states = True
     estimator.lobe_ = lobe.to(device_of(estimator.device)).eval()
     return estimator
+
+
+def _moments(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> LaggedMoments:
+    """Moments at the lag, and at twice the lag where runs were long enough."""
+    counts = header["moments"]
+    lagtime = int(counts["lagtime"])
+    double = None
+    if header["double"] is not None:
+        sums: dict[str, Any] = {name: arrays[f"double.{name}"] for name in MOMENT_ARRAYS}
+        n_pairs = int(header["double"]["n_pairs"])
+        double = LaggedMoments(**sums, n_pairs=n_pairs, lagtime=2 * lagtime)
+    sums = {name: arrays[f"moments.{name}"] for name in MOMENT_ARRAYS}
+    return LaggedMoments(**sums, n_pairs=int(counts["n_pairs"]), lagtime=lagtime, double=double)
 
 
 def fitted_source(init_from: Any, cls: type) -> Any:
@@ -214,8 +228,11 @@ def _check_sizes(
     expected = {f"lobe.{name}": tuple(tensor.shape) for name, tensor in state.items()}
     n = estimator.n_states
     expected |= {"states.weight": (n, n), "states.bias": (n,), "states.populations": (n,)}
-    expected |= {"model.koopman_matrix": (n, n), "moments.mean": (n,)}
-    expected |= {f"moments.{name}": (n, n) for name in ("c00", "c0t", "ctt")}
+    expected["model.koopman_matrix"] = (n, n)
+    kinds = ["moments", *(["double"] if "double.mean" in arrays else [])]
+    for kind in kinds:
+        expected[f"{kind}.mean"] = (n,)
+        expected |= {f"{kind}.{name}": (n, n) for name in ("c00", "c0t", "ctt")}
     found = {name: array.shape for name, array in arrays.items()}
     wrong = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
     if wrong:

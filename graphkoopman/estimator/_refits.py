@@ -32,8 +32,10 @@ def refits_of(
 ) -> Iterator[list[NDArray[np.float64]]]:
     """Probabilities of all samples from networks trained again on half of their time blocks.
 
-    Each starts from the weights of the fitted network, with other random numbers and other
-    held-out frames, and its states are put into the order of the fitted ones.
+    Each has other random numbers and other held-out frames. In turn they start from the weights of
+    the fitted network, with a short training, which says what other data would have changed, and
+    are drawn anew, as a fit with another seed: that settles on other details of the states, which
+    weights that are already there do not leave. States are put into the order of the fitted ones.
 
     Parameters
     ----------
@@ -50,12 +52,13 @@ def refits_of(
     """
     rng = as_random_state(estimator.random_state)
     pieces = _pieces(samples, estimator.lagtime)
-    for _ in counted(n_refits, "refits", active=estimator.verbose):
+    for number in counted(n_refits, "refits", active=estimator.verbose):
+        anew = number % 2 == 1
         chosen = _half(pieces, rng)
         again = clone(estimator, safe=False).set_params(
-            init_from=estimator,
+            init_from=estimator.init_from if anew else estimator,
             n_init=1,
-            max_epochs=max(2, round(SHARE_OF_EPOCHS * estimator.max_epochs)),
+            max_epochs=estimator.max_epochs if anew else _few_epochs(estimator.max_epochs),
             checkpoint_dir=None,
             verbose=False,
             random_state=rng.randint(2**31 - 1),
@@ -67,6 +70,10 @@ def refits_of(
         found = again.transform(samples)
         order = align_states(list(probs), found)
         yield [array[..., order] for array in found]
+
+
+def _few_epochs(max_epochs: int) -> int:
+    return max(2, round(SHARE_OF_EPOCHS * max_epochs))
 
 
 def _pieces(samples: Sequence[Any], lagtime: int) -> list[tuple[int, int, int]]:

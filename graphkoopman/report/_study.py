@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.koopman import ExchangeTimes, exchange_times
+from graphkoopman.koopman import BootstrapKoopmanModel, ExchangeTimes, exchange_times
 from graphkoopman.progress import Progress
 from graphkoopman.report._analysis import Analysis, analyse
 from graphkoopman.report._verdict import Verdict, judge, name_of_targets
@@ -90,6 +90,7 @@ class Study:
             "koopman_matrix_interval": model.koopman_matrix_interval(),
             "relaxation_times_ps": model.prior.timescales_ps(),
             "relaxation_times_interval_ps": model.timescales_ps_interval(),
+            **_certificates(model),
             "exchange_times_ps": self.exchange.mean,
             "exchange_times_interval_ps": self.exchange.interval,
             "exchange_seen": self.exchange.seen,
@@ -162,3 +163,14 @@ def study(
             estimator, analysis.model, analysis.markov, [len(array) for array in probs], name=name
         ),
     )
+
+
+def _certificates(model: BootstrapKoopmanModel) -> dict[str, Any]:
+    """Residuals and bounds of the processes; None where no run is longer than two lags."""
+    try:
+        return {
+            "residuals": model.residuals,
+            "relaxation_times_bounds_ps": model.timescale_bounds_ps(),
+        }
+    except ValueError:
+        return {"residuals": None, "relaxation_times_bounds_ps": None}

@@ -42,11 +42,14 @@ def test_fit_prints_and_writes_states_and_times(hopping, files, capsys):
     assert "States at a lag of 2.5 ps" in printed
     truth = label_timescales(hopping.labels, 5, 0.5)
     with (out / "timescales.csv").open() as file:
-        ((_, time, low, high),) = list(csv.reader(file))[1:]
+        ((_, time, low, high, *bounds, residual),) = list(csv.reader(file))[1:]
     # the two pieces are joined into one run, of which the labels see every frame: 2 %
     assert "joined 2 files into one run" in printed
     assert float(time) == pytest.approx(truth.timescales[0], rel=0.02)
     assert float(low) < float(time) < float(high)
+    # a two-state chain is reversible: its time lies within the bound, which sampling adds to
+    assert float(bounds[0]) < truth.timescales[0] < float(bounds[1])
+    assert 0 <= float(residual) < 0.2
     with (out / "populations.csv").open() as file:
         populations = [float(row[1]) for row in list(csv.reader(file))[1:]]
     np.testing.assert_allclose(populations, np.sort(truth.populations)[::-1], atol=0.01)

@@ -27,15 +27,16 @@ def sentences(file, functions):
     for node in ast.walk(ast.parse((PACKAGE / file).read_text())):
         if not isinstance(node, ast.FunctionDef) or not re.fullmatch(functions, node.name):
             continue
+        docstring = ast.get_docstring(node, clean=False)
         whole = [sub for sub in ast.walk(node) if isinstance(sub, ast.JoinedStr)]
         parts = {id(part) for joined in whole for part in ast.walk(joined)} - set(map(id, whole))
         for sub in ast.walk(node):
             if isinstance(sub, ast.JoinedStr):
                 values = [p.value if isinstance(p, ast.Constant) else "…" for p in sub.values]
                 found.append("".join(values))
-            elif isinstance(sub, ast.Constant) and id(sub) not in parts:
+            elif isinstance(sub, ast.Constant) and id(sub) not in parts and sub.value != docstring:
                 found.append(sub.value)
-    found = [text for text in found if isinstance(text, str) and "\n" not in text]
+    found = [text for text in found if isinstance(text, str)]
     return [text for text in found if len(text) > SHORTEST and not text.startswith(HEADLINES)]
 
 

@@ -1,10 +1,12 @@
 """Real trajectories through the whole pipeline, read and fitted with no hand-holding."""
 
+import mdtraj as md
 import numpy as np
 import pytest
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, read_trajectory
 from graphkoopman.lobes import GatedEncoder
+from graphkoopman.structure import describe_states
 
 # one or two epochs on purpose: these tests are about input, not about convergence
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -74,3 +76,25 @@ def test_xtc_and_npz_of_one_run_give_the_same_neighbours(shared_data):
     )
     # xtc keeps 0.01 Å per coordinate: at most 0.02 Å on a distance
     np.testing.assert_allclose(a.distances, b.distances, atol=0.02)
+
+
+def test_states_of_the_electrolyte_are_told_by_their_oxygens(shared_data):
+    folder = shared_data / "md"
+    run = md.load(folder / "peo_litfsi.xtc", top=folder / "peo_litfsi.pdb", stride=5)
+    lithium = run.topology.select("element Li")
+    oxygens = run.topology.select("resname TFS and element O")
+    pairs = np.array([(i, j) for i in lithium for j in oxygens])
+    distances = md.compute_distances(run, pairs).reshape(len(run), len(lithium), -1)
+    # ions that touch an anion, and those that ether oxygens have for themselves; nm
+    touching = (distances < 0.29).any(axis=-1).astype(int)
+    assert touching.sum() > 50
+    description = describe_states(run, np.eye(2)[touching], "element Li")
+    free, paired = description.sentences
+    # the border is 2.9 Å by construction
+    assert "nearest O of TFS above 2.9" in free or "nearest O of TFS above 2.8" in free
+    assert "O of TFS" in paired
+    assert description.kappa > 0.8
+    # an anion takes the place of ether oxygens
+    names = [parameter.name for parameter in description.parameters]
+    ether = next(i for i, name in enumerate(names) if name.startswith("O of PEO within"))
+    assert description.mean[0, ether] > description.mean[1, ether]

@@ -59,6 +59,11 @@ class Run:
             times=self.times[0] + spacing * np.arange(n * n_frames),
         )
 
+    def first(self) -> "Run":
+        """The first frame alone."""
+        cells = None if self.cells is None else self.cells[:1]
+        return replace(self, positions=self.positions[:1], cells=cells, times=self.times[:1])
+
     def symmetric(self) -> "Run":
         """Rotated so that the matrix of the cell is symmetric, as CHARMM has it."""
         if self.cells is None:
@@ -87,6 +92,8 @@ class Writer(NamedTuple):
         What frames carry.
     names : {"symbols", "names", "types", None}
         How the file calls its atoms.
+    single : bool
+        Whether a file holds one frame.
     """
 
     name: str
@@ -95,6 +102,7 @@ class Writer(NamedTuple):
     orient: Callable[[Run], Run] = lambda run: run
     clock: str | None = "times"
     names: str | None = None
+    single: bool = False
 
 
 def xtc(path: Path, run: Run) -> None:
@@ -297,6 +305,51 @@ def mdcrd(path: Path, run: Run) -> None:
         file.write(run.positions.astype("f4"), cell_lengths=lengths)
 
 
+def history(path: Path, run: Run) -> None:
+    """By hand after DL_POLY 4's manual: atoms in another order in every frame."""
+    rng = np.random.default_rng(0)
+    n_frames, n_atoms = run.positions.shape[:2]
+    masses = ase.Atoms(run.symbols).get_masses()
+    key = 0 if run.cells is None else 3
+    text = [f"by hand\n{0:10d}{key:10d}{n_atoms:10d}{n_frames:10d}{99:10d}\n"]
+    for k, (step, time) in enumerate(zip(run.steps, run.times, strict=True)):
+        text.append(f"timestep{step:10d}{n_atoms:10d}{0:10d}{key:10d}{0.001:14.6f}{time:14.6f}\n")
+        if run.cells is not None:
+            text += ["".join(f"{v:20.10f}" for v in row) + "\n" for row in run.cells[k]]
+        for i in rng.permutation(n_atoms):
+            text.append(f"{run.symbols[i]:8s}{i + 1:10d}{masses[i]:12.6f}{0:12.6f}{0:12.6f}\n")
+            text.append("".join(f"{v:20.10f}" for v in run.positions[k, i]) + "\n")
+    path.write_text("".join(text))
+
+
+def lammps_data(path: Path, run: Run) -> None:
+    """By ASE, with masses, in the standard form of the cell."""
+    cell = None if run.cells is None else run.cells[0]
+    atoms = ase.Atoms(run.symbols, run.positions[0], cell=cell, pbc=cell is not None)
+    ase.io.write(path, atoms, format="lammps-data", masses=True)
+
+
+def h5md(path: Path, run: Run) -> None:
+    """By h5py after H5MD 1.1: lattice vectors as they are, with units."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_group("h5md").attrs["version"] = (1, 1)
+        file["h5md"].create_group("creator").attrs["name"] = "by hand"
+        group = file.create_group("particles/trajectory")
+        periodic = "periodic" if run.cells is not None else "none"
+        box = group.create_group("box")
+        box.attrs["dimension"], box.attrs["boundary"] = 3, [periodic] * 3
+        columns = {"position": run.positions}
+        columns |= {} if run.cells is None else {"box/edges": run.cells}
+        for name, values in columns.items():
+            element = group.create_group(name)
+            element["step"], element["time"] = run.steps, run.times
+            element["time"].attrs["unit"] = "ps"
+            element["value"] = values.astype("f4")
+            element["value"].attrs["unit"] = "Angstrom"
+
+
 def npz(path: Path, run: Run) -> None:
     """By numpy, in the layout of the original code."""
     np.savez(
@@ -322,5 +375,10 @@ WRITERS = {
     "extxyz": Writer("run.extxyz", extxyz, 2e-5, clock="steps", names="symbols"),
     "pdb": Writer("run.pdb", pdb, 5.1e-4, orient=Run.standard, names="names"),
     "gro": Writer("run.gro", gro, 6e-5, names="names"),
+    "HISTORY": Writer("HISTORY", history, 2e-5, names="symbols"),
+    "LAMMPS data": Writer(
+        "run.data", lammps_data, 2e-5, orient=Run.standard, clock=None, names="symbols", single=True
+    ),
+    "H5MD": Writer("run.h5md", h5md, 2e-5),
     "npz": Writer("run.npz", npz, 1e-12, names="symbols"),
 }

@@ -83,6 +83,7 @@ def judge(kind: str, cell: str, wrapped: bool, times: str, elements: str) -> tup
     if not holds(writer, kind, cell, times, elements):
         return "cannot hold", ""
     written = writer.orient(run)
+    written = written.first() if writer.single else written
     top = _top(writer, kind, cell, written, elements)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -116,7 +117,7 @@ def _reasons(times: str, elements: str) -> list[str]:
 
 def holds(writer: Writer, kind: str, cell: str, times: str, elements: str) -> bool:
     """Whether a file of this format can be what is asked for."""
-    if cell == "none" and kind in ("XDATCAR", "vasprun", "npz"):
+    if cell == "none" and kind in ("XDATCAR", "vasprun", "npz", "LAMMPS data"):
         return False
     if times != "even" and (writer.clock is None or "dcd" in kind):
         return False

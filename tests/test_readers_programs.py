@@ -5,12 +5,13 @@ import gzip
 import lzma
 from dataclasses import replace
 
+import h5py
 import mdtraj as md
 import numpy as np
 import pytest
 from mdtraj.formats import MDCRDTrajectoryFile
 
-from benchmarks._reader_files import gro, mdcrd, pdb, xtc
+from benchmarks._reader_files import gro, h5md, mdcrd, pdb, xtc
 from benchmarks.readers import SYMBOLS, topology_of, true_run
 from graphkoopman import read_trajectory
 from graphkoopman.trajectories import MissingCellWarning
@@ -302,3 +303,25 @@ def test_alternate_locations_are_said(tmp_path):
     with pytest.warns(UserWarning, match="1 of 9 atoms in run.pdb are alternate locations"):
         read = read_trajectory(tmp_path / "run.pdb", timestep=1.0, cell="none")
     assert read.positions.shape == (1, 8, 3)
+
+
+@pytest.mark.parametrize("cell", ["orthogonal", "triclinic", "rotated", "NPT"])
+def test_lattice_vectors_of_h5md_as_stored(tmp_path, cell):
+    """MDAnalysis makes lengths and angles of them, and turns the cell away from the positions."""
+    run = true_run(cell, wrapped=True, times="even")
+    h5md(tmp_path / "run.h5md", run)
+    read = read_trajectory(tmp_path / "run.h5md", top=topology_of(SYMBOLS))
+    np.testing.assert_allclose(read.cells, run.cells, atol=1e-5)
+    np.testing.assert_allclose(read.positions, run.positions, atol=1e-5)
+    assert read.timestep == pytest.approx(0.5)
+
+
+def test_units_of_an_h5md_cell(tmp_path):
+    run = true_run("rotated", wrapped=True, times="even")
+    h5md(tmp_path / "run.h5md", run)
+    with h5py.File(tmp_path / "run.h5md", "a") as file:
+        edges = file["particles/trajectory/box/edges/value"]
+        edges[:] = edges[:] / 10
+        edges.attrs["unit"] = "nm"
+    read = read_trajectory(tmp_path / "run.h5md", top=topology_of(SYMBOLS))
+    np.testing.assert_allclose(read.cells, run.cells, atol=1e-5)

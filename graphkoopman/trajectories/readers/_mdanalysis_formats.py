@@ -108,7 +108,12 @@ def _opened(path: Path, structure: Structure | None, chunk: int, format: str | N
         raise
     except Exception as error:  # each reader of MDAnalysis fails in its own way
         raise _failed(path, kind, 0, error) from error
-    blocks = _guarded(path, opened, frames_of(opened, chunk))
+    frames = frames_of(opened, chunk)
+    if kind == "H5MD":
+        from graphkoopman.trajectories.readers._h5md import with_own_cells
+
+        frames = with_own_cells(path, frames)
+    blocks = _guarded(path, opened, frames)
     return Contents(f"mdanalysis {kind}", int(opened.n_atoms), blocks, atoms)
 
 

@@ -22,6 +22,7 @@ from graphkoopman.model_selection import SegmentKFold
 from graphkoopman.samples import Samples
 
 LAG = 5
+OBJECTIVE = "mean of VAMP-1 and VAMP-2"
 # per ps, of two states that exchange within 20 ps: 1 / (0.025 + 0.025)
 RATES = 0.025 * np.array([[-1.0, 1.0], [1.0, -1.0]])
 pytestmark = pytest.mark.filterwarnings(
@@ -70,7 +71,7 @@ def test_nothing_private_is_imported():
         ({"encoder": parts.ShellEncoder()}, {"encoder__n_features": [4, 8]}),
         ({"encoder": parts.FieldEncoder()}, {"encoder__n_features": [2, 6]}),
         ({"pooling": parts.LargestPooling()}, {"pooling__with_mean": [False, True]}),
-        ({"objective": "mean of VAMP-1 and VAMP-2"}, {"objective": ["VAMP2"]}),
+        ({"objective": OBJECTIVE}, {"objective": ["VAMP2", OBJECTIVE]}),
     ],
     ids=["encoder", "encoder of directions", "pooling", "objective"],
 )
@@ -109,7 +110,7 @@ def test_own_pooling_of_molecules(run):
 
 def test_checkpoints_continue(graphs, tmp_path):
     settings = {"encoder": parts.ShellEncoder(), "pooling": parts.LargestPooling(),
-                "objective": "mean of VAMP-1 and VAMP-2"}  # fmt: skip
+                "objective": OBJECTIVE}  # fmt: skip
     once = estimator_with(**settings).fit(graphs)
     kept = estimator_with(**settings, checkpoint_dir=tmp_path).fit(graphs)
     again = clone(kept).fit(graphs)
@@ -128,6 +129,20 @@ def test_files_need_the_module_that_registers(graphs, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "encoder 'extension.ShellEncoder' is not registered" in done.stderr
     assert "import the module that defines it first" in done.stderr
+
+
+def test_objective_of_ones_own(graphs, tmp_path):
+    path = tmp_path / "model.safetensors"
+    estimator = estimator_with(objective=OBJECTIVE).fit(graphs)
+    assert {row["objective"] for row in estimator.history_} == {"subspace", OBJECTIVE}
+    estimator.save(path)
+    loaded = GDyNetEstimator.load(path)
+    assert loaded.objective == OBJECTIVE
+    np.testing.assert_array_equal(loaded.transform(graphs)[0], estimator.transform(graphs)[0])
+    code = f"from graphkoopman import GDyNetEstimator; GDyNetEstimator.load({str(path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "objective must be one of ['VAMP1', 'VAMP2', 'VAMPE'] or a sequence" in done.stderr
+    assert OBJECTIVE in done.stderr
 
 
 def test_modules_of_ones_own(graphs, tmp_path):
@@ -192,14 +207,38 @@ def test_samples_of_ones_own(tmp_path):
         estimator_with(encoder=FeatureEncoder()).fit([run, spins(0, 100, temperature=310.0)])
 
 
+def topology_of(species):
+    topology = md.Topology()
+    residue = topology.add_residue("ALL", topology.add_chain())
+    for number in species:
+        element = md.element.Element.getByAtomicNumber(int(number))
+        topology.add_atom(element.symbol, element, residue)
+    return topology
+
+
+def test_what_a_reader_of_ones_own_reads_is_trained_on(run, tmp_path):
+    np.savetxt(tmp_path / "run.numbers", run.positions.reshape(-1, 3), fmt="%.4f")
+    read = read_trajectory(
+        tmp_path / "run.numbers", top=topology_of(run.species), timestep=run.timestep, cell=run.cell
+    )
+    pipe = make_pipeline(
+        GraphFeaturizer(run.targets, n_neighbors=8, n_hops=1),
+        estimator_with(encoder=parts.ShellEncoder()),
+    )
+    grid = {"gdynetestimator__encoder__n_features": [4, 8]}
+    search = GridSearchCV(pipe, grid, cv=SegmentKFold(2, gap=1), error_score="raise")
+    best = search.fit(segments(read, 8)).best_estimator_
+    best[-1].save(tmp_path / "model.safetensors")
+    loaded = GDyNetEstimator.load(tmp_path / "model.safetensors")
+    samples = best[:-1].transform([read])
+    np.testing.assert_array_equal(loaded.transform(samples)[0], best[-1].transform(samples)[0])
+
+
 def test_reader_of_ones_own(tmp_path):
     rng = np.random.default_rng(0)
     positions = rng.uniform(0, 5, (7, 4, 3)).round(3)
     np.savetxt(tmp_path / "run.numbers", positions.reshape(-1, 3), fmt="%.3f")
-    topology = md.Topology()
-    residue = topology.add_residue("LIS", topology.add_chain())
-    for symbol in ("Li", "Li", "S", "S"):
-        topology.add_atom(symbol, md.element.get_by_symbol(symbol), residue)
+    topology = topology_of([3, 3, 16, 16])
     run = read_trajectory(tmp_path / "run.numbers", top=topology, timestep=0.5)
     # the file has three digits; positions are kept as float32
     np.testing.assert_allclose(run.positions, positions, atol=1e-6)

@@ -14,7 +14,7 @@ except ImportError:
     class CallbackSupport:  # type: ignore[no-redef]
         """Nothing: this scikit-learn has no callbacks."""
 
-    def with_callbacks(method: Callable) -> Callable:
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
         """The method as it is: this scikit-learn has no callbacks."""
         return method
 

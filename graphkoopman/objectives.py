@@ -25,8 +25,8 @@ __all__ = [
 # Ridge of the covariances relative to their mean variance: outputs that have become alike still
 # have an inverse. Features in float32 are rounding noise below about 1e-7 of their spread.
 EPSILON = 1e-8
-BLOCK_VALUES = 2**17  # features of pairs in float64 at a time: 1 MiB at each end
-GPU_BLOCK_VALUES = 2**24  # 128 MiB; fewer would not fill a GPU
+PART_VALUES = 2**17  # features of pairs in float64 at a time: 1 MiB at each end
+GPU_PART_VALUES = 2**24  # 128 MiB; fewer would not fill a GPU
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 
 
@@ -112,11 +112,11 @@ def _moments_of_columns(
             f"{n_pairs} and {len(end_rows)}; pair every frame with the one a lag later"
         )
     means = columns.new_zeros((2, n_features), dtype=torch.float64)
-    for ends in _blocks(columns, start_rows, end_rows, means):
+    for ends in _ends_by_parts(columns, start_rows, end_rows, means):
         means = means + torch.stack([end.sum(dim=1) for end in ends])
     means = means / n_pairs
     c00, c0t, ctt = columns.new_zeros((3, n_features, n_features), dtype=torch.float64)
-    for x, y in _blocks(columns, start_rows, end_rows, means):
+    for x, y in _ends_by_parts(columns, start_rows, end_rows, means):
         c00 += x @ x.T
         c0t += x @ y.T
         ctt += y @ y.T
@@ -124,14 +124,14 @@ def _moments_of_columns(
 
 
 def _split(rows: Tensor, n_features: int) -> tuple[Tensor, ...]:
-    n_values = GPU_BLOCK_VALUES if rows.is_cuda else BLOCK_VALUES
+    n_values = GPU_PART_VALUES if rows.is_cuda else PART_VALUES
     return rows.split(max(1, n_values // n_features))
 
 
-def _blocks(
+def _ends_by_parts(
     columns: Tensor, start_rows: Tensor, end_rows: Tensor, means: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Centred features (n_features, n_block) at the ends of some pairs after the other, float64."""
+    """Centred features (n_features, n_part) at the ends of some pairs after the other, float64."""
     n_features = len(columns)
     for starts, ends in zip(
         _split(start_rows, n_features), _split(end_rows, n_features), strict=True
@@ -435,12 +435,12 @@ def score_gradient(
 
     # the sum over all pairs is zero but for rounding, which large derivatives make matter
     offsets = torch.zeros_like(means)
-    for ends in _blocks(columns, *pairs, means):
+    for ends in _ends_by_parts(columns, *pairs, means):
         offsets += torch.stack([part.sum(dim=1) for part in gradient_of(*ends)]) / n_pairs
     gradient = torch.zeros_like(columns)
     rows = zip(*(_split(end, len(columns)) for end in pairs), strict=True)
-    for block_rows, ends in zip(rows, _blocks(columns, *pairs, means), strict=True):
-        for end_rows, part, offset in zip(block_rows, gradient_of(*ends), offsets, strict=True):
+    for part_rows, ends in zip(rows, _ends_by_parts(columns, *pairs, means), strict=True):
+        for end_rows, part, offset in zip(part_rows, gradient_of(*ends), offsets, strict=True):
             # several times faster than with int32 rows
             gradient.index_add_(1, end_rows.long(), (part - offset.unsqueeze(1)).to(gradient))
     return score.detach(), gradient.T.contiguous()

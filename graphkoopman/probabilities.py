@@ -30,7 +30,7 @@ ProbabilitiesLike: TypeAlias = ArrayLike | Sequence[ArrayLike]
 
 # Float32 softmax rows miss one by 1e-7 and half precision by 1e-3; more is not a probability.
 ROW_SUM_TOLERANCE = 1e-3
-BLOCK_BYTES = 2**24
+PART_BYTES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,7 +207,7 @@ def lagged_sums(
     sums = np.zeros((n_targets if per_target else 1, 3, n_states, n_states))
     totals = np.zeros((len(sums), n_states))
     n_pairs = len(array) - lagtime
-    n_part = max(1, BLOCK_BYTES // (8 * n_targets * n_states), lagtime)
+    n_part = max(1, PART_BYTES // (8 * n_targets * n_states), lagtime)
     for start in range(0, n_pairs, n_part):
         stop = min(start + n_part, n_pairs)
         chi = as_probabilities(array[start : stop + lagtime])
@@ -217,6 +217,7 @@ def lagged_sums(
             chi_0, chi_t = chi_0.transpose(1, 0, 2), chi_t.transpose(1, 0, 2)
         else:
             chi_0, chi_t = chi_0.reshape(1, -1, n_states), chi_t.reshape(1, -1, n_states)
+        # C00, C0t and Ctt as matrix products over all rows of the part
         for k, (first, second) in enumerate([(chi_0, chi_0), (chi_0, chi_t), (chi_t, chi_t)]):
             sums[:, k] += first.transpose(0, 2, 1) @ second
         totals += chi_0.sum(axis=1)

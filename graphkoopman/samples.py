@@ -10,14 +10,14 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from graphkoopman.storage import FileKind, StreamedArray, digest, read_arrays, write_arrays
 from graphkoopman.trajectories import adjacent_runs
 
-__all__ = ["Batch", "Column", "ColumnSamples", "FileKind", "Samples", "Scalar"]
+__all__ = ["Batch", "Column", "ColumnSamples", "FileKind", "Samples", "SamplesLike", "Scalar"]
 
 if TYPE_CHECKING:
     import torch
@@ -156,9 +156,13 @@ class Samples(Protocol):
         """Hash of frames and settings; which part of which run they are does not enter."""
         ...
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write one file, whole or not at all."""
         ...
+
+
+# one run, or one entry for each of several
+SamplesLike: TypeAlias = Samples | Sequence[Samples]
 
 
 def join_adjacent_samples(pieces: Sequence[Any]) -> list[Any]:
@@ -199,7 +203,7 @@ class Column:
     kinds : str
         Kinds of its type: signed, unsigned, boolean, float, string, ``"iubfU"``.
     shape : tuple
-        Of a row; None is any length.
+        Shape of a row; None is any length.
     optional : bool
         Whether it may be None.
     """
@@ -385,7 +389,7 @@ class ColumnSamples(ABC):
         settings = (sorted(arrays), *(getattr(self, name) for name in names))
         return digest(repr(settings), [arrays[name] for name in sorted(arrays)])
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file, whole or not at all.
 
         Parameters
@@ -400,7 +404,9 @@ class ColumnSamples(ABC):
         return {scalar.name: getattr(self, scalar.name) for scalar in self.scalars}
 
     @classmethod
-    def load(cls, path: str | os.PathLike, mmap: bool = False, verify: bool | None = None) -> Self:
+    def load(
+        cls, path: str | os.PathLike[str], mmap: bool = False, verify: bool | None = None
+    ) -> Self:
         """Read a file written by `save`.
 
         Parameters
@@ -479,7 +485,7 @@ def join_columns(column: Column, arrays: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def write_columns(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     file: FileKind,
     arrays: Mapping[str, np.ndarray | StreamedArray],
     scalars: Mapping[str, Any],

@@ -88,7 +88,7 @@ class StreamedArray:
 
 
 @contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Write a file whole or not at all.
 
     Bytes go to a new file beside the target, which takes the target's name once they are on disk.
@@ -147,7 +147,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def write_arrays(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     kind: FileKind,
     arrays: Mapping[str, np.ndarray | StreamedArray],
     header: Any,
@@ -159,7 +159,7 @@ def write_arrays(
     path : path
     kind : FileKind
     arrays : mapping of str to ndarray or StreamedArray
-        Of booleans, integers or floats.
+        Arrays of booleans, integers or floats by name.
     header : dict
         Anything JSON holds.
 
@@ -195,7 +195,7 @@ def write_arrays(
 
 
 def read_arrays(
-    path: str | os.PathLike, kind: FileKind, *, mmap: bool = False, verify: bool = True
+    path: str | os.PathLike[str], kind: FileKind, *, mmap: bool = False, verify: bool = True
 ) -> tuple[dict[str, np.ndarray], Any]:
     """Read what `write_arrays` wrote.
 

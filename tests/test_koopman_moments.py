@@ -19,20 +19,20 @@ def direct(arrays, lagtime):
     n_frames=st.lists(st.integers(8, 40), min_size=1, max_size=3),
     n_targets=st.integers(1, 4),
     lagtime=st.integers(1, 7),
-    block_bytes=st.sampled_from([1, 300, 10**6]),
+    part_bytes=st.sampled_from([1, 300, 10**6]),
 )
 @settings(max_examples=40, deadline=None)
 def test_moments_equal_the_direct_formula_in_blocks_of_any_size(
-    n_frames, n_targets, lagtime, block_bytes
+    n_frames, n_targets, lagtime, part_bytes
 ):
     rng = np.random.default_rng(0)
     arrays = [rng.dirichlet(np.ones(3), size=(n, n_targets)) for n in n_frames]
-    original = probabilities.BLOCK_BYTES
-    probabilities.BLOCK_BYTES = block_bytes
+    original = probabilities.PART_BYTES
+    probabilities.PART_BYTES = part_bytes
     try:
         moments = lagged_moments(arrays, lagtime)
     finally:
-        probabilities.BLOCK_BYTES = original
+        probabilities.PART_BYTES = original
     found = moments.c00, moments.c0t, moments.ctt
     for matrix, expected in zip(found, direct(arrays, lagtime), strict=True):
         np.testing.assert_allclose(matrix, expected, rtol=1e-12, atol=1e-15)

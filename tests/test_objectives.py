@@ -213,7 +213,7 @@ def test_blocks_of_pairs_do_not_matter(method, block, monkeypatch):
     features, _ = softmax_pairs()
     pairs = torch.arange(390), torch.arange(10, 400)
     expected = score_gradient(features, pairs, method=method, epsilon=1e-3)
-    monkeypatch.setattr(objectives, "BLOCK_VALUES", block)
+    monkeypatch.setattr(objectives, "PART_VALUES", block)
     found = score_gradient(features, pairs, method=method, epsilon=1e-3)
     # sums in another order, amplified by the inverse of the ridge
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)

@@ -117,7 +117,7 @@ def test_unwrap_of_some_atoms_and_of_single_precision():
 
 def test_unwrap_in_blocks(monkeypatch):
     whole = unwrap(trajectory_of(wrap(walk(), CELLS["triclinic"]), CELLS["triclinic"]))
-    monkeypatch.setattr("graphkoopman.trajectories._validation.BLOCK_ELEMENTS", 100)
+    monkeypatch.setattr("graphkoopman.trajectories._validation.CHUNK_ELEMENTS", 100)
     pieces = unwrap(trajectory_of(wrap(walk(), CELLS["triclinic"]), CELLS["triclinic"]))
     np.testing.assert_allclose(pieces, whole, atol=1e-12)
 

@@ -269,8 +269,8 @@ def test_memory_blocks_do_not_show(monkeypatch):
     rng = np.random.default_rng(16)
     paths, probs = random_walks([0.3] * 7, 50, rng), random_probs(rng, 50, 7, 2)
     whole = transition_displacements(lithium(paths), probs, "element Li", [1, 5])
-    monkeypatch.setattr("graphkoopman.transport._runs.BLOCK_ELEMENTS", 50 * 12 * 2)
-    monkeypatch.setattr("graphkoopman.transport._drift.BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr("graphkoopman.transport._runs.PART_ELEMENTS", 50 * 12 * 2)
+    monkeypatch.setattr("graphkoopman.transport._drift.PART_ELEMENTS", 1)
     pieces = transition_displacements(lithium(paths), probs, "element Li", [1, 5])
     np.testing.assert_allclose(pieces.msd, whole.msd, rtol=1e-12)
     np.testing.assert_allclose(pieces.msd_interval, whole.msd_interval, rtol=1e-9)
@@ -292,7 +292,7 @@ def test_memory_blocks_do_not_show(monkeypatch):
         ({"drift": [5]}, "drift as an array must hold atom indices from 0 to 1"),
         ({"drift": [0.5]}, "drift as an array must hold atom indices"),
         ({"unit": "frames"}, "unit must be one of"),
-        ({"stride": 0}, "stride must be a whole number >= 1"),
+        ({"stride": 0}, "stride must be an integer >= 1"),
     ],
 )
 def test_displacement_errors(changes, message):

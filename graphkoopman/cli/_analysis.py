@@ -15,9 +15,7 @@ from graphkoopman.plotting import (
     plot_state_description,
     plot_timescales,
 )
-from graphkoopman.report._analysis import Analysis, analyse
-from graphkoopman.report._closing import closing_lines, exchange_text
-from graphkoopman.report._study import Study
+from graphkoopman.report import Analysis, Study, analyse, closing_lines, exchange_text
 from graphkoopman.tables import interval_columns
 
 __all__ = [

@@ -8,8 +8,12 @@ Public: :func:`build_parser`.
 
 import argparse
 from pathlib import Path
+from typing import TypeAlias
 
 from graphkoopman import __version__
+
+# a name for type checkers: the class takes no argument when it runs
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 DEFAULT_NEIGHBORS = 20
 CUT_RADIUS = 5.0  # Å, of neighbourhoods
@@ -86,7 +90,7 @@ example:
 """
 
 
-def add_demo(commands: argparse._SubParsersAction) -> None:
+def add_demo(commands: Commands) -> None:
     """Arguments of ``graphkoopman demo``."""
     parser = _command(
         commands,
@@ -101,7 +105,7 @@ def add_demo(commands: argparse._SubParsersAction) -> None:
     add_output_arguments(parser)
 
 
-def add_inspect(commands: argparse._SubParsersAction) -> None:
+def add_inspect(commands: Commands) -> None:
     """Arguments of ``graphkoopman inspect``."""
     parser = _command(
         commands, "inspect", "what is in trajectory files, and whether it is plausible", INSPECT
@@ -128,7 +132,7 @@ control-C ends training, keeps the best network so far, and writes its results.
 """
 
 
-def add_fit(commands: argparse._SubParsersAction) -> None:
+def add_fit(commands: Commands) -> None:
     """Arguments of ``graphkoopman fit``."""
     parser = _command(commands, "fit", "learn states and exchange times from trajectory files", FIT)
     add_input_arguments(parser, nargs="*")
@@ -160,7 +164,7 @@ the same command goes on from there.
 """
 
 
-def add_select(commands: argparse._SubParsersAction) -> None:
+def add_select(commands: Commands) -> None:
     """Arguments of ``graphkoopman select``."""
     parser = _command(commands, "select", "choose the number of states and the lag time", SELECT)
     add_input_arguments(parser)
@@ -185,7 +189,7 @@ examples:
 """
 
 
-def add_analyze(commands: argparse._SubParsersAction) -> None:
+def add_analyze(commands: Commands) -> None:
     """Arguments of ``graphkoopman analyze``."""
     parser = _command(
         commands, "analyze", "structure and transport of a saved model's states", ANALYZE
@@ -216,7 +220,7 @@ example:
 """
 
 
-def add_report(commands: argparse._SubParsersAction) -> None:
+def add_report(commands: Commands) -> None:
     """Arguments of ``graphkoopman report``."""
     parser = _command(commands, "report", "one HTML page about a saved model's states", REPORT)
     add = parser.add_argument
@@ -245,7 +249,7 @@ example:
 """
 
 
-def add_export(commands: argparse._SubParsersAction) -> None:
+def add_export(commands: Commands) -> None:
     """Arguments of ``graphkoopman export``."""
     parser = _command(commands, "export", "states of every atom for other programs", EXPORT)
     add = parser.add_argument
@@ -264,7 +268,7 @@ example:
 """
 
 
-def add_completion(commands: argparse._SubParsersAction) -> None:
+def add_completion(commands: Commands) -> None:
     """Arguments of ``graphkoopman completion``."""
     parser = _command(commands, "completion", "completion for a shell", COMPLETION)
     parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="which shell")
@@ -282,7 +286,7 @@ examples:
 """
 
 
-def add_generate(commands: argparse._SubParsersAction) -> None:
+def add_generate(commands: Commands) -> None:
     """Arguments of ``graphkoopman generate``."""
     parser = _command(commands, "generate", "futures of a saved model, as extended XYZ", GENERATE)
     add = parser.add_argument
@@ -313,7 +317,7 @@ examples:
 """
 
 
-def add_reproduce(commands: argparse._SubParsersAction) -> None:
+def add_reproduce(commands: Commands) -> None:
     """Arguments of ``graphkoopman reproduce``."""
     parser = _command(
         commands, "reproduce", "the paper's three systems with the paper's settings", REPRODUCE
@@ -347,7 +351,7 @@ examples:
 """
 
 
-def add_bench(commands: argparse._SubParsersAction) -> None:
+def add_bench(commands: Commands) -> None:
     """Arguments of ``graphkoopman bench``."""
     parser = _command(commands, "bench", "time graph building and training on this machine", BENCH)
     add_input_arguments(parser, nargs="*")
@@ -417,7 +421,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _command(
-    commands: argparse._SubParsersAction, name: str, summary: str, description: str
+    commands: Commands, name: str, summary: str, description: str
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,

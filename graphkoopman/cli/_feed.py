@@ -13,7 +13,7 @@ import numpy as np
 
 from graphkoopman.cli._arguments import add_input_arguments
 from graphkoopman.cli._console import plain
-from graphkoopman.estimator._model_file import MODEL
+from graphkoopman.estimator import MODEL
 from graphkoopman.storage import read_arrays, write_arrays
 from graphkoopman.trajectories import Trajectory, resolve_targets
 

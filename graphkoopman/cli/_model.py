@@ -61,9 +61,9 @@ def graphs_of(console: Console, featurizer: Any, trajectories: list[Trajectory])
     return graphs
 
 
-def hops_of(estimator: Any) -> int:
+def hops_of(estimator: GDyNetEstimator) -> int:
     """Hops that the graphs of an estimator need."""
-    return int(estimator.n_hops_ if hasattr(estimator, "n_hops_") else estimator.n_conv)
+    return estimator.n_hops_
 
 
 def follow_up(command: str, options: argparse.Namespace, model: Path) -> str:
@@ -74,7 +74,7 @@ def follow_up(command: str, options: argparse.Namespace, model: Path) -> str:
 
 
 def say_inputs(
-    console: Console, options: argparse.Namespace, trajectories: list[Trajectory], graphs: list
+    console: Console, options: argparse.Namespace, trajectories: list[Trajectory], graphs: list[Any]
 ) -> None:
     """What was read, a line per file."""
     for path, trajectory, item in zip(options.runs, trajectories, graphs, strict=True):

@@ -61,7 +61,7 @@ class Recorder:
             },
         }
 
-    def inputs(self, paths: Sequence[str | os.PathLike]) -> None:
+    def inputs(self, paths: Sequence[str | os.PathLike[str]]) -> None:
         """Note input files by name, size and checksum."""
         self.content["inputs"] = [file_record(Path(path)) for path in dict.fromkeys(paths)]
 

@@ -74,7 +74,7 @@ class Request:
         return max(1, round(self.r_max / BIN_WIDTH))
 
     def missing(self, needs: Sequence[str]) -> list[str]:
-        """Those of the needs that are not there, as a user would give them."""
+        """The needs that are not there, as a user would give them."""
         given = {
             "cell": all(item.cell is not None for item in self.trajectories),
             "charges": self.charges is not None,

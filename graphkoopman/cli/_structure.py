@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
@@ -60,9 +61,8 @@ def write_rdf(folder: Path, request: Request) -> None:
 
 def write_charge(folder: Path, request: Request) -> None:
     """Charge around the targets."""
-    result = charge_integral(
-        *request.data, request.charges, r_max=request.r_max, n_bins=request.n_bins
-    )
+    charges: Any = request.charges  # there are some, or this table is not asked for
+    result = charge_integral(*request.data, charges, r_max=request.r_max, n_bins=request.n_bins)
     states, limits = np.arange(len(result.charge))[:, None], result.charge_interval
     write_csv(
         folder / "charge.csv",

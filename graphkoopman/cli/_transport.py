@@ -22,7 +22,7 @@ from graphkoopman.plotting import (
     plot_transition_diffusion,
     plot_transition_msd,
 )
-from graphkoopman.report._study import CORE
+from graphkoopman.report import CORE
 from graphkoopman.transport import (
     conduction_contributions,
     residence_times,

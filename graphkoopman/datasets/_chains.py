@@ -75,6 +75,7 @@ def stationary_distribution(rate_matrix: ArrayLike) -> FloatArray:
     rates = check_rate_matrix(rate_matrix)
     n_states = len(rates)
     scale = np.abs(rates).max()
+    # the balance equations πᵀQ = 0 and Σπ = 1 in one least-squares problem, scaled alike
     equations = np.vstack([rates.T / scale, np.ones(n_states)])
     populations = np.linalg.lstsq(equations, np.append(np.zeros(n_states), 1.0), rcond=None)[0]
     return populations / populations.sum()
@@ -164,6 +165,7 @@ def chain_rates(
     rates = np.zeros((n_states, n_states))
     inherited = 0.0  # Σ_{u<v} q_u π_u
     for v in range(n_states - 1):
+        # 1 / t_v = separation^v / slowest, solved for q_v
         q = (separation**v / slowest - inherited) / pi[v:].sum()
         rates[v, v + 1 :] = q * pi[v + 1 :]
         rates[v + 1 :, v] = q * pi[v]

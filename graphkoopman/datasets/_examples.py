@@ -86,7 +86,7 @@ class Example:
     trajectories: list[Trajectory] = field(repr=False)
     origin: str
     is_sample: bool
-    labels: dict[str, NDArray] = field(default_factory=dict, repr=False)
+    labels: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return sum(map(len, self.trajectories))
@@ -101,7 +101,7 @@ class Example:
 
 
 def load_example(
-    name: str, *, folder: str | os.PathLike | None = None, sample: bool = False
+    name: str, *, folder: str | os.PathLike[str] | None = None, sample: bool = False
 ) -> Example:
     """Trajectories of a system that the tutorials look at.
 

@@ -25,7 +25,7 @@ TIMEOUT = 30.0  # s without a byte
 
 
 def fetch_gdynet(
-    name: str, *, cache_dir: str | os.PathLike | None = None, url: str | None = None
+    name: str, *, cache_dir: str | os.PathLike[str] | None = None, url: str | None = None
 ) -> list[Path]:
     """Download the trajectories of one of the paper's systems, once.
 

@@ -167,6 +167,7 @@ def jackknife_error(estimate: Callable[..., FloatArray], *blocks: FloatArray) ->
     """
     n_blocks = len(blocks[0])
     totals = [block.sum(axis=0) for block in blocks]
+    # the estimate from all blocks but one
     replicates = np.array(
         [
             estimate(*(total - block[b] for total, block in zip(totals, blocks, strict=True)))
@@ -183,10 +184,12 @@ def block_statistics(
 ) -> tuple[FloatArray, FloatArray, int]:
     """Pair counts (n_blocks, n_states, n_states) and occupancy (n_blocks, n_states)."""
     n_frames, n_targets = states.shape
+    # each target is a sample of its own; few targets are cut in time as well
     n_time = min(-(-N_BLOCKS // n_targets), n_frames - lagtime)
     n_blocks = n_time * n_targets
     time_block = np.arange(n_frames) * n_time // n_frames
     block = time_block[:, None] * n_targets + np.arange(n_targets)
+    # one number for block, state before and state after: a single bincount counts all three
     pair = (block[:-lagtime] * n_states + states[:-lagtime]) * n_states + states[lagtime:]
     counts = np.bincount(pair.ravel(), minlength=n_blocks * n_states**2)
     occupancy = np.bincount((block * n_states + states).ravel(), minlength=n_blocks * n_states)
@@ -202,6 +205,7 @@ def reversible_timescales(counts: FloatArray, lag: float) -> FloatArray:
     flux = counts + counts.T
     visited = flux.sum(axis=1) > 0
     flux = flux[np.ix_(visited, visited)]
+    # D^(-1/2) F D^(-1/2) is symmetric and has the eigenvalues of the transition matrix D^(-1) F
     scale = np.sqrt(flux.sum(axis=1))
     eigenvalues = np.linalg.eigvalsh(flux / np.outer(scale, scale))[::-1]
     timescales = np.full(len(counts) - 1, np.nan)

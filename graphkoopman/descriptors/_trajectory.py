@@ -37,7 +37,7 @@ class FeatureTrajectory(ColumnSamples):
     timestep : float
         ps per frame.
     names : sequence of n_features str or None
-        Of the features; None numbers them.
+        Names of the features; None numbers them.
     target_atoms : array-like of int or None
         Atoms of all targets, for folds over targets.
     parent, start : str or None, int

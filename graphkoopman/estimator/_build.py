@@ -1,6 +1,5 @@
 """What an estimator's parameters stand for: a device, a network, training settings."""
 
-import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
+from graphkoopman.checks import is_integer
 from graphkoopman.estimator._checks import check_objectives, species_rows
 from graphkoopman.lobes import (
     FeatureEncoder,
@@ -189,7 +189,7 @@ def plain_settings(estimator: "GDyNetEstimator") -> dict[str, Any]:
     """
     settings = estimator.get_params(deep=False)
     seed = settings["random_state"]
-    settings["random_state"] = int(seed) if isinstance(seed, numbers.Integral) else None
+    settings["random_state"] = int(seed) if is_integer(seed, 0) else None
     settings["checkpoint_dir"] = settings["init_from"] = None
     for kind in ("encoder", "pooling"):
         settings[kind] = describe_part(kind, settings[kind])

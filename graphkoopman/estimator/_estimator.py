@@ -4,11 +4,12 @@ import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from graphkoopman.callbacks import CallbackSupport, with_callbacks
@@ -31,12 +32,15 @@ from graphkoopman.estimator._refits import refits_of
 from graphkoopman.koopman import BootstrapKoopmanModel, KoopmanModel, StateMap
 from graphkoopman.lobes import (
     AttentionPooling,
+    Encoder,
     FeatureEncoder,
     GatedEncoder,
     GDyNetLobe,
     MeanPooling,
+    Pooling,
 )
-from graphkoopman.samples import join_adjacent_samples
+from graphkoopman.randomness import RandomState
+from graphkoopman.samples import SamplesLike, join_adjacent_samples
 from graphkoopman.training import Interruption, SampleData, all_frames, evaluate
 
 # what None may stand for
@@ -79,7 +83,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Score to maximise once the subspace of the states is found, see Notes; a sequence trains in
         stages, ``("VAMP2", "VAMP1", "VAMP2")`` is the schedule of the authors' code.
     learning_rate : float
-        Of Adam, for all layers, at the height of a cycle; the subspace takes 15 times as much.
+        Step size of Adam, for all layers, at the height of a cycle; the subspace takes 15 times
+        as much.
     max_epochs, patience : int
         Most epochs of a stage, each of ten updates, and epochs of a cycle. The rate rises and falls
         in every cycle; a stage ends with a cycle that has not raised the score by more than the
@@ -143,11 +148,12 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Score of every start on the frames that they were compared on, those that any of them held
         out; of a single one its validation score.
     species_, timestep_ : ndarray, float
-        Of the samples in training: kinds of atoms, or columns of features.
+        Kinds of atoms, or names of the columns of features, and ps per frame, of the samples in
+        training.
     kind_ : dict
         Class and settings that all samples must share with those in training.
     n_neighbors_, cutoff_ : int or None, float or None
-        Of the graphs in training.
+        M or the cutoff (Å) of the graphs in training.
     training_frames_ : list of (str, int, int)
         Run, first frame and end of every stretch of a named run in training.
 
@@ -188,8 +194,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
 
     if TYPE_CHECKING:  # set by fit
         lobe_: GDyNetLobe
-        encoder_: Any
-        pooling_: Any
+        encoder_: Encoder | torch.nn.Module
+        pooling_: Pooling | torch.nn.Module
         n_hops_: int
         kind_: dict[str, Any]
         species_: np.ndarray
@@ -212,8 +218,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         n_states: int = 2,
         lagtime: int = 1,
         *,
-        encoder: Any = None,
-        pooling: Any = None,
+        encoder: Encoder | torch.nn.Module | None = None,
+        pooling: Pooling | torch.nn.Module | None = None,
         n_hidden: int = 16,
         objective: str | Sequence[str] = "VAMP2",
         learning_rate: float = 1e-3,
@@ -222,12 +228,12 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         batch_size: int | str | None = "auto",
         chunk_size: int | None = None,
         n_init: int = 3,
-        checkpoint_dir: str | os.PathLike | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         reversible: bool = False,
-        init_from: Any = None,
+        init_from: "GDyNetEstimator | Pipeline | str | os.PathLike[str] | None" = None,
         freeze: str | None = None,
         device: str = "auto",
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: bool = False,
     ) -> None:
         self.n_states = n_states
@@ -251,7 +257,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         self.verbose = verbose
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> "GDyNetEstimator":
+    def fit(self, X: SamplesLike, y: object = None) -> "GDyNetEstimator":
         """Train the network, fix the states, estimate the Koopman model.
 
         Parameters
@@ -296,7 +302,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
                 self.save(Path(self.checkpoint_dir) / MODEL_FILE)
         return self
 
-    def transform(self, X: Any) -> list[np.ndarray]:
+    def transform(self, X: SamplesLike) -> list[np.ndarray]:
         """Probabilities of the states.
 
         Parameters
@@ -325,7 +331,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             probabilities.append(memberships.reshape(len(item), item.n_targets, self.n_states))
         return probabilities
 
-    def transform_refits(self, X: Any, n_refits: int) -> list[list[np.ndarray]]:
+    def transform_refits(self, X: SamplesLike, n_refits: int) -> list[list[np.ndarray]]:
         """Probabilities of the states from this network, and from trainings on half of the data.
 
         Whatever takes probabilities takes this list in their place: its result is that of the
@@ -356,7 +362,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         probs = self.transform(samples)
         return [probs, *refits_of(self, samples, probs, n_refits)]
 
-    def predict(self, X: Any) -> list[np.ndarray]:
+    def predict(self, X: SamplesLike) -> list[np.ndarray]:
         """Most probable state of every target in every frame.
 
         Parameters
@@ -369,7 +375,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         """
         return [probabilities.argmax(axis=-1) for probabilities in self.transform(X)]
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: SamplesLike, y: object = None) -> float:
         """VAMP-2 of the states at the estimator's lag, counted with the constant.
 
         Parameters
@@ -411,7 +417,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         return self.model_
 
     def koopman_model(
-        self, X: Any, lagtime: int | None = None, n_bootstrap: int = 0, n_refits: int = 0
+        self, X: SamplesLike, lagtime: int | None = None, n_bootstrap: int = 0, n_refits: int = 0
     ) -> KoopmanModel | BootstrapKoopmanModel:
         """Koopman model of any data with the trained states; no gap to training data is asked for.
 
@@ -434,7 +440,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         return self.koopman_models(X, lags, n_bootstrap, n_refits)[0]
 
     def koopman_models(
-        self, X: Any, lagtimes: Sequence[int], n_bootstrap: int = 0, n_refits: int = 0
+        self, X: SamplesLike, lagtimes: Sequence[int], n_bootstrap: int = 0, n_refits: int = 0
     ) -> list[KoopmanModel] | list[BootstrapKoopmanModel]:
         """Models at several lags, for `deeptime.util.validation.implied_timescales` and `ck_test`.
 
@@ -458,7 +464,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         check_integer(n_refits, "n_refits", 0)
         return models_at(self, samples, lagtimes, n_bootstrap, n_refits)
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings, network, states and model to one safetensors file with a JSON header.
 
         Parameters
@@ -475,7 +481,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         write_estimator(path, self)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> "GDyNetEstimator":
+    def load(cls, path: str | os.PathLike[str]) -> "GDyNetEstimator":
         """Read a file written by `save`; nothing in it is ever executed.
 
         Parameters
@@ -493,7 +499,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         """
         return read_estimator(path, cls)
 
-    def pooling_weights(self, X: Any) -> list[np.ndarray]:
+    def pooling_weights(self, X: SamplesLike) -> list[np.ndarray]:
         """Share of every atom in the vector of its target, as `AttentionPooling` learned it.
 
         Parameters
@@ -528,7 +534,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             shares.append(torch.cat(found).double().numpy().reshape(len(item), -1))
         return shares
 
-    def _data(self, X: Any) -> SampleData:
+    def _data(self, X: SamplesLike) -> SampleData:
         """Samples that have been checked, with the species of the network."""
         samples = check_input(self, X)
         check_encoder(samples, self)
@@ -587,3 +593,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+# what takes an estimator also takes a pipeline that ends in one
+EstimatorLike: TypeAlias = GDyNetEstimator | Pipeline

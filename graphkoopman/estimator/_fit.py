@@ -36,8 +36,8 @@ from graphkoopman.trajectories import block_split
 if TYPE_CHECKING:
     from graphkoopman.estimator._estimator import GDyNetEstimator
 
-# Of all memberships: more, and what tells frames apart inside a state is thrown away, on the
-# electrolyte up to 0.1 of a held-out VAMP-2.
+# Share of all memberships that may be cut off. Cutting more throws away what tells frames apart
+# inside a state: on the electrolyte up to 0.1 of a held-out VAMP-2.
 LARGEST_CUT = 0.02
 # the trained network depends on none of these, on device and chunk_size by rounding only
 NOT_IN_FINGERPRINT = (

@@ -17,7 +17,7 @@ class LagsMet:
     """Lag at which each data set was scored first."""
 
     def __init__(self) -> None:
-        self._lags: dict[tuple, int] = {}
+        self._lags: dict[tuple[Any, ...], int] = {}
 
     def check(self, samples: Sequence[Any], lagtime: int, remedy: str, *, stacklevel: int) -> None:
         """Warn if these data were scored at another lag before.

@@ -39,7 +39,7 @@ STATE_NUMBERS = ("clipped_mass", "overlap", "n_distinct")
 MOMENT_ARRAYS = ("c00", "c0t", "ctt", "mean")
 
 
-def write_estimator(path: str | os.PathLike, estimator: "GDyNetEstimator") -> None:
+def write_estimator(path: str | os.PathLike[str], estimator: "GDyNetEstimator") -> None:
     """Write a fitted `GDyNetEstimator`: settings as JSON, everything learned as arrays."""
     model, states = estimator.model_, estimator.state_map_
     moments: Any = model.moments
@@ -73,7 +73,7 @@ def write_estimator(path: str | os.PathLike, estimator: "GDyNetEstimator") -> No
     write_arrays(path, MODEL, arrays, header)
 
 
-def read_estimator(path: str | os.PathLike, cls: type) -> Any:
+def read_estimator(path: str | os.PathLike[str], cls: type) -> Any:
     """Rebuild a fitted `GDyNetEstimator` from its file.
 
     Raises

@@ -1,6 +1,7 @@
 """Text formats of many frames: extended XYZ, LAMMPS dump, PDB, each as lines of one frame."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,7 @@ def _digits(positions: NDArray[np.floating]) -> str:
     return "%.9g" if positions.dtype == np.float32 else "%.17g"
 
 
-def _rows(row: str, columns: Sequence[NDArray]) -> str:
+def _rows(row: str, columns: Sequence[NDArray[Any]]) -> str:
     n_rows = len(columns[0])
     values = np.empty((n_rows, len(columns)), dtype=object)
     for i, column in enumerate(columns):
@@ -130,7 +131,7 @@ def _lammps_box(positions: NDArray[np.floating], cell: NDArray[np.float64] | Non
     return "ITEM: BOX BOUNDS xy xz yz pp pp pp\n" + "\n".join(lines) + "\n"
 
 
-def _pdb_labels(run: TargetRun, symbols: Sequence[str]) -> NDArray:
+def _pdb_labels(run: TargetRun, symbols: Sequence[str]) -> NDArray[Any]:
     """Everything of an atom's line that stands before its position."""
     topology = run.trajectory.topology
     labels = np.empty(len(symbols), dtype=object)

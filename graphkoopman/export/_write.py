@@ -29,7 +29,7 @@ TEXT_WRITERS: dict[str, Callable[[Sequence[TargetRun]], FrameWriter]] = {
 
 
 def write_states(
-    path: str | os.PathLike, trajs: Any, probs: Any, targets: Any, *, format: str | None = None
+    path: str | os.PathLike[str], trajs: Any, probs: Any, targets: Any, *, format: str | None = None
 ) -> None:
     """Write every atom's state and probabilities in every frame, for other programs.
 

@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.generation._state_memory import propagators, transfer_tensors
-from graphkoopman.transport._intervals import Units, jackknife
-from graphkoopman.transport._runs import Run
-from graphkoopman.transport._steps import StepSums, step_sums
+from graphkoopman.transport import StepSums, TransportRun, Units, jackknife, step_sums
 from graphkoopman.uncertainty import Scatter
 
 Array = NDArray[np.float64]
@@ -208,7 +206,9 @@ class Seen:
     better: int | None = None
 
 
-def look(runs: list[Run], tau: int, stride: int, matrix: Array, populations: Array) -> Seen:
+def look(
+    runs: list[TransportRun], tau: int, stride: int, matrix: Array, populations: Array
+) -> Seen:
     """Smallest memories of directions and of states that leave nothing out."""
     longest = _longest_memory(runs, tau)
     if longest < 2:
@@ -253,7 +253,7 @@ def _states(closure: Closure) -> tuple[int, bool | None, float, int | None]:
     return memory, forget, error, None
 
 
-def _longest_memory(runs: list[Run], tau: int) -> int:
+def _longest_memory(runs: list[TransportRun], tau: int) -> int:
     """Lag times from step to step that nearly all frames show, and often enough."""
     lengths = np.array([run.n_frames for run in runs])
     n_targets = np.array([run.n_targets for run in runs])

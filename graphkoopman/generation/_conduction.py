@@ -6,17 +6,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.checks import check_integer
 from graphkoopman.generation._closure import Closure, check_times, displaced
 from graphkoopman.generation._displacements import Memory, remembering_runs
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
-from graphkoopman.transport._carriers import check_carriers
-from graphkoopman.transport._conduction import NERNST_EINSTEIN, number_density
-from graphkoopman.transport._drift import Drift
-from graphkoopman.transport._inputs import check_charges, check_model, check_runs, check_temperature
-from graphkoopman.transport._intervals import UNITS
-from graphkoopman.transport._runs import check_count, prepare_runs
-from graphkoopman.transport._steps import collective_step_sums, step_sums
+from graphkoopman.transport import (
+    NERNST_EINSTEIN,
+    UNITS,
+    Drift,
+    ModelLike,
+    check_carriers,
+    check_charges,
+    check_model,
+    check_runs,
+    check_temperature,
+    collective_step_sums,
+    number_density,
+    prepare_runs,
+    step_sums,
+)
 from graphkoopman.uncertainty import check_unit, with_refits
 
 Array = NDArray[np.float64]
@@ -34,12 +44,12 @@ class PredictedConduction(Tabular):
     times : ndarray of shape (n_times,)
         ps.
     nernst_einstein : ndarray of shape (n_times,)
-        Of the targets, as if no other ion moved.
+        Conductivity of the targets, as if no other ion moved.
     nernst_einstein_interval : ndarray of shape (n_times, 2)
     einstein : ndarray of shape (n_times,)
-        Of all carriers together.
+        Conductivity of all carriers together.
     einstein_interval : ndarray of shape (n_times, 2)
-        From blocks of time.
+        Its interval, from blocks of time.
     nernst_einstein_limit, einstein_limit : float
         Beyond all memory.
     nernst_einstein_limit_interval, einstein_limit_interval : ndarray of shape (2,)
@@ -98,9 +108,9 @@ class PredictedConduction(Tabular):
 @with_refits
 def predict_conduction(
     trajs: TrajectoriesLike,
-    probs: ArrayLike | list[ArrayLike],
+    probs: ProbabilitiesLike,
     targets: TargetsLike,
-    model: Any,
+    model: ModelLike,
     times: ArrayLike,
     *,
     state_charges: ArrayLike,
@@ -165,7 +175,7 @@ def predict_conduction(
     charges = check_charges(state_charges, target_charges, runs)
     step = tau * runs[0].trajectory.timestep
     moments = check_times(times, step)
-    apart = check_count(stride, "stride")
+    apart = check_integer(stride, "stride", 1)
     check_unit(unit, UNITS)
     scale = NERNST_EINSTEIN / check_temperature(temperature)
     runs, order, seen = remembering_runs(runs, memory, tau, apart, matrix, populations)

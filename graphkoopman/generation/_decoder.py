@@ -64,7 +64,7 @@ class EnvironmentDecoder(BaseEstimator):
     n_integration : int
         Steps of the flow.
     random_state : int, RandomState, Generator or None
-        Of training, and of `sample` where that is given none.
+        Seed of training, and of `sample` where that is given none.
     verbose : bool
         Whether to show progress.
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.checks import check_integer
 from graphkoopman.generation._closure import (
     Closure,
     Seen,
@@ -16,13 +17,19 @@ from graphkoopman.generation._closure import (
     look,
 )
 from graphkoopman.generation._warnings import ClosureWarning
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
-from graphkoopman.transport._drift import Drift
-from graphkoopman.transport._inputs import check_model
-from graphkoopman.transport._intervals import UNITS
-from graphkoopman.transport._runs import Run, check_count, longer_than, prepare_runs
-from graphkoopman.transport._steps import step_sums
+from graphkoopman.transport import (
+    UNITS,
+    Drift,
+    ModelLike,
+    TransportRun,
+    check_model,
+    longer_than,
+    prepare_runs,
+    step_sums,
+)
 from graphkoopman.uncertainty import check_unit, with_refits
 
 Array = NDArray[np.float64]
@@ -119,9 +126,9 @@ class PredictedMSD(Tabular):
 @with_refits
 def predict_displacements(
     trajs: TrajectoriesLike,
-    probs: ArrayLike | list[ArrayLike],
+    probs: ProbabilitiesLike,
     targets: TargetsLike,
-    model: Any,
+    model: ModelLike,
     times: ArrayLike,
     *,
     start: ArrayLike | None = None,
@@ -234,7 +241,7 @@ def predict_displacements(
     runs = prepare_runs(trajs, probs, targets, tau, drift, "the lagtime of model")
     step = tau * runs[0].trajectory.timestep
     moments = check_times(times, step)
-    apart = check_count(stride, "stride")
+    apart = check_integer(stride, "stride", 1)
     check_unit(unit, UNITS)
     runs, order, seen = remembering_runs(runs, memory, tau, apart, matrix, populations)
     kernel = (
@@ -262,8 +269,13 @@ def predict_displacements(
 
 
 def remembering_runs(
-    runs: list[Run], memory: Memory, tau: int, stride: int, matrix: Array, populations: Array
-) -> tuple[list[Run], int, Seen]:
+    runs: list[TransportRun],
+    memory: Memory,
+    tau: int,
+    stride: int,
+    matrix: Array,
+    populations: Array,
+) -> tuple[list[TransportRun], int, Seen]:
     """Runs that are long enough for a memory, the memory, and what the data show of it.
 
     Warns where steps remember their direction for as long as the runs last.

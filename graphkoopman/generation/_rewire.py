@@ -15,6 +15,7 @@ from graphkoopman.probabilities import ProbabilitiesLike, as_probabilities
 from graphkoopman.randomness import RandomState, as_generator
 from graphkoopman.tables import Tabular
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike, as_trajectories, check_integer
+from graphkoopman.transport import ModelLike
 
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -66,7 +67,7 @@ class Rewired(Tabular):
         Parameters
         ----------
         trajs, targets
-            Those that the sequence was made of.
+            Trajectories that the sequence was made of.
         n_neighbors : int
             Neighbours of the first atom of the target.
         sequence : int
@@ -108,7 +109,7 @@ class Rewired(Tabular):
 def rewire(
     trajs: TrajectoriesLike,
     probs: ArrayLike | list[ArrayLike],
-    model: Any,
+    model: ModelLike,
     n_frames: int,
     n_targets: int = 1,
     *,

@@ -1,17 +1,16 @@
 """Sequences of states with the kinetics of a model: `sample_states`."""
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman._compiling import njit
 from graphkoopman.generation._stochastic import check_size, first_states, stochastic_model
 from graphkoopman.randomness import RandomState, as_generator
+from graphkoopman.transport import ModelLike
 
 
 def sample_states(
-    model: Any,
+    model: ModelLike,
     n_frames: int,
     n_targets: int = 1,
     *,

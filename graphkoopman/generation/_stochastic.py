@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.trajectories import check_integer
-from graphkoopman.transport._inputs import check_model
+from graphkoopman.transport import ModelLike, check_model
 
 Array = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class StochasticModel:
         return len(self.populations)
 
 
-def stochastic_model(model: Any) -> StochasticModel:
+def stochastic_model(model: ModelLike) -> StochasticModel:
     """A model whose rows are probabilities, or an error that says how to get one.
 
     Parameters

@@ -127,7 +127,7 @@ def collate(
     """
     frames = np.asarray(frames, dtype=np.int64)
     counts = np.ascontiguousarray(graphs.hop_counts[frames, : n_conv + 1], dtype=np.int64)
-    before = _block_starts(counts)
+    before = _hop_starts(counts)
     hop_counts = tuple(int(n) for n in counts.sum(axis=0))
     k = graphs.n_neighbors if graphs.degrees is None else None
     row_offsets = None
@@ -230,6 +230,7 @@ def _levels(graphs: GraphTrajectory, n_frames: int) -> Tensor | None:
     target = np.repeat(np.arange(graphs.n_targets), np.diff(graphs.target_offsets))
     numbered = []
     for groups in graphs.levels:
+        # a residue that two targets share is a group of each
         _, group = np.unique(np.stack([target, groups[atoms]]), axis=1, return_inverse=True)
         shift = np.arange(n_frames)[:, None] * (group.max() + 1)
         numbered.append((group.reshape(-1) + shift).ravel())
@@ -241,8 +242,9 @@ def _axes(axes: np.ndarray) -> Tensor:
     return torch.from_numpy(np.asarray(axes, np.float32).reshape(-1, 3).copy())
 
 
-def _block_starts(counts: np.ndarray) -> np.ndarray:
+def _hop_starts(counts: np.ndarray) -> np.ndarray:
     """Batch position of a frame's first atom of every hop, (n_frames, n_conv + 1)."""
+    # (n_frames, n_conv + 1) atoms that each hop adds; a batch holds hop 0 of all frames, then hop 1
     added = np.diff(counts, axis=1, prepend=0)
     within_hop = np.cumsum(added, axis=0) - added
     hop_start = np.concatenate([[0], np.cumsum(added.sum(axis=0))[:-1]])
@@ -276,6 +278,7 @@ def _scatter_degrees(counts, before, row_starts, degrees, out):
     for f in range(n_frames):
         low = 0
         for hop in range(n_hops - 1):
+            # rows of this hop stand together in the batch, in the order of the frame
             for a in range(low, counts[f, hop]):
                 out[before[f, hop] + a - low] = degrees[row_starts[f] + a]
             low = counts[f, hop]
@@ -310,6 +313,7 @@ def _fill(
     for f in range(n_frames):
         low = 0
         for hop in range(n_hops):
+            # atoms of one hop keep their order, so one number takes them to their place
             shift = before[f, hop] - low
             for a in range(low, counts[f, hop]):
                 place[a] = a + shift
@@ -321,6 +325,7 @@ def _fill(
                     sound = False
             low = counts[f, hop]
         edge = edge_starts[f]
+        # the last hop sends messages and receives none: it has no edges
         for a in range(counts[f, n_hops - 2]):
             begin = np.int64(place[a]) * k if k > 0 else row_offsets[place[a]]
             degree = k if k > 0 else row_offsets[place[a] + 1] - begin

@@ -102,6 +102,7 @@ def graphs_of(
     k = None if n_neighbors is None else int(n_neighbors)
     cutoff = None if cutoff is None else float(cutoff)
     first = _chunk_of_graphs(trajectory, slice(0, 1), targets.atoms, k, cutoff, n_hops)
+    # edges per atom, of a radius graph from its first frame: how many frames fit a chunk
     degree = k or max(2 * len(first[2]) // max(1, len(first[1])), 16)
     slices = list(_chunks(trajectory, degree, chunk_bytes))
     chunks = Parallel(n_jobs=n_jobs, prefer="threads")(
@@ -112,6 +113,7 @@ def graphs_of(
         np.concatenate(parts) for parts in zip(*chunks, strict=True)
     )
     row_offsets = offsets_of(hop_counts[:, -2])
+    # (n_frames,): edges of a frame are those of its rows, atoms that messages are sent to
     edges = np.diff(offsets_of(degrees)[row_offsets])
     most_atoms = int(hop_counts[:, -1].max())
     graphs = GraphTrajectory(
@@ -167,6 +169,7 @@ def offsets_of(counts: np.ndarray) -> np.ndarray:
 
 
 def _chunks(trajectory: Trajectory, degree: int, chunk_bytes: int) -> Iterator[slice]:
+    # four bytes of an index, four of a distance, and four of what is kept beside them
     per_frame = trajectory.n_atoms * degree * 12
     size = int(np.clip(chunk_bytes // per_frame, 1, 5000))
     for begin in range(0, trajectory.n_frames, size):
@@ -252,6 +255,7 @@ def _receptive_fields(
         else:
             occupancy = occupancy_for_cutoff(n_atoms, cell, periodic, cutoff)
         grid = build_grid(positions[f], cell, periodic, occupancy)
+        # hop 0: the targets themselves, numbered in their own order
         for i in range(len(targets)):
             atoms[n_stored + i] = targets[i]
             local[targets[i]] = i
@@ -259,16 +263,19 @@ def _receptive_fields(
         hop_counts[f, 0] = queue
         row = 0
         for hop in range(1, n_hops + 1):
+            # search every atom that the hop before has listed; it may list new ones
             while row < hop_counts[f, hop - 1]:
                 atom = np.int64(atoms[n_stored + row])
                 if cutoff is None:
                     own_index, own_distance = index, distance
                     found = nearest_of(atom, grid, own_index, own_distance)
+                    # a shell is taken whole: ask for twice as many until one lies beyond it
                     shell = own_distance[size - 1] + SHELL_WIDTH
                     while found == len(own_index) and own_distance[found - 1] <= shell:
                         own_index = np.empty(2 * found, np.int64)
                         own_distance = np.empty(2 * found, np.float64)
                         found = nearest_of(atom, grid, own_index, own_distance)
+                    # and drop what lies beyond
                     while found > size and own_distance[found - 1] > shell:
                         found -= 1
                 else:
@@ -280,10 +287,12 @@ def _receptive_fields(
                     own_index, own_distance = index, distance
                 for j in range(found):
                     neighbor = own_index[j]
+                    # not seen before in this frame: next place in the queue
                     if local[neighbor] < 0:
                         local[neighbor] = queue
                         atoms[n_stored + queue] = neighbor
                         queue += 1
+                    # without room, edges are counted only, and the caller makes room for all
                     if n_edges < capacity:
                         neighbors[n_edges] = local[neighbor]
                         distances[n_edges] = own_distance[j]
@@ -292,6 +301,7 @@ def _receptive_fields(
                 n_rows += 1
                 row += 1
             hop_counts[f, hop] = queue
+        # leave `local` as it came, at the cost of the atoms seen, not of all atoms
         for i in range(queue):
             local[atoms[n_stored + i]] = -1
         n_stored += queue

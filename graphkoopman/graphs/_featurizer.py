@@ -16,7 +16,14 @@ from graphkoopman.graphs._levels import levels_of
 from graphkoopman.graphs._stream import write_graph_file
 from graphkoopman.graphs._trajectory import GRAPHS, GraphTrajectory
 from graphkoopman.storage import digest
-from graphkoopman.trajectories import Targets, Trajectory, as_trajectories, resolve_targets
+from graphkoopman.trajectories import (
+    Targets,
+    TargetsLike,
+    TrajectoriesLike,
+    Trajectory,
+    as_trajectories,
+    resolve_targets,
+)
 
 # far beyond use; more is a slip, and would ask for all memory
 LARGEST = {"n_neighbors": 10_000, "n_hops": 100}
@@ -86,7 +93,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
 
     def __init__(
         self,
-        targets: Any = None,
+        targets: TargetsLike = None,
         *,
         n_neighbors: int | None = 20,
         cutoff: float | None = None,
@@ -95,7 +102,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         levels: Any = (),
         species_labels: Any = None,
         axes: Any = None,
-        cache_dir: str | os.PathLike | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
         memory_budget: int | None = None,
         n_jobs: int | None = None,
     ) -> None:
@@ -112,7 +119,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     @with_callbacks
-    def fit(self, X: Any, y: Any = None) -> "GraphFeaturizer":
+    def fit(self, X: TrajectoriesLike, y: object = None) -> "GraphFeaturizer":
         """Check settings and trajectories; nothing is learned.
 
         Parameters
@@ -135,7 +142,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         task.end()
         return self
 
-    def transform(self, X: Any) -> list[GraphTrajectory]:
+    def transform(self, X: TrajectoriesLike) -> list[GraphTrajectory]:
         """Graphs of every trajectory.
 
         Parameters
@@ -262,7 +269,7 @@ def _fingerprint(
     targets: Targets,
     labels: np.ndarray,
     levels: dict[str, np.ndarray],
-    settings: tuple,
+    settings: tuple[Any, ...],
 ) -> str:
     """Name of a cache file: a hash of everything that the graphs depend on."""
     run = (trajectory.timestep, trajectory.parent, trajectory.start)

@@ -110,7 +110,7 @@ def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
             known.append((len(array), array.dtype))
 
     def streamed(column: Column) -> StreamedArray:
-        def blocks() -> Iterator[np.ndarray]:
+        def parts() -> Iterator[np.ndarray]:
             return (
                 getattr(_like(first, GraphTrajectory.load(piece, mmap=True)), column.name)
                 for piece in pieces
@@ -118,7 +118,7 @@ def join_graph_files(pieces: Sequence[Path], path: Path) -> None:
 
         lengths, dtypes = zip(*shapes[column.name], strict=True)
         row = getattr(first, column.name).shape[1:]
-        return StreamedArray((sum(lengths), *row), np.result_type(*dtypes), blocks)
+        return StreamedArray((sum(lengths), *row), np.result_type(*dtypes), parts)
 
     arrays: dict[str, np.ndarray | StreamedArray] = {}
     for column in columns:

@@ -203,6 +203,7 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
                 lambda m: _log_timescales(m.eigenvalues[1:][:k], m.lagtime), confidence
             )
         )
+        # a sample may have a timescale where the estimate has none: not of the same process
         undefined = np.isnan(implied_timescales_of(self._prior.eigenvalues[1:][:k], self.lagtime))
         interval[undefined] = np.nan
         return interval

@@ -74,6 +74,7 @@ def process_residuals(
     variance, covariance = _quadratic_forms(modes, moments)
     variance_double, covariance_double = _quadratic_forms(modes, double)
     with np.errstate(divide="ignore", invalid="ignore"):
+        # ‖T f - ρ f‖² = ρ(2τ) - ρ(τ)² for a reversible operator T and a function f of variance one
         rho = np.where(variance > 0, covariance / variance, np.nan)
         rho_double = np.where(variance_double > 0, covariance_double / variance_double, np.nan)
     return Certificates(rho, np.sqrt(np.maximum(rho_double - rho**2, 0.0)))
@@ -90,6 +91,7 @@ def _real_modes(spectrum: Spectrum, moments: LaggedMoments) -> Array:
         if size[0] <= 1e-12 * size[1]:
             continue
         whiten = axes / np.sqrt(size)
+        # autocorrelations of the plane's two extreme functions
         _, ritz = np.linalg.eigh(whiten.T @ c0t @ whiten)
         modes[:, [i, i + 1]] = (pair @ whiten @ ritz)[:, ::-1]
     return modes

@@ -197,8 +197,10 @@ def ck_error(
         error += np.trace(deviation)
         influence += np.trace(observed_change, axis1=1, axis2=2) - predicted_change
         largest = max(largest, float(np.abs(deviation).max()))
+    # 1 / N and the mean over multiples
     scale = len(matrix) * len(multiples)
     n_units = base.n_units
+    # infinitesimal jackknife, with what correlation of the units hides
     variance = np.square(influence / scale).sum() * n_units / (n_units - 1.0)
     variance /= base.dynamics.share
     if refit_sets:

@@ -103,6 +103,7 @@ def _closest(free: Array, c00: Array, equalities: Array, right_side: Array) -> A
     n_states = len(free)
     values, vectors = np.linalg.eigh(c00)
     root = np.sqrt(np.maximum(values, _FLOOR * values[-1]))[:, None] * vectors.T
+    # || C00^(1/2) (K - K_free) || as a least-squares problem in the entries of K
     metric = np.kron(root, np.eye(n_states))
     target = metric @ free.ravel()
 
@@ -124,6 +125,7 @@ def _least_distance(g: Array, h: Array) -> Array:
     unit[-1] = 1.0
     multipliers, _ = nnls(dual, unit, maxiter=30 * dual.shape[1])
     residual = dual @ multipliers - unit
+    # the residual of the dual problem points to the shortest y
     shortest: Array = -residual[:-1] / residual[-1]
     return shortest
 

@@ -65,7 +65,7 @@ def exchange_times(
     Parameters
     ----------
     model : KoopmanModel or BootstrapKoopmanModel
-        With a timestep.
+        Model with a timestep.
     least : array-like of shape (n_states, n_states) or None
         Least times in ps where no way from state to state was seen, NaN elsewhere, as of
         `ResidenceTimes.least_times`. Entries of K that no event speaks for are noise, and times

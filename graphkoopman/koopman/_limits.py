@@ -83,6 +83,7 @@ def count_exchanges(probs: ArrayLike | Sequence[ArrayLike]) -> NDArray[np.int64]
     for array in arrays:
         for part in _parts(array):
             _, state, target = _certain(part)
+            # rows are the certain frames, target after target; a pair of two targets is no exchange
             stays = target[1:] == target[:-1]
             np.add.at(counts, (state[:-1][stays], state[1:][stays]), 1)
     np.fill_diagonal(counts, 0)
@@ -106,6 +107,7 @@ def data_limits(probs: ArrayLike | Sequence[ArrayLike], model: KoopmanModel) -> 
     longest = max(len(array) for array in arrays)
     eigenvalues = model.eigenvalues[1:]
     times = implied_timescales_of(eigenvalues, model.lagtime)
+    # an eigenvalue of one or more never decays: its time has no end, and is not unknown
     endless = np.isnan(times) & (np.real(eigenvalues) > 0.5)
     times = np.where(endless, np.inf, times)
     slow = np.flatnonzero(times > longest)
@@ -215,6 +217,7 @@ def _separate_groups(
     arrays: list[NDArray[Any]], exchanges: NDArray[np.int64]
 ) -> tuple[tuple[tuple[int, ...], ...], tuple[tuple[tuple[int, int], ...], ...]]:
     """Groups of states without passage between them, and the targets of each."""
+    # states are linked by any exchange seen, in either direction
     n_groups, group_of = connected_components(exchanges + exchanges.T, directed=False)
     members: list[list[tuple[int, int]]] = [[] for _ in range(n_groups)]
     for run, array in enumerate(arrays):

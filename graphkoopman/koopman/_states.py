@@ -91,6 +91,7 @@ def singular_functions(chi_0: np.ndarray, chi_t: np.ndarray) -> tuple[np.ndarray
     mean_0, mean_t = chi_0.mean(axis=0), chi_t.mean(axis=0)
     x, y = chi_0 - mean_0, chi_t - mean_t
     whiten_0, whiten_t = _whitening(x.T @ x / len(x)), _whitening(y.T @ y / len(y))
+    # singular values of C00^(-1/2) C0t Ctt^(-1/2): how much of each function is left after the lag
     left, _, right = svd(whiten_0.T @ (x.T @ y / len(x)) @ whiten_t, full_matrices=False)
     if left.size:  # features that are constant at either end have none
         left, _ = svd_flip(left, right)

@@ -139,6 +139,7 @@ def unit_moments(
     ValueError
         If the unit is unknown, or gives fewer than two units.
     """
+    # first frames of pairs of the longest lag, so that all lags rest on the same units
     lengths = [len(array) - max(lagtimes) for array in arrays]
     division = _divide(arrays, lengths, lagtimes, unit)
     if division.n_units < 2:
@@ -202,10 +203,12 @@ def _gather(
 ) -> UnitMoments:
     """Add up the blocks and targets of every unit."""
     n_states, n_units = arrays[0].shape[2], division.n_units
+    # C00, C0t and Ctt of every unit, not yet divided by its number of pairs
     sums, totals = np.zeros((n_units, 3, n_states, n_states)), np.zeros((n_units, n_states))
     n_rows, n_pairs = np.zeros(n_units), np.zeros(n_units)
     for block, labels in zip(division.blocks, division.labels, strict=True):
         array = arrays[block.trajectory]
+        # a block ends where its last pair begins, and pairs reach a lag beyond it
         stop = min(block.stop, len(array) - lagtime)
         pairs = stop - block.start
         if pairs < 1:
@@ -249,6 +252,7 @@ def _cut_chunks(lengths: list[int], n_chunks: int) -> tuple[list[Block], list[in
         raise ValueError(
             f"unit as a number of chunks must be in 2...{total} (pairs of frames), got {n_chunks}"
         )
+    # runs end to end on one line of frames, cut into equal shares: a chunk may span two runs
     ends = np.cumsum(lengths)
     cuts = np.linspace(0, total, n_chunks + 1).astype(int)
     blocks, chunk_of = [], []

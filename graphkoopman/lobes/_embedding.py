@@ -21,7 +21,7 @@ class SpeciesEmbedding(nn.Embedding):
     Attributes
     ----------
     labels : tuple
-        Of the rows.
+        Atomic number or label of every row.
     """
 
     def __init__(self, species: Sequence[Any], n_features: int) -> None:

@@ -65,7 +65,7 @@ class GatedUpdate(torch.autograd.Function):
         return update
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         sizes, n_basis, spacing = ctx.rest
         *inputs, update, log_total = ctx.saved_tensors
         center, neighbor = inputs[:2]
@@ -112,7 +112,7 @@ class GatedUpdate(torch.autograd.Function):
 
 
 def probe(device: torch.device) -> None:
-    """Raise whatever keeps Triton from running on a device."""
+    """Raise the error that keeps Triton from running on a device, if there is one."""
     place = torch.zeros(1, device=device)
     with torch.cuda.device_of(place):
         _write_one[(1,)](place)
@@ -142,6 +142,7 @@ def _filter_weights(distance, per_step, n_points):
     k = x.to(tl.int32)
     s = x - k.to(tl.float32)
     below, above, far = s + 1.0, s - 1.0, s - 2.0
+    # Lagrange weights of points at -1, 0, 1 and 2 for a place s between 0 and 1
     w0 = -s * above * far * (1.0 / 6.0)
     w1 = below * above * far * 0.5
     w2 = -below * s * far * 0.5
@@ -213,6 +214,7 @@ def _forward(
     highest = tl.full([ROWS], LOWEST, tl.float32)
     total = tl.zeros([ROWS], tl.float32)
     summed = tl.zeros([ROWS, WIDTH], tl.float32)
+    # one edge of every row per turn; rows that have no more are masked
     for turn in range(tl.max(stop - start, axis=0)):
         e = start + turn
         on = e < stop
@@ -232,6 +234,7 @@ def _forward(
             features,
         )
         logit = tl.where(on, logit, LOWEST)
+        # softmax in one pass: sums so far shrink when a higher logit comes
         higher = tl.maximum(highest, logit)
         rescale = tl.exp(highest - higher)
         weight = tl.where(on, tl.exp(logit - higher), 0.0)
@@ -291,6 +294,7 @@ def _backward(
         stop = tl.load(offsets + rows + 1, mask=inside, other=0)
         own = tl.load(center + cells, mask=filled, other=0.0)
         outer = tl.load(upstream + cells, mask=filled, other=0.0)
+        # Σ_j a_ij (upstream · m_ij) is upstream · update, which is stored
         mean = tl.sum(outer * tl.load(update + cells, mask=filled, other=0.0), axis=1)
         normal = tl.load(log_total + rows, mask=inside, other=0.0)
         of_own = tl.zeros([ROWS, WIDTH], tl.float32)
@@ -312,18 +316,21 @@ def _backward(
                 per_step,
                 features,
             )
+            # a_ij = exp(l_ij - log Σ exp l), recomputed from the logarithm of the total
             attention = tl.exp(tl.where(on, logit - normal, LOWEST))
             active = tl.where(message > 0.0, outer, 0.0)
             slope = attention[:, None] * active
             of_own += slope
             share = attention * (tl.sum(active * message, axis=1) - mean)
             far = j[:, None] * n_features + features[None, :]
+            # integers add to the same sum in any order: the gradient repeats to the last bit
             counted = (slope.to(tl.float64) * units).to(tl.int64)
             tl.atomic_add(to_neighbor + far, counted, mask=on[:, None] & column, sem="relaxed")
             counted = (share.to(tl.float64) * logit_units).to(tl.int64)
             tl.atomic_add(to_logit + j, counted, mask=on, sem="relaxed")
             away = distance[None, :] * per_spacing - centres[:, None].to(tl.float32)
             gaussians = tl.exp(-away * away)
+            # gradient of W₃: its inputs u(d) are computed again, (n_centres, n_rows) at a time
             of_edge += tl.dot(gaussians, slope, input_precision="ieee")
             of_edge_logit += tl.sum(gaussians * share[None, :], axis=1)
         tl.store(to_center + cells, of_own, mask=filled)

@@ -87,7 +87,7 @@ class GatedConvolution(torch.autograd.Function):
         return update
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         atoms, weight, neighbor_weight, logit_weight, *tensors = ctx.saved_tensors
         kinds, offsets, step, attention, residual = ctx.rest
         (upstream,) = gradients
@@ -95,6 +95,7 @@ class GatedConvolution(torch.autograd.Function):
         sums = _backward(tensors, kinds, offsets, step, shares, outer)
         to_center, to_neighbor, to_logit, *to_tables = sums
         n_near = len(to_center)
+        # q = W₂ v: the gradient of v is W₂ᵀ times that of q, and as much from the logit
         to_atoms = (to_neighbor @ neighbor_weight).addr_(to_logit, logit_weight[0])
         to_atoms[:n_near].addmm_(to_center, weight)
         if residual and kinds is None:
@@ -103,6 +104,7 @@ class GatedConvolution(torch.autograd.Function):
             every_kind = torch.arange(len(atoms), dtype=kinds.dtype)
             of_kind = every_kind.unsqueeze(1) == kinds[: len(upstream)]
             to_atoms += of_kind.to(upstream) @ upstream
+        # gradients of W₁, b, W₂ and of the logit's row: sums over atoms of gradient times vector
         to_weights = (
             to_center.T @ atoms[:n_near],
             to_center.sum(dim=0),
@@ -195,6 +197,7 @@ def _logits(
     kind = center.dtype.type
     for row in range(begin, end):
         start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
+        # the highest logit comes off before the exponential, which then cannot overflow
         highest = kind(-np.inf)
         for e in range(start, stop):
             j = np.uint32(neighbors[e] if kinds is None else kinds[np.uint32(neighbors[e])])
@@ -230,6 +233,7 @@ def _messages(
         start, stop = np.uint64(offsets[row]), np.uint64(offsets[row + 1])
         i = row if kinds is None else kinds[row]
         own = load(center, n_features * i, lanes)
+        # numerator and denominator of the softmax in one pass over the edges of row i, eq. (8)
         total = kind(0.0)
         summed = zeros(center, lanes)
         for e in range(start, stop):
@@ -239,6 +243,7 @@ def _messages(
             message = own + far + _filter(lanes, table, k, w)
             summed = summed + attention[e] * positive_part(message)
             total += attention[e]
+        # a row without edges has no message, and keeps its vector
         scale = kind(1.0) / total if stop > start else kind(0.0)
         for e in range(start, stop):
             attention[e] *= scale
@@ -291,10 +296,12 @@ def _gradients(
             k, w = _place(distances[e], step, len(table), kind)
             message = own + load(neighbor, j, lanes) + _filter(lanes, table, k, w)
             active = where_positive(message, outer)
+            # d out / d m_ij = a_ij where the message is positive: to p_i, q_j and the table alike
             slope = attention[e] * active
             to_own = to_own + slope
             store(to_neighbor, j, load(to_neighbor, j, lanes) + slope)
             _add_filtered(lanes, to_table, k, w, slope)
+            # ∂ / ∂ a_ij is upstream · m_ij; its mean is needed for the softmax below
             share = total_of(active * message)
             mean += attention[e] * share
             along[e - start] = share

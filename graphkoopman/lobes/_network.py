@@ -22,11 +22,11 @@ class GDyNetLobe(nn.Module):
     Parameters
     ----------
     encoder : Module
-        Of a batch: vectors of the target atoms.
+        From a batch to the vectors of the target atoms.
     pooling : Module
-        Of these and the batch: vectors of the targets.
+        From these and the batch to the vectors of the targets.
     head : Head
-        Of these: probabilities of the states.
+        From these to the probabilities of the states.
 
     Attributes
     ----------

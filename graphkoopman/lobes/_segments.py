@@ -58,7 +58,7 @@ def edge_sum(values: Tensor, batch: GraphBatch, n_rows: int) -> Tensor:
     Parameters
     ----------
     values : Tensor of shape (n_edges, ...)
-        Of the edges of these atoms.
+        Values of the edges of these atoms.
     batch : GraphBatch
     n_rows : int
     """

@@ -94,10 +94,13 @@ def plain_update(terms: Terms, edges: Edges) -> Tensor:
     rows = batch.rows(n_rows)
     distances = batch.distances[: len(rows)].to(atoms.dtype)
     basis = gaussian_basis(distances, terms.edge.in_features)
+    # atoms of a kind are alike before the first convolution: terms are computed once per kind
     near, far, near_atoms = rows, batch.neighbors[: len(rows)], atoms[:n_rows]
     if terms.kinds is not None:
         near, far, near_atoms = terms.kinds[near], terms.kinds[far], atoms
+    # (n_edges,): the term of v_i is the same for all j and cancels in the softmax (8)
     logits = terms.neighbor_logit(atoms)[far].squeeze(1) + terms.edge_logit(basis).squeeze(1)
+    # (n_edges, n_features): W₁ v_i + W₂ v_j + W₃ u_ij
     messages = terms.center(near_atoms)[near] + terms.neighbor(atoms)[far] + terms.edge(basis)
     if terms.message_norm is not None:
         messages = terms.message_norm(messages)
@@ -109,7 +112,7 @@ def cpu_update(terms: Terms, edges: Edges) -> Tensor:
     """By the compiled kernels of `_kernels`."""
     offsets = edges.batch.offsets(edges.n_rows)
     basis = torch.from_numpy(_basis_on_grid(terms.edge.in_features, terms.atoms.dtype))
-    return GatedConvolution.apply(
+    return GatedConvolution.apply(  # type: ignore[no-untyped-call]
         terms.atoms,
         terms.center.weight,
         terms.center.bias,

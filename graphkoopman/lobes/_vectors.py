@@ -146,6 +146,7 @@ def total_of(typingctx, vector):
     def code(context, builder, signature, arguments):
         (x,) = arguments
         number = x.type.element
+        # the sum may be reordered over lanes, as `fastmath` of the kernels allows
         name = f"llvm.vector.reduce.fadd.v{vector.size}f{vector.dtype.bitwidth}"
         reduce = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(number, [number, x.type]), name

@@ -10,7 +10,7 @@ Choice: :func:`select_markovian`, :func:`explain_selection`, :func:`selection_re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from graphkoopman.estimator._lags import MixedLagWarning as MixedLagWarning
+    from graphkoopman.estimator import MixedLagWarning as MixedLagWarning
     from graphkoopman.model_selection._candidates import LagChoice
     from graphkoopman.model_selection._cross_val import cross_val_transform
     from graphkoopman.model_selection._report import selection_report

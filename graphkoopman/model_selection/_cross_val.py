@@ -1,6 +1,5 @@
 """`cross_val_transform`: states of every trajectory by a model that has not seen it."""
 
-import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,17 +10,17 @@ from sklearn.model_selection import check_cv
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
-from graphkoopman.estimator import GDyNetEstimator, check_gap
+from graphkoopman.checks import is_integer
+from graphkoopman.estimator import EstimatorLike, GDyNetEstimator, check_gap
 from graphkoopman.koopman import align_states
+from graphkoopman.model_selection._pieces import Data
 from graphkoopman.model_selection._splitters import SegmentKFold
-from graphkoopman.samples import Samples
-from graphkoopman.trajectories import Trajectory
 
 
 def cross_val_transform(
-    estimator: Any,
-    X: Any,
-    y: Any = None,
+    estimator: EstimatorLike,
+    X: Data,
+    y: object = None,
     *,
     groups: ArrayLike | None = None,
     cv: Any = 5,
@@ -72,7 +71,7 @@ def cross_val_transform(
     the states can be influenced by that, though the first model has seen those trajectories.
     """
     items = [X[i] for i in range(len(X))]
-    cv = SegmentKFold(int(cv)) if isinstance(cv, numbers.Integral) else check_cv(cv)
+    cv = SegmentKFold(int(cv)) if is_integer(cv, 0) else check_cv(cv)
     splits = [(np.asarray(a), np.asarray(b)) for a, b in cv.split(items, y, groups)]
     tested = np.concatenate([test for _, test in splits])
     if not np.array_equal(np.sort(tested), np.arange(len(items))):
@@ -101,7 +100,7 @@ def cross_val_transform(
 
 
 def _fit_and_transform(
-    estimator: Any, train: Sequence[Any], test: list[Trajectory] | list[Samples]
+    estimator: EstimatorLike, train: Sequence[Any], test: Sequence[Any]
 ) -> tuple[Any, list[NDArray[np.float64]]]:
     estimator.fit(train)
     final = estimator[-1] if isinstance(estimator, Pipeline) else estimator

@@ -4,15 +4,18 @@
 """
 
 import itertools
-from collections.abc import Sized
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.samples import Samples
 from graphkoopman.trajectories import Trajectory, resolve_targets
+
+# what a splitter is given, with or without a featurizer before the estimator
+Data: TypeAlias = Sequence[Samples] | Sequence[Trajectory]
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Pieces:
         return marked
 
 
-def read_pieces(X: Any) -> Pieces:
+def read_pieces(X: Data) -> Pieces:
     """Pieces behind a list of trajectories.
 
     Parameters
@@ -82,7 +85,7 @@ def read_pieces(X: Any) -> Pieces:
             f"X must be a list of trajectories to split, got {type(X).__name__}; cut a single "
             "trajectory with segments(trajectory, n)"
         )
-    items = [X[i] for i in range(len(X))]  # type: ignore[index]
+    items = [X[i] for i in range(len(X))]
     if not items:
         raise ValueError("X must hold at least one trajectory, got an empty list")
     names: dict[Any, int] = {}

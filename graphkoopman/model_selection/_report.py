@@ -19,7 +19,8 @@ def selection_report(search: Any, *, timestep: float | None = None, **options: A
     timestep : float or None
         ps per frame, to give lags in ps beside frames.
     **options
-        Of `explain_selection`. Those of a ``refit=partial(select_markovian, ...)`` are known.
+        Settings of `explain_selection`. Settings of a ``refit=partial(select_markovian, ...)`` are
+        known already.
 
     Returns
     -------

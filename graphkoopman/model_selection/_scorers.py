@@ -16,8 +16,7 @@ from typing import Any
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from graphkoopman.estimator import GDyNetEstimator, check_gap
-from graphkoopman.estimator._lags import LagsMet
+from graphkoopman.estimator import EstimatorLike, GDyNetEstimator, LagsMet, check_gap
 from graphkoopman.koopman import (
     BeyondDataWarning,
     ChapmanKolmogorovError,
@@ -26,7 +25,8 @@ from graphkoopman.koopman import (
     ck_error,
     estimate_koopman,
 )
-from graphkoopman.samples import Samples, join_adjacent_samples
+from graphkoopman.samples import Samples, SamplesLike, join_adjacent_samples
+from graphkoopman.trajectories import TrajectoriesLike
 
 SELECTION_SCORES = ("vampe_cv", "neg_ck_error", "neg_ck_standard_error")
 DEFAULT_MULTIPLES = 5
@@ -99,7 +99,9 @@ class KoopmanScorer:
             raise ValueError(f"names must be among {SCORER_NAMES}, got {unknown or 'none'}")
         self._lags_met = LagsMet()
 
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float | dict[str, float]:
+    def __call__(
+        self, estimator: EstimatorLike, X: SamplesLike | TrajectoriesLike, y: object = None
+    ) -> float | dict[str, float]:
         """Score a fitted estimator, or a Pipeline that ends in one, on trajectories.
 
         Returns
@@ -135,7 +137,7 @@ class _States:
         self.estimator = estimator
         self.graphs = graphs
         self.lagtime = estimator.lagtime if scorer.lagtime is None else scorer.lagtime
-        self.probabilities: list[NDArray] = estimator.transform(graphs)
+        self.probabilities: list[NDArray[Any]] = estimator.transform(graphs)
 
     @cached_property
     def model(self) -> KoopmanModel:
@@ -195,7 +197,9 @@ _SCORES: dict[str, Callable[[_States], float]] = {
 SCORER_NAMES = tuple(_SCORES)
 
 
-def _final_step(estimator: Any, X: Any) -> tuple[GDyNetEstimator, list[Samples]]:
+def _final_step(
+    estimator: EstimatorLike, X: SamplesLike | TrajectoriesLike
+) -> tuple[GDyNetEstimator, list[Samples]]:
     """The estimator behind a Pipeline, and what reaches it."""
     if isinstance(estimator, Pipeline):
         X = estimator[:-1].transform(X) if len(estimator) > 1 else X
@@ -205,8 +209,9 @@ def _final_step(estimator: Any, X: Any) -> tuple[GDyNetEstimator, list[Samples]]
             "a KoopmanScorer needs a GDyNetEstimator, or a Pipeline that ends in one, got "
             f"{type(estimator).__name__}"
         )
-    graphs = [X] if isinstance(X, Samples) else list(X)
-    return estimator, join_adjacent_samples(graphs)
+    samples: Any = X
+    pieces = [samples] if isinstance(samples, Samples) else list(samples)
+    return estimator, join_adjacent_samples(pieces)
 
 
 vamp1_scorer = KoopmanScorer("vamp1")

@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 
+from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.model_selection._candidates import Candidates
 from graphkoopman.progress import Progress
 from graphkoopman.samples import Samples
@@ -55,7 +56,9 @@ class CandidateFile:
         If the folder cannot be made or written to.
     """
 
-    def __init__(self, folder: str | os.PathLike | None, fingerprint: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str] | None, fingerprint: Mapping[str, Any]
+    ) -> None:
         self.folder = None if folder is None else Path(folder)
         self.rows: list[Row] = []
         if self.folder is None:
@@ -98,7 +101,7 @@ class CandidateFile:
 
 
 def search(
-    estimator: Any,
+    estimator: GDyNetEstimator,
     pieces: Sequence[Samples],
     grid: Mapping[str, Sequence[int]],
     *,
@@ -106,7 +109,7 @@ def search(
     cv: Any,
     horizon: int,
     n_jobs: int | None = None,
-    folder: str | os.PathLike | None = None,
+    folder: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> dict[str, Any]:
     """``cv_results_`` of a grid search, candidate by candidate, as many at a time as jobs run.
@@ -120,7 +123,7 @@ def search(
     scoring, cv, n_jobs
         As of `GridSearchCV`.
     horizon : int
-        Of the scorer; scores depend on it.
+        Frames over which the scorer predicts; scores depend on it.
     folder : path or None
         See `CandidateFile`; candidates in there are not tried again.
     verbose : bool
@@ -153,7 +156,7 @@ def search(
 
 
 def _fingerprint(
-    estimator: Any, pieces: Sequence[Samples], cv: Any, horizon: int
+    estimator: GDyNetEstimator, pieces: Sequence[Samples], cv: Any, horizon: int
 ) -> dict[str, Any]:
     settings = {
         name: repr(value)

@@ -98,7 +98,7 @@ def select_model(
     scoring_lagtime: int | None = None,
     horizon: int | None = None,
     n_jobs: int | None = None,
-    checkpoint_dir: str | os.PathLike | None = None,
+    checkpoint_dir: str | os.PathLike[str] | None = None,
     verbose: bool = False,
 ) -> ModelSelection:
     """Choose the number of states and the lag by cross-validation, and fit the model chosen.

@@ -62,7 +62,7 @@ class Selection(Tabular):
         Lag in frames at which numbers of states were compared.
     states : tuple of StateChoice
     lags : tuple of LagChoice
-        Of the number of states chosen, all lags of the grid.
+        All lags of the grid, for the number of states chosen.
     max_lagtime : int
         Longest lag allowed.
     max_width : float

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.model_selection import BaseCrossValidator
 
-from graphkoopman.model_selection._pieces import Pieces, read_pieces, target_atoms
+from graphkoopman.model_selection._pieces import Data, Pieces, read_pieces, target_atoms
 from graphkoopman.randomness import as_random_state
 from graphkoopman.trajectories import check_integer
 
@@ -31,7 +31,9 @@ class _SegmentSplitter(BaseCrossValidator):
     gap: int
     n_splits: int
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+    def get_n_splits(
+        self, X: Data | None = None, y: object = None, groups: ArrayLike | None = None
+    ) -> int:
         """Number of folds.
 
         Parameters
@@ -44,7 +46,7 @@ class _SegmentSplitter(BaseCrossValidator):
         """
         return self.n_splits
 
-    def split(self, X: Any, y: Any = None, groups: ArrayLike | None = None) -> Iterator[Split]:
+    def split(self, X: Data, y: object = None, groups: ArrayLike | None = None) -> Iterator[Split]:
         """Training and test indices of every fold.
 
         Parameters
@@ -80,7 +82,7 @@ class _SegmentSplitter(BaseCrossValidator):
                 )
             yield np.flatnonzero(train), np.flatnonzero(test)
 
-    def _units(self, X: Any, pieces: Pieces, groups: ArrayLike | None) -> NDArray[np.intp]:
+    def _units(self, X: Data, pieces: Pieces, groups: ArrayLike | None) -> NDArray[np.intp]:
         """Unit of every piece, numbered in time order; a unit is on one side as a whole."""
         labels = self._default_units(X, pieces) if groups is None else np.asarray(groups)
         if labels.shape != (len(pieces),):
@@ -94,7 +96,7 @@ class _SegmentSplitter(BaseCrossValidator):
         units[order] = np.argsort(np.argsort(first))[inverse]
         return units
 
-    def _default_units(self, X: Any, pieces: Pieces) -> NDArray[np.intp]:
+    def _default_units(self, X: Data, pieces: Pieces) -> NDArray[np.intp]:
         return np.arange(len(pieces))
 
     @abstractmethod
@@ -193,7 +195,7 @@ class TargetKFold(SegmentKFold):
     def __init__(self, n_splits: int = 5) -> None:
         super().__init__(n_splits, gap=0)
 
-    def _default_units(self, X: Any, pieces: Pieces) -> NDArray[np.intp]:
+    def _default_units(self, X: Data, pieces: Pieces) -> NDArray[np.intp]:
         atoms = [frozenset(target_atoms(X[i])) for i in range(len(X))]
         names: dict[frozenset[int], int] = {}
         units = np.array([names.setdefault(share, len(names)) for share in atoms])
@@ -271,7 +273,9 @@ class LeaveOneTrajectoryOut(_SegmentSplitter):
     def __init__(self, *, gap: int = 1) -> None:
         self.gap = check_integer(gap, "gap", 0)
 
-    def get_n_splits(self, X: Any = None, y: Any = None, groups: ArrayLike | None = None) -> int:
+    def get_n_splits(
+        self, X: Data | None = None, y: object = None, groups: ArrayLike | None = None
+    ) -> int:
         """Number of runs, or of groups.
 
         Parameters
@@ -285,9 +289,10 @@ class LeaveOneTrajectoryOut(_SegmentSplitter):
         -------
         int
         """
-        return int(self._units(X, read_pieces(X), groups).max()) + 1
+        runs: Any = X  # None is refused there
+        return int(self._units(runs, read_pieces(runs), groups).max()) + 1
 
-    def _default_units(self, X: Any, pieces: Pieces) -> NDArray[np.intp]:
+    def _default_units(self, X: Data, pieces: Pieces) -> NDArray[np.intp]:
         return pieces.runs
 
     def _held_out(self, pieces: Pieces, units: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman._compiling import njit
+from graphkoopman.checks import is_integer
 from graphkoopman.neighbors._grid import build_grid
 from graphkoopman.neighbors._search import (
     nearest_of,
@@ -222,7 +223,7 @@ def _refuse(positions: NDArray[np.float64], cell: NDArray[np.float64]) -> NoRetu
 
 
 def _check_k(k: int, n_atoms: int, *, periodic: bool) -> int:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    if not is_integer(k, 1):
         raise ValueError(f"k must be an integer >= 1, got {k!r}; ask for at least one neighbour")
     if not periodic and n_atoms < k + 1:
         raise ValueError(

@@ -67,6 +67,7 @@ def build_grid(positions, cell, periodic, occupancy):
     normals, heights, volume, packing = _faces(box)
     fractions, wrapped = _wrap(positions, box, origin, normals, heights, periodic)
     most = MAX_BINS_PER_ATOM * n_atoms
+    # refine until an atom has about the company aimed at: clusters and slabs fill few bins
     n_bins = min(most, max(1.0, n_atoms / occupancy))
     while True:
         shape = _bins_per_axis(heights, n_bins)
@@ -84,7 +85,9 @@ def build_grid(positions, cell, periodic, occupancy):
             places[slot, axis] = wrapped[atoms[slot], axis]
             coordinates[slot, axis] = fractions[atoms[slot], axis] * shape[axis]
         diagonal += _dot(box[axis], box[axis])
+    # distances between faces, not lengths of edges: these bound what a sphere reaches
     widths = (heights[0] / shape[0], heights[1] / shape[1], heights[2] / shape[2])
+    # an atom that sees `company` others in its bin lives at that density, not at the mean one
     density = max(n_atoms, company * shape[0] * shape[1] * shape[2]) / volume
     slack = RELATIVE_SLACK * math.sqrt(diagonal)
     return Grid(
@@ -108,6 +111,7 @@ def _reduce(cell):
         improved = False
         for i in range(3):
             a, b, c = box[i], box[(i + 1) % 3], box[(i + 2) % 3]
+            # multiples of b and c to take off a: the nearest to the projection, and one either side
             m = np.rint(_dot(a, b) / _dot(b, b))
             n = np.rint(_dot(a, c) / _dot(c, c))
             for p in (m - 1.0, m, m + 1.0):
@@ -149,6 +153,7 @@ def _faces(box):
     volume = 0.0
     for i in range(3):
         b, c = box[(i + 1) % 3], box[(i + 2) % 3]
+        # normal of a face is the cross product b × c, and volume = |a · (b × c)|
         for x in range(3):
             y, z = (x + 1) % 3, (x + 2) % 3
             normals[i, x] = b[y] * c[z] - b[z] * c[y]
@@ -176,6 +181,7 @@ def _wrap(positions, box, origin, normals, heights, periodic):
         for x in range(3):
             wrapped[i, x] = positions[i, x] - origin[x]
         for axis in range(3):
+            # height above the face over the height of the cell is the fractional coordinate
             fractions[i, axis] = _dot(wrapped[i], normals[axis]) / heights[axis]
         if not periodic:
             continue
@@ -200,6 +206,7 @@ def _bins_per_axis(heights, n_bins):
     low = min(heights[0], heights[1], heights[2])
     high = max(heights[0], heights[1], heights[2])
     mid = max(min(heights[0], heights[1]), min(max(heights[0], heights[1]), heights[2]))
+    # cubes where they fit; slabs or rods of one bin where the box is thinner than a cube
     width = (low * mid * high / n_bins) ** (1.0 / 3.0)
     if width > low:
         width = math.sqrt(mid * high / n_bins)
@@ -235,6 +242,7 @@ def _count(fractions, shape):
     pairs = 0.0
     for index in range(n_bins):
         count = starts[index + 1]
+        # count atoms have count - 1 others each
         pairs += count * (count - 1.0)
         starts[index + 1] += starts[index]
     return bins, starts, pairs / n_atoms

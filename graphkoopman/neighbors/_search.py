@@ -57,10 +57,12 @@ def nearest_of(atom, grid, out_index, out_distance):
     k = out_index.size
     slot = grid.slots[atom]
     wanted = k if grid.periodic else min(k, grid.atoms.size - 1)
+    # a sphere of density ρ holds SURPLUS k atoms at r = (3 SURPLUS k / 4πρ)^(1/3)
     radius = (0.75 / math.pi * SURPLUS * k / grid.density) ** (1.0 / 3.0)
     found = _search(slot, grid, radius, k, out_index, out_distance)
     while found < wanted:
         # From scratch: what was already visited is the smaller part of the wider sphere.
+        # its volume would have to grow by what is missing, within bounds
         growth = (SURPLUS * k / (found + 1.0)) ** (1.0 / 3.0)
         radius *= min(2.0, max(1.2, growth))
         found = _search(slot, grid, radius, k, out_index, out_distance)
@@ -119,8 +121,10 @@ def _search(slot, grid, radius, k, out_index, out_distance):
     u0, u1, u2 = grid.coordinates[slot, 0], grid.coordinates[slot, 1], grid.coordinates[slot, 2]
     x, y, z = positions[slot, 0], positions[slot, 1], positions[slot, 2]
     size = out_index.size
+    # squared distances throughout: a root is taken of the neighbours that are kept only
     limit = radius * radius
     found = 0
+    # layers of bins along the first two vectors; the third is a row, cut where the sphere ends
     first0, last0 = _bins_touched(u0, (radius + slack) / w0, n0, periodic)
     first1, last1 = _bins_touched(u1, (radius + slack) / w1, n1, periodic)
     for i0 in range(first0, last0 + 1):
@@ -128,17 +132,21 @@ def _search(slot, grid, radius, k, out_index, out_distance):
         image0 = i0 // n0
         for i1 in range(first1, last1 + 1):
             gap1 = _gap(u1, i1, w1, slack)
+            # no point of the row is nearer than this bound; skip it if that is too far
             lateral = gap0 * gap0 + gap1 * gap1
             if max(packing * lateral, gap0 * gap0, gap1 * gap1) > limit:
                 continue
             image1 = i1 // n1
+            # index of the row's first bin, inside the cell: each index less its image
             row = ((i0 - image0 * n0) * n1 + i1 - image1 * n1) * n2
+            # what the bound leaves of the sphere along the row
             reach = math.sqrt(min(limit, max(0.0, limit / packing - lateral)))
             i2, last2 = _bins_touched(u2, (reach + slack) / w2, n2, periodic)
             # Bins of a row are neighbours in memory until the row enters the next image.
             while i2 <= last2:
                 image2 = i2 // n2
                 stop = min(last2 + 1, (image2 + 1) * n2)
+                # lattice vector of the image, Å, so that wrapped positions need no minimum image
                 shift_x = image0 * cell[0, 0] + image1 * cell[1, 0] + image2 * cell[2, 0]
                 shift_y = image0 * cell[0, 1] + image1 * cell[1, 1] + image2 * cell[2, 1]
                 shift_z = image0 * cell[0, 2] + image1 * cell[1, 2] + image2 * cell[2, 2]

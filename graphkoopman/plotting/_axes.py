@@ -54,7 +54,7 @@ def view_of_curves(ax: Axes, curves: Array, upper: Array) -> NDArray[np.bool_]:
     Parameters
     ----------
     ax : Axes
-        From zero.
+        Axes whose limits start at zero.
     curves : ndarray of shape (n_points, ...)
     upper : ndarray of shape (n_points, ...)
         Upper limits.
@@ -90,7 +90,7 @@ def curve_with_band(
     step : bool
         Constant from each x to the next.
     **style
-        Of the line; the band takes its colour.
+        How the line is drawn; the band takes its colour.
     """
     (line,) = ax.plot(x, y, drawstyle="steps-post" if step else "default", **style)
     ax.fill_between(

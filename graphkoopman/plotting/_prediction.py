@@ -93,7 +93,7 @@ def plot_arrhenius(result: Arrhenius, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     result : Arrhenius
-        Of a single quantity.
+        Fit of a single quantity.
     ax : Axes or None
 
     Returns

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from deeptime.util.validation import ChapmanKolmogorovTest, ImpliedTimescales, implied_timescales
 
+from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.koopman import BootstrapKoopmanModel, ChapmanKolmogorovError, ck_error
+from graphkoopman.samples import Samples
 
 __all__ = ["Analysis", "analyse"]
 
@@ -26,7 +27,7 @@ class Analysis:
     timescales : ImpliedTimescales
         Over the lags.
     ck : ChapmanKolmogorovTest
-        Of the model against those at longer lags.
+        Chapman-Kolmogorov test of the model against models at longer lags.
     markov : ChapmanKolmogorovError or None
         The same as one number with its verdict; None where no run is longer than two lags.
     models : list of BootstrapKoopmanModel
@@ -52,7 +53,7 @@ class Analysis:
         return float(np.abs(self.ck.estimates - self.ck.predictions).max())
 
 
-def analyse(estimator: Any, graphs: Sequence[Any], n_refits: int = 0) -> Analysis:
+def analyse(estimator: GDyNetEstimator, graphs: Sequence[Samples], n_refits: int = 0) -> Analysis:
     """Estimate, with error bars, at the lag and as many multiples of it as the data carry.
 
     Parameters

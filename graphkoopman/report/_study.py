@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.koopman import BootstrapKoopmanModel, ExchangeTimes, exchange_times
 from graphkoopman.progress import Progress
 from graphkoopman.report._analysis import Analysis, analyse
 from graphkoopman.report._verdict import Verdict, judge, name_of_targets
+from graphkoopman.samples import Samples
 from graphkoopman.structure import StateDescription, describe_states
-from graphkoopman.trajectories import Trajectory
+from graphkoopman.trajectories import TargetsLike, Trajectory
 from graphkoopman.transport import ResidenceTimes, residence_times
 
 __all__ = ["CORE", "Study", "study"]
@@ -36,21 +38,21 @@ class Study:
     targets : object
         See `resolve_targets`.
     name : str
-        Of the targets, for people.
+        What the targets are called in the text.
     analysis : Analysis
     exchange : ExchangeTimes
     residence : ResidenceTimes
-        By the most probable state.
+        Residence times in the most probable state.
     core_residence : ResidenceTimes
         Transition-based.
     description : StateDescription
     verdict : Verdict
     """
 
-    estimator: Any
+    estimator: GDyNetEstimator
     trajectories: list[Trajectory]
     probabilities: list[NDArray[np.float64]]
-    targets: Any
+    targets: TargetsLike
     name: str
     analysis: Analysis
     exchange: ExchangeTimes
@@ -111,10 +113,10 @@ class Study:
 
 
 def study(
-    estimator: Any,
+    estimator: GDyNetEstimator,
     trajectories: Sequence[Trajectory],
-    graphs: Sequence[Any],
-    targets: Any,
+    graphs: Sequence[Samples],
+    targets: TargetsLike,
     *,
     charges: Any = None,
     n_refits: int = 0,
@@ -127,10 +129,10 @@ def study(
     estimator : GDyNetEstimator
     trajectories : list of Trajectory
     graphs : list of samples
-        Of these trajectories.
+        Graphs or features of these trajectories.
     targets : object
     charges : array-like or None
-        Of every atom, e.
+        Charge of every atom, e.
     n_refits : int
         Trainings on half the data, for intervals that hold the training.
     verbose : bool

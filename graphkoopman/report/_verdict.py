@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import mdtraj as md
 import numpy as np
 
+from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.koopman import BootstrapKoopmanModel, ChapmanKolmogorovError
-from graphkoopman.trajectories import Trajectory, resolve_targets
+from graphkoopman.trajectories import TargetsLike, Trajectory, resolve_targets
 
 __all__ = ["Verdict", "judge", "name_of_targets"]
 
@@ -49,7 +50,7 @@ class Verdict:
 
 
 def judge(
-    estimator: Any,
+    estimator: GDyNetEstimator,
     model: BootstrapKoopmanModel,
     markov: ChapmanKolmogorovError | None,
     lengths: Sequence[int],
@@ -69,7 +70,7 @@ def judge(
     lengths : sequence of int
         Frames of each run.
     name : str
-        Of the targets, for people.
+        What the targets are called in the text.
     """
     timestep = float(estimator.timestep_)
     error, (low, high) = np.nan, (-np.inf, np.inf)
@@ -101,7 +102,7 @@ def judge(
     )
 
 
-def name_of_targets(trajectory: Trajectory, targets: Any) -> str:
+def name_of_targets(trajectory: Trajectory, targets: TargetsLike) -> str:
     """Elements of single atoms, or the formula of molecules: "Li", "H2O"."""
     resolved = resolve_targets(targets, trajectory)
     groups = resolved.groups()
@@ -123,7 +124,7 @@ def name_of_targets(trajectory: Trajectory, targets: Any) -> str:
     return " and ".join(sorted(formulas)) if len(formulas) <= 3 else "molecules"
 
 
-def agreement_of_starts(estimator: Any) -> float | None:
+def agreement_of_starts(estimator: GDyNetEstimator) -> float | None:
     """Cohen's κ between the states of several starts; None for a single one."""
     scores = getattr(estimator, "start_scores_", ())
     agreement = float(getattr(estimator, "agreement_", np.nan))
@@ -166,7 +167,7 @@ def _advice(markovian: str) -> list[str]:
     return []
 
 
-def _doubts(estimator: Any, model: BootstrapKoopmanModel) -> list[str]:
+def _doubts(estimator: GDyNetEstimator, model: BootstrapKoopmanModel) -> list[str]:
     notes = []
     if estimator.clipped_mass_ > MUCH_CUT_OFF:
         notes.append(

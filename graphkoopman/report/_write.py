@@ -1,17 +1,19 @@
 """`write_report`: one HTML page about a fitted model and its data."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from numpy.typing import ArrayLike
 from sklearn.pipeline import Pipeline
 
+from graphkoopman.estimator import EstimatorLike
 from graphkoopman.graphs import GraphFeaturizer
 from graphkoopman.report._page import page
 from graphkoopman.report._scene import scene
 from graphkoopman.report._study import Study, study
 from graphkoopman.storage import replacing
-from graphkoopman.trajectories import as_trajectories
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike, as_trajectories
 
 __all__ = ["write_report"]
 
@@ -19,14 +21,14 @@ FOR_POSITIONS = 0.25  # of the bytes of a page, before base64
 
 
 def write_report(
-    path: str | os.PathLike,
-    model: Any,
-    trajs: Any = None,
+    path: str | os.PathLike[str],
+    model: EstimatorLike | Study,
+    trajs: TrajectoriesLike | None = None,
     *,
-    targets: Any = None,
+    targets: TargetsLike = None,
     featurizer: Any = None,
-    charges: Any = None,
-    state_charges: Any = None,
+    charges: ArrayLike | Sequence[ArrayLike] | None = None,
+    state_charges: ArrayLike | None = None,
     temperature: float | None = None,
     title: str | None = None,
     record: Mapping[str, Any] | None = None,
@@ -98,7 +100,13 @@ def write_report(
         file.write(text)
 
 
-def _study(model: Any, trajs: Any, targets: Any, featurizer: Any, charges: Any) -> Study:
+def _study(
+    model: EstimatorLike,
+    trajs: TrajectoriesLike | None,
+    targets: TargetsLike,
+    featurizer: Any,
+    charges: ArrayLike | Sequence[ArrayLike] | None,
+) -> Study:
     if trajs is None:
         raise ValueError("trajs must be given, got None; pass the trajectories to report on")
     trajectories = as_trajectories(trajs)
@@ -112,12 +120,11 @@ def _study(model: Any, trajs: Any, targets: Any, featurizer: Any, charges: Any) 
             )
         featurizer = steps[0][1]
     if featurizer is None:
-        hops = estimator.n_hops_ if hasattr(estimator, "n_hops_") else estimator.n_conv
         featurizer = GraphFeaturizer(
             targets,
             n_neighbors=estimator.n_neighbors_,
             cutoff=estimator.cutoff_,
-            n_hops=hops,
+            n_hops=estimator.n_hops_,
         )
     targets = getattr(featurizer, "targets", None) if targets is None else targets
     graphs = featurizer.transform(trajectories)

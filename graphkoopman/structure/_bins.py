@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.structure._blocks import Division
-from graphkoopman.structure._inputs import Run
+from graphkoopman.structure._inputs import StructureRun
 from graphkoopman.trajectories import follow_basis
 
 __all__ = ["binned_sums", "reference_cells"]
@@ -22,7 +22,7 @@ ALIKE = 0.2  # relative difference of lengths and angles, squared, that a barost
 
 
 def binned_sums(
-    runs: Sequence[Run], blocks: Division, shape: NDArray[np.int64], fold: NDArray[Any]
+    runs: Sequence[StructureRun], blocks: Division, shape: NDArray[np.int64], fold: NDArray[Any]
 ) -> tuple[Array, Array]:
     """Sum probabilities and count targets in parallelepipeds of the cell.
 
@@ -51,6 +51,7 @@ def binned_sums(
             fractions = run.centers(start, stop) @ np.linalg.inv(cells)
             # a remainder just below one rounds up to the bin behind the last
             bins = np.floor(np.mod(fractions * fold, 1.0) * shape).astype(np.int64) % shape
+            # (n * n_targets,) flat index of the voxel that each target is in
             index = np.ravel_multi_index(tuple(np.moveaxis(bins, -1, 0)), shape).ravel()
             counts[k] += np.bincount(index, minlength=n_bins)
             for state in range(n_states):
@@ -59,7 +60,7 @@ def binned_sums(
     return sums.reshape(len(blocks), n_states, *shape), counts.reshape(len(blocks), *shape)
 
 
-def reference_cells(runs: Sequence[Run]) -> list[Array]:
+def reference_cells(runs: Sequence[StructureRun]) -> list[Array]:
     """Cells of every run, (n_frames, 3, 3) in Å, in one basis.
 
     Raises
@@ -71,6 +72,7 @@ def reference_cells(runs: Sequence[Run]) -> list[Array]:
     found = []
     for run in runs:
         cells = run.cells(0, run.n_frames)
+        # Gram matrices hold lengths and angles, and do not turn with the cell
         own = cells[0] @ cells[0].T, first @ first.T
         # a run that is turned as a whole has the basis of the first one, too
         alike = np.abs(own[0] - own[1]).max() < ALIKE * np.abs(own[1]).max()

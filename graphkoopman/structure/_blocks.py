@@ -12,7 +12,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._inputs import Run
+from graphkoopman.checks import is_integer
+from graphkoopman.structure._inputs import StructureRun
 from graphkoopman.trajectories import Trajectory
 from graphkoopman.uncertainty import (
     Block,
@@ -54,12 +55,12 @@ class Division:
         return iter(self.blocks)
 
 
-def divide(runs: Sequence[Run], unit: str, n_blocks: int | None) -> Division:
+def divide(runs: Sequence[StructureRun], unit: str, n_blocks: int | None) -> Division:
     """Cut trajectories into blocks of time.
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of StructureRun
     unit : {"auto", "trajectories", "blocks"}
         See `graphkoopman.uncertainty.check_unit`.
     n_blocks : int or None
@@ -70,9 +71,7 @@ def divide(runs: Sequence[Run], unit: str, n_blocks: int | None) -> Division:
     Division
     """
     name, _ = check_unit(unit, UNITS)
-    if n_blocks is not None and (
-        isinstance(n_blocks, bool) or not isinstance(n_blocks, int | np.integer) or n_blocks < 2
-    ):
+    if not (n_blocks is None or is_integer(n_blocks, 2)):
         raise ValueError(
             f"n_blocks must be an integer >= 2 or None, got {n_blocks!r}; an interval needs the "
             "scatter between blocks"
@@ -140,7 +139,7 @@ def ratio_interval(
         ratio = numerator.sum(axis=0) / total
         leverage = denominator / total
         residual = (numerator - ratio * denominator) / np.sqrt(1.0 - leverage) / total
-    # a block that holds all the data has no scatter of its own, whatever rounding leaves of it
+    # a block that holds all the data has no scatter of its own: what is left is rounding
     residual = np.where(leverage < 1.0, residual, 0.0)
     error = block_error(residual, division)
     quantile = t_quantile(np.minimum(effective_units(denominator), 1.0 + division.scatter.degrees))

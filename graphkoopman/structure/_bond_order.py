@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman._optional import missing
-from graphkoopman.structure._inputs import check_count, check_radius
+from graphkoopman.checks import check_integer
+from graphkoopman.structure._inputs import check_radius
 from graphkoopman.trajectories import (
     TargetsLike,
     TrajectoriesLike,
@@ -81,14 +82,14 @@ def bond_order(
     .. [2] Lechner and Dellago, J. Chem. Phys. 129, 114707 (2008).
     """
     freud = _import_freud()
-    order = check_count("l", l)
+    order = check_integer(l, "l", 1)
     if n_neighbors is not None and cutoff is not None:
         raise ValueError("n_neighbors and cutoff must not both be given; choose one of them")
     if n_neighbors is None:
         default = TETRAHEDRAL_NEIGHBORS if order == TETRAHEDRAL_L else CLOSE_PACKED_NEIGHBORS
         n_neighbors = default if cutoff is None else None
     else:
-        n_neighbors = check_count("n_neighbors", n_neighbors)
+        n_neighbors = check_integer(n_neighbors, "n_neighbors", 1)
     steinhardt = freud.order.Steinhardt(order, average=average)
     results = []
     for trajectory in as_trajectories(trajs):
@@ -160,6 +161,7 @@ def _orders(
     for frame, cell in enumerate(cells):
         # freud's boxes have a along x and b in the xy plane; the parameters do not turn
         standard = np.linalg.cholesky(cell @ cell.T)
+        # fractional coordinates do not turn, so atoms are put into the turned cell by them
         fractions = positions[frame].astype(np.float64) @ np.linalg.inv(cell)
         box = freud.box.Box.from_matrix(standard.T)
         points = box.wrap((fractions - np.rint(fractions)) @ standard)

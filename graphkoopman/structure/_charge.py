@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.structure._blocks import Division, divide, ratio_interval
-from graphkoopman.structure._inputs import Run, check_range, check_runs, warn_empty_states
+from graphkoopman.structure._inputs import StructureRun, check_range, check_runs, warn_empty_states
 from graphkoopman.structure._shells import block_populations, block_shell_sums
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["ChargeIntegral", "charge_integral"]
@@ -85,10 +87,10 @@ class ChargeIntegral(Tabular):
 
 @with_refits
 def charge_integral(
-    trajs: Any,
-    probs: Any,
-    targets: Any,
-    charges: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
+    charges: ArrayLike | Sequence[ArrayLike],
     *,
     r_max: float,
     n_bins: int,
@@ -166,6 +168,7 @@ def charge_integral(
     own = _own_charges(runs, blocks, per_atom)
     weights, rows = block_populations(runs, blocks)
     warn_empty_states(weights.sum(axis=0))
+    # (n_blocks, n_states, n_bins): the target's own charge and all that its sphere has gathered
     charge, charge_interval = ratio_interval(
         own[..., None] + np.cumsum(shells, axis=-1), weights[..., None], blocks, lowest=-np.inf
     )
@@ -180,10 +183,12 @@ def charge_integral(
     )
 
 
-def atom_charges(runs: Sequence[Run], charges: Any) -> list[Array]:
+def atom_charges(
+    runs: Sequence[StructureRun], charges: ArrayLike | Sequence[ArrayLike]
+) -> list[Array]:
     """Charges of every run, (n_atoms,)."""
     per_run = isinstance(charges, list | tuple) and any(np.ndim(part) for part in charges)
-    arrays = list(charges) if per_run else [charges] * len(runs)
+    arrays: list[Any] = list(charges) if per_run else [charges] * len(runs)  # type: ignore[arg-type]
     if len(arrays) != len(runs):
         raise ValueError(
             f"charges must be one array or one per trajectory ({len(runs)}), got {len(arrays)}"
@@ -200,11 +205,12 @@ def atom_charges(runs: Sequence[Run], charges: Any) -> list[Array]:
     return checked
 
 
-def _own_charges(runs: Sequence[Run], blocks: Division, charges: Sequence[Array]) -> Array:
+def _own_charges(runs: Sequence[StructureRun], blocks: Division, charges: Sequence[Array]) -> Array:
     """Sums of probabilities times the charge of the target, (n_blocks, n_states)."""
     sums = np.empty((len(blocks), runs[0].n_states))
     for k, block in enumerate(blocks):
         run = runs[block.trajectory]
+        # (n_targets,): a molecule carries the sum of its atoms
         own = np.add.reduceat(
             charges[block.trajectory][run.targets.atoms], run.targets.offsets[:-1]
         )

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.tree import DecisionTreeClassifier, export_text
 
+from graphkoopman.checks import check_integer
 from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._charge import atom_charges
-from graphkoopman.structure._inputs import Run, check_count, check_runs, warn_empty_states
+from graphkoopman.structure._inputs import StructureRun, check_runs, warn_empty_states
 from graphkoopman.structure._order_parameters import (
     AXES,
     OrderParameter,
@@ -53,7 +54,7 @@ class StateDescription(Tabular):
     parameters : tuple of n_parameters OrderParameter
         Name, unit and kind of each number.
     mean : ndarray of shape (n_states, n_parameters)
-        In each state.
+        Mean of every order parameter in each state.
     mean_interval : ndarray of shape (n_states, n_parameters, 2)
     effect : ndarray of shape (n_states, n_parameters)
         Mean in the state minus mean in all others, over the standard deviation within them
@@ -264,7 +265,7 @@ def describe_states(
     [True, True]
     """
     runs = check_runs(trajs, probs, targets)
-    max_samples = check_count("max_samples", max_samples, 100)
+    max_samples = check_integer(max_samples, "max_samples", 100)
     vector = _axis(runs, axis)
     given = _observables(runs, observables)
     per_atom = None if charges is None else atom_charges(runs, charges)
@@ -361,7 +362,7 @@ def _sentence(state: int, population: float, rule: Rule) -> str:
     )
 
 
-def _axis(runs: Sequence[Run], axis: Any) -> int | None:
+def _axis(runs: Sequence[StructureRun], axis: Any) -> int | None:
     if axis is None:
         return None
     if axis == "auto":
@@ -375,7 +376,7 @@ def _axis(runs: Sequence[Run], axis: Any) -> int | None:
 
 
 def _observables(
-    runs: Sequence[Run], observables: Mapping[str, Any] | None
+    runs: Sequence[StructureRun], observables: Mapping[str, Any] | None
 ) -> dict[str, list[Array]]:
     given = {}
     for name, arrays in (observables or {}).items():

@@ -11,8 +11,9 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.checks import check_integer
 from graphkoopman.probabilities import ProbabilitiesLike
-from graphkoopman.structure._inputs import Run, check_count, check_radius, check_runs
+from graphkoopman.structure._inputs import StructureRun, check_radius, check_runs
 from graphkoopman.trajectories import (
     TargetsLike,
     TrajectoriesLike,
@@ -79,7 +80,7 @@ def select_representatives(
         If the state is nowhere the most probable one, or in fewer frames than n.
     """
     runs = check_runs(trajs, probs, targets)
-    return _select(runs, _check_state(runs, state), check_count("n", n))
+    return _select(runs, _check_state(runs, state), check_integer(n, "n", 1))
 
 
 def representative_frames(
@@ -126,18 +127,18 @@ def representative_frames(
     .. [1] Xie et al., Nat. Commun. 10, 2667 (2019), Fig. 4b.
     """
     runs = check_runs(trajs, probs, targets)
-    picks = _select(runs, _check_state(runs, state), check_count("n", n))
+    picks = _select(runs, _check_state(runs, state), check_integer(n, "n", 1))
     return [_cut_out(runs[pick.trajectory], pick, radius) for pick in picks]
 
 
-def _check_state(runs: Sequence[Run], state: Any) -> int:
-    state = check_count("state", state, lowest=0)
+def _check_state(runs: Sequence[StructureRun], state: Any) -> int:
+    state = check_integer(state, "state", 0)
     if state >= runs[0].n_states:
         raise ValueError(f"state must be < n_states ({runs[0].n_states}), got {state}")
     return state
 
 
-def _select(runs: Sequence[Run], state: int, n: int) -> list[Representative]:
+def _select(runs: Sequence[StructureRun], state: int, n: int) -> list[Representative]:
     clear = [_clearness(run.probs, state) for run in runs]
     n_clear = sum(int(np.count_nonzero(values > 0)) for values in clear)
     if n_clear < n:
@@ -209,7 +210,7 @@ def _spread(candidates: list[tuple[Representative, int]], n: int) -> list[Repres
     return picks
 
 
-def _cut_out(run: Run, pick: Representative, radius: float) -> md.Trajectory:
+def _cut_out(run: StructureRun, pick: Representative, radius: float) -> md.Trajectory:
     trajectory, frame = run.trajectory, pick.frame
     radius = check_radius("radius", radius, height_limit(trajectory, slice(frame, frame + 1)))
     cell = None if trajectory.cells is None else trajectory.cells[frame]

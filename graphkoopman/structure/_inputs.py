@@ -1,15 +1,16 @@
-"""What the functions of this layer take, checked once: `Run`, `check_runs`, `check_range`.
+"""What the functions of this layer take, checked once: `check_runs`, `check_range`.
 
 Public here: `EmptyStateWarning`.
 """
 
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.checks import check_integer
 from graphkoopman.probabilities import ProbabilitiesLike, TargetRun, check_rows, pair_runs
 from graphkoopman.trajectories import (
     TargetsLike,
@@ -19,7 +20,7 @@ from graphkoopman.trajectories import (
     whole_centers,
 )
 
-__all__ = ["EmptyStateWarning", "Run", "check_range", "check_runs"]
+__all__ = ["EmptyStateWarning", "Runs", "StructureRun", "check_range", "check_runs"]
 
 Array = NDArray[np.float64]
 
@@ -31,7 +32,7 @@ class EmptyStateWarning(UserWarning):
     """A state has no weight in the data, so that its averages are undefined."""
 
 
-class Run(TargetRun):
+class StructureRun(TargetRun):
     """A trajectory with its targets and their probabilities, and what the geometry needs."""
 
     def owners(self) -> NDArray[np.int64]:
@@ -61,13 +62,16 @@ class Run(TargetRun):
         return whole_centers(self.trajectory[start:stop], self.targets)
 
 
+Runs: TypeAlias = Sequence[StructureRun]
+
+
 def check_runs(
     trajs: TrajectoriesLike,
     probs: ProbabilitiesLike,
     targets: TargetsLike,
     *,
     periodic_for: str | None = None,
-) -> list[Run]:
+) -> list[StructureRun]:
     """Pair trajectories with probabilities.
 
     Parameters
@@ -79,7 +83,7 @@ def check_runs(
 
     Returns
     -------
-    runs : list of Run
+    runs : list of StructureRun
 
     Raises
     ------
@@ -91,7 +95,9 @@ def check_runs(
     for i, run in enumerate(pair_runs(trajs, probs, targets)):
         whole = run.probs.dtype.kind in "iub"
         runs.append(
-            Run(run.trajectory, run.targets, run.probs.astype(float) if whole else run.probs)
+            StructureRun(
+                run.trajectory, run.targets, run.probs.astype(float) if whole else run.probs
+            )
         )
         check_rows(runs[-1].probs, f"probs[{i}]")
         check_not_fractional(run.trajectory)
@@ -103,18 +109,11 @@ def check_runs(
     return runs
 
 
-def check_range(runs: list[Run], r_max: float, n_bins: int) -> tuple[float, int]:
+def check_range(runs: list[StructureRun], r_max: float, n_bins: int) -> tuple[float, int]:
     """Largest distance and number of bins, or what is wrong with them."""
-    n_bins = check_count("n_bins", n_bins)
+    n_bins = check_integer(n_bins, "n_bins", 1)
     r_max = check_radius("r_max", r_max, min(height_limit(run.trajectory) for run in runs))
     return r_max, n_bins
-
-
-def check_count(name: str, value: Any, lowest: int = 1) -> int:
-    """A whole number, ``lowest`` or more."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < lowest:
-        raise ValueError(f"{name} must be an integer >= {lowest}, got {value!r}")
-    return int(value)
 
 
 def check_radius(name: str, value: Any, limit: float) -> float:

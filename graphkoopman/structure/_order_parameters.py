@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from graphkoopman._compiling import njit
 from graphkoopman.structure._blocks import Division
 from graphkoopman.structure._first_shell import first_minimum
-from graphkoopman.structure._inputs import Run
+from graphkoopman.structure._inputs import Runs, StructureRun
 from graphkoopman.structure._pairs import add_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
 from graphkoopman.trajectories import (
@@ -137,7 +137,7 @@ class Samples:
     division: Division
 
 
-def shells_of(runs: Sequence[Run], blocks: Division, species: Any) -> Shells | None:
+def shells_of(runs: Runs, blocks: Division, species: Any) -> Shells | None:
     """First shell of each species around all targets; None where targets are all there is."""
     species = _by_residue(runs) if species is None else species
     try:
@@ -153,13 +153,14 @@ def shells_of(runs: Sequence[Run], blocks: Division, species: Any) -> Shells | N
     ]
     peaks, radii = np.array(found).T
     light = np.array([_is_hydrogen(runs, columns, s) for s in range(len(names))])
+    # hydrogen is nearer than anything it is bound to, and says nothing about contact
     near = np.where(light, np.nan, peaks)
     contact = near <= CONTACT * np.nanmin(near) if np.isfinite(near).any() else near > np.inf
     return Shells(names, columns, radii, peaks, contact)
 
 
 def _shell_counts(
-    runs: Sequence[Run],
+    runs: Runs,
     blocks: Division,
     columns: Sequence[NDArray[np.int64]],
     shape: tuple[int, int],
@@ -168,6 +169,7 @@ def _shell_counts(
     counts = np.zeros(shape)
     for block in blocks:
         run, column = runs[block.trajectory], columns[block.trajectory]
+        # the first minimum needs few frames: each has all targets
         step = max(1, (block.stop - block.start) // FRAMES_FOR_SHELLS)
         for frame in range(block.start, block.stop, step):
             scene = _scene(run, frame, column, np.ones(run.trajectory.n_atoms))
@@ -190,12 +192,13 @@ class _Scene(NamedTuple):
     weights: Array
 
 
-def _scene(run: Run, frame: int, columns: NDArray[np.int64], weights: Array) -> _Scene:
+def _scene(run: StructureRun, frame: int, columns: NDArray[np.int64], weights: Array) -> _Scene:
     positions = np.array(run.trajectory.positions[frame], dtype=np.float64)
     cells = run.trajectory.cells
     if cells is None:
         return _Scene(positions, np.empty((0, 3)), run.owners(), columns, weights)
     cell = np.array(cells[frame])
+    # a sphere of REACH sees one image of an atom where every height is twice its radius
     heights = 1.0 / np.linalg.norm(np.linalg.inv(cell), axis=0)
     repeats = np.ceil(2.0 * REACH / heights).astype(int)
     n = int(repeats.prod())
@@ -215,7 +218,7 @@ def _scene(run: Run, frame: int, columns: NDArray[np.int64], weights: Array) -> 
 
 
 def order_parameters(
-    runs: Sequence[Run],
+    runs: Runs,
     blocks: Division,
     shells: Shells | None,
     *,
@@ -259,20 +262,15 @@ def order_parameters(
                       if columns else np.empty((rows, 0)))  # fmt: skip
         probs.append(run.probs[frames][:, chosen].reshape(rows, -1).astype(np.float64))
         numbers.append(np.full(rows, k))
-    return Samples(
-        np.concatenate(values),
-        np.concatenate(probs),
-        np.concatenate(numbers),
-        tuple(parameters),
-        blocks,
-    )
+    a, b, c = (np.concatenate(parts) for parts in (values, probs, numbers))
+    return Samples(a, b, c, tuple(parameters), blocks)
 
 
-Plan = Callable[[Run, int, NDArray[np.int64], NDArray[np.int64], Any, Any], Array]
+Plan = Callable[[StructureRun, int, NDArray[np.int64], NDArray[np.int64], Any, Any], Array]
 
 
 def _parameters(
-    runs: Sequence[Run],
+    runs: Runs,
     shells: Shells | None,
     charged: bool,
     axis: int | None,
@@ -313,7 +311,7 @@ def _of_species(
         yield OrderParameter(f"bond order q{order} of the {n} nearest {name}", "", "shape")
 
 
-def _bond_orders(runs: Sequence[Run], shells: Shells, s: int) -> list[tuple[int, int]]:
+def _bond_orders(runs: Runs, shells: Shells, s: int) -> list[tuple[int, int]]:
     """Bond orders that make sense: of species in contact with atoms enough."""
     if not shells.contact[s]:
         return []
@@ -453,7 +451,7 @@ def _steinhardt(directions, order):
 
 
 def _molecule_sizes(
-    run: Run, i: int, frames: NDArray[np.int64], chosen: NDArray[np.int64], *_: Any
+    run: StructureRun, i: int, frames: NDArray[np.int64], chosen: NDArray[np.int64], *_: Any
 ) -> Array:
     """Radius of gyration and largest distance between atoms, (n_frames, n_targets, 2)."""
     sizes = np.zeros((len(frames), len(chosen), 2))
@@ -488,7 +486,7 @@ def _of_user(arrays: Sequence[Array]) -> Plan:
     return column
 
 
-def slab_axis(runs: Sequence[Run]) -> int | None:
+def slab_axis(runs: Runs) -> int | None:
     """Cell vector along which the cell is by far the longest, or None."""
     cells = [run.trajectory.cells for run in runs]
     if any(cell is None for cell in cells):
@@ -518,11 +516,11 @@ def species_by_residue(trajs: Any, targets: Any) -> dict[str, Any] | None:
     for trajectory in as_trajectories(trajs):
         resolved = resolve_targets(targets, trajectory)
         probs = np.ones((len(trajectory), resolved.n_targets, 1))
-        runs.append(Run(trajectory, resolved, probs))
+        runs.append(StructureRun(trajectory, resolved, probs))
     return _by_residue(runs)
 
 
-def _by_residue(runs: Sequence[Run]) -> dict[str, Any] | None:
+def _by_residue(runs: Runs) -> dict[str, Any] | None:
     """Elements told apart by the name of their residue, where few names share elements."""
     topologies = [run.trajectory.topology for run in runs]
     if any(topology is None for topology in topologies):
@@ -556,7 +554,7 @@ def _chooser(element: str, residue: str) -> Callable[[Any], NDArray[np.int64]]:
     return atoms
 
 
-def _has_others(runs: Sequence[Run], chooser: Callable[[Any], NDArray[np.int64]]) -> bool:
+def _has_others(runs: Runs, chooser: Callable[[Any], NDArray[np.int64]]) -> bool:
     for run in runs:
         column = np.full(run.trajectory.n_atoms, -1, dtype=np.int64)
         column[chooser(run.trajectory)] = 0
@@ -565,7 +563,7 @@ def _has_others(runs: Sequence[Run], chooser: Callable[[Any], NDArray[np.int64]]
     return True
 
 
-def _is_hydrogen(runs: Sequence[Run], columns: Sequence[NDArray[np.int64]], s: int) -> bool:
+def _is_hydrogen(runs: Runs, columns: Sequence[NDArray[np.int64]], s: int) -> bool:
     return all(
         (run.trajectory.species[column == s] == 1).all()
         for run, column in zip(runs, columns, strict=True)

@@ -49,6 +49,7 @@ def add_shell_sums(positions, cells, centers, owners, columns, weights, probs, r
     for frame in range(n_frames):
         cell = cells[frame] if periodic else no_cell
         if periodic and _is_crowded(n_atoms, cell, r_max):
+            # targets are appended as points: molecules' centres are no atoms
             points[:n_atoms] = positions[frame]
             points[n_atoms:] = centers[frame]
             occupancy = occupancy_for_cutoff(len(points), cell, periodic, r_max)
@@ -83,6 +84,7 @@ def _is_crowded(n_atoms, cell, r_max):
 @njit(cache=True, error_model="numpy")
 def _fractions(positions, cell, periodic):
     """Return coordinates in lattice vectors, (3, n) for a pass along memory, and these vectors."""
+    # f = r A⁻¹ with lattice vectors in the rows of A
     box = cell if periodic else np.eye(3)
     return np.ascontiguousarray((positions @ np.linalg.inv(box)).T), box
 
@@ -96,9 +98,11 @@ def _nearer(place, fractions, box, periodic, r_max, indices, distances):
         v = fractions[1, atom] - place[1]
         w = fractions[2, atom] - place[2]
         if periodic:
+            # nearest image: within half the smallest height of the cell it is the only one in range
             u -= np.rint(u)
             v -= np.rint(v)
             w -= np.rint(w)
+        # back to Å
         x = u * box[0, 0] + v * box[1, 0] + w * box[2, 0]
         y = u * box[0, 1] + v * box[1, 1] + w * box[2, 1]
         z = u * box[0, 2] + v * box[1, 2] + w * box[2, 2]
@@ -126,8 +130,10 @@ def _add_target(
         atom = indices[i]
         if atom >= n_atoms or owners[atom] == target or columns[atom] < 0:
             continue
+        # a distance that rounds up to r_max belongs to the last shell
         shell = min(int(distances[i] / r_max * n_bins), n_bins - 1)
         shells[columns[atom], shell] += weights[atom]
+    # sum over targets and frames of p_i(t) times what stands around the target, eq. (12)
     for state in range(n_states):
         p = probs[state]
         if p == 0.0:

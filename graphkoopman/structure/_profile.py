@@ -6,10 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.checks import check_integer
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import divide, ratio_interval
-from graphkoopman.structure._inputs import Run, check_count, check_runs
+from graphkoopman.structure._inputs import StructureRun, check_runs
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateProfile", "state_profile"]
@@ -70,9 +73,9 @@ class StateProfile(Tabular):
 
 @with_refits
 def state_profile(
-    trajs: Any,
-    probs: Any,
-    targets: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
     *,
     axis: int | str,
     n_bins: int,
@@ -132,12 +135,13 @@ def state_profile(
     """
     runs = check_runs(trajs, probs, targets, periodic_for="a profile along a cell vector")
     vector = _check_axis(axis)
-    n_bins = check_count("n_bins", n_bins)
+    n_bins = check_integer(n_bins, "n_bins", 1)
     blocks = divide(runs, unit, n_blocks)
     shape = np.ones(3, dtype=int)
     shape[vector] = n_bins
     sums, counts = binned_sums(runs, blocks, shape, np.ones(3))
     sums, counts = sums.reshape(len(blocks), -1, n_bins), counts.reshape(len(blocks), n_bins)
+    # (n_blocks,): summed volume of the frames, whose slabs are n_bins equal parts
     volumes = np.array(
         [np.linalg.det(runs[b.trajectory].cells(b.start, b.stop)).sum() for b in blocks]
     )
@@ -166,7 +170,8 @@ def _check_axis(axis: int | str) -> int:
     return int(vector)
 
 
-def _mean_height(runs: list[Run], vector: int) -> float:
+def _mean_height(runs: list[StructureRun], vector: int) -> float:
     """Distance between the faces that a cell vector joins, averaged over frames, Å."""
+    # column i of the inverse is the normal of face i over the height above it
     cells = np.concatenate(reference_cells(runs))
     return float(np.mean(1.0 / np.linalg.norm(np.linalg.inv(cells)[..., vector], axis=1)))

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._inputs import (
-    Run,
+    StructureRun,
     check_range,
     check_runs,
     warn_empty_states,
@@ -17,6 +18,7 @@ from graphkoopman.structure._inputs import (
 from graphkoopman.structure._shells import block_populations, block_shell_sums
 from graphkoopman.structure._species import other_atoms, resolve_species
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["StateRDF", "state_rdf"]
@@ -81,9 +83,9 @@ class StateRDF(Tabular):
 
 @with_refits
 def state_rdf(
-    trajs: Any,
-    probs: Any,
-    targets: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
     *,
     r_max: float,
     n_bins: int,
@@ -182,6 +184,7 @@ def state_rdf(
     expected = _expected_densities(runs, blocks, columns, len(names))
     weights, rows = block_populations(runs, blocks)
 
+    # exact volumes of the shells; counts over them and over the expected density are g, eq. (12)
     edges = np.linspace(0.0, r_max, n_bins + 1)
     shells = 4.0 / 3.0 * np.pi * np.diff(edges**3)
     g, g_interval = ratio_interval(counts / shells, expected[..., None], blocks)
@@ -207,7 +210,7 @@ def state_rdf(
 
 
 def _expected_densities(
-    runs: Sequence[Run],
+    runs: Sequence[StructureRun],
     blocks: Division,
     columns: Sequence[NDArray[np.int64]],
     n_species: int,
@@ -219,6 +222,7 @@ def _expected_densities(
     sums = np.empty((len(blocks), runs[0].n_states, n_species))
     for k, block in enumerate(blocks):
         run = runs[block.trajectory]
+        # (n_frames,): Σ_t p_i(t) N_A / V(t), the denominator of g where the volume changes
         inverse_volumes = 1.0 / np.linalg.det(run.cells(block.start, block.stop))
         # (n_targets, n_states)
         weights = np.tensordot(inverse_volumes, run.probs[block.start : block.stop], axes=(0, 0))

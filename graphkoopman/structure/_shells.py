@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.structure._blocks import Division
-from graphkoopman.structure._inputs import Run
+from graphkoopman.structure._inputs import StructureRun
 from graphkoopman.structure._pairs import add_shell_sums
 
 __all__ = ["block_populations", "block_shell_sums"]
@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 def block_shell_sums(
-    runs: Sequence[Run],
+    runs: Sequence[StructureRun],
     blocks: Division,
     columns: Sequence[NDArray[np.int64]],
     weights: Sequence[Array],
@@ -40,6 +40,7 @@ def block_shell_sums(
     """
     sums = np.zeros((len(blocks), runs[0].n_states, *shape))
     owners = [run.owners() for run in runs]
+    # one block of time after the other: its sums are one sample of the interval
     for block, block_sums in zip(blocks, sums, strict=True):
         i = block.trajectory
         for start, stop in runs[i].parts(block.start, block.stop):
@@ -51,7 +52,7 @@ def block_shell_sums(
     return sums
 
 
-def _frames(run: Run, start: int, stop: int) -> list[Array]:
+def _frames(run: StructureRun, start: int, stop: int) -> list[Array]:
     """Positions, cells, centres and probabilities of frames, for the compiled loop."""
     arrays = (
         run.trajectory.positions[start:stop],
@@ -63,7 +64,7 @@ def _frames(run: Run, start: int, stop: int) -> list[Array]:
     return [np.array(array, dtype=np.float64, order="C") for array in arrays]
 
 
-def block_populations(runs: Sequence[Run], blocks: Division) -> tuple[Array, Array]:
+def block_populations(runs: Sequence[StructureRun], blocks: Division) -> tuple[Array, Array]:
     """Summed probabilities (n_blocks, n_states) and the numbers of frames times targets."""
     sums = np.empty((len(blocks), runs[0].n_states))
     rows = np.empty(len(blocks))

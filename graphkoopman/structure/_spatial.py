@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.checks import check_integer
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.structure._bins import binned_sums, reference_cells
 from graphkoopman.structure._blocks import divide, ratio_interval
-from graphkoopman.structure._inputs import Run, check_count, check_runs
+from graphkoopman.structure._inputs import StructureRun, check_runs
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.uncertainty import with_refits
 
 __all__ = ["SpatialMap", "spatial_map"]
@@ -66,9 +69,9 @@ class SpatialMap(Tabular):
 
 @with_refits
 def spatial_map(
-    trajs: Any,
-    probs: Any,
-    targets: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
     *,
     n_bins: int | Sequence[int] = 20,
     fold: int | Sequence[int] = 1,
@@ -130,8 +133,8 @@ def _three(name: str, value: int | Sequence[int]) -> list[int]:
     values = [value] * 3 if isinstance(value, int | np.integer) else list(value)
     if len(values) != 3:
         raise ValueError(f"{name} must be an integer or three of them, got {value!r}")
-    return [check_count(name, number) for number in values]
+    return [check_integer(number, name, 1) for number in values]
 
 
-def _mean_cell(runs: Sequence[Run]) -> Array:
+def _mean_cell(runs: Sequence[StructureRun]) -> Array:
     return np.concatenate(reference_cells(runs)).mean(axis=0)

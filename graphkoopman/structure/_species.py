@@ -6,20 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphkoopman.structure._inputs import Run
+from graphkoopman.structure._inputs import StructureRun
 from graphkoopman.trajectories import resolve_targets, species_label
 
 __all__ = ["other_atoms", "resolve_species"]
 
 
 def resolve_species(
-    runs: Sequence[Run], species: Any
+    runs: Sequence[StructureRun], species: Any
 ) -> tuple[tuple[str, ...], list[NDArray[np.int64]]]:
     """Names of the species and the column of every atom.
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of StructureRun
     species : None, str, int, sequence of these, or mapping of name to selection
         See `state_rdf`.
 
@@ -56,7 +56,7 @@ def resolve_species(
     return names, columns
 
 
-def other_atoms(run: Run, columns: NDArray[np.int64], n_columns: int) -> NDArray[np.int64]:
+def other_atoms(run: StructureRun, columns: NDArray[np.int64], n_columns: int) -> NDArray[np.int64]:
     """Atoms in each column that are not the target's own, (n_targets, n_columns)."""
     everywhere = np.bincount(columns[columns >= 0], minlength=n_columns)
     own = np.zeros((run.targets.n_targets, n_columns), dtype=np.int64)
@@ -66,7 +66,7 @@ def other_atoms(run: Run, columns: NDArray[np.int64], n_columns: int) -> NDArray
     return everywhere - own
 
 
-def _elements(runs: Sequence[Run], species: Any) -> list[int]:
+def _elements(runs: Sequence[StructureRun], species: Any) -> list[int]:
     present = np.unique(np.concatenate([run.trajectory.species for run in runs])).tolist()
     if species is None:
         return present
@@ -92,14 +92,14 @@ def _number(name: Any, present: Sequence[int]) -> int:
     return int(number)
 
 
-def _element_columns(run: Run, numbers: list[int]) -> NDArray[np.int64]:
+def _element_columns(run: StructureRun, numbers: list[int]) -> NDArray[np.int64]:
     columns = np.full(run.trajectory.n_atoms, -1, dtype=np.int64)
     for column, number in enumerate(numbers):
         columns[run.trajectory.species == number] = column
     return columns
 
 
-def _group_columns(run: Run, groups: Mapping[Any, Any]) -> NDArray[np.int64]:
+def _group_columns(run: StructureRun, groups: Mapping[Any, Any]) -> NDArray[np.int64]:
     columns = np.full(run.trajectory.n_atoms, -1, dtype=np.int64)
     for column, (name, selection) in enumerate(groups.items()):
         atoms = resolve_targets(selection, run.trajectory).atoms

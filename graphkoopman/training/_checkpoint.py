@@ -53,7 +53,7 @@ class Checkpoint:
 
     def __init__(
         self,
-        folder: str | os.PathLike,
+        folder: str | os.PathLike[str],
         interval: float,
         fingerprint: dict[str, Any],
         rng: np.random.RandomState,

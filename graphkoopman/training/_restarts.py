@@ -126,7 +126,7 @@ class Restarts:
         return self.final or self.start
 
     @property
-    def history(self) -> list[dict]:
+    def history(self) -> list[dict[str, Any]]:
         """Rows of the epochs that led to the best network."""
         return self.start.result.history + (self.final.result.history if self.final else [])
 

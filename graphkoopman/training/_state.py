@@ -3,6 +3,7 @@
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
@@ -40,7 +41,7 @@ class TrainingSettings:
     objectives : sequence of str
         The score of every stage after the subspace, trained one after the other.
     learning_rate : float
-        Of Adam, at the height of a cycle, for the states; the subspace takes a multiple.
+        Step size of Adam at the height of a cycle, for the states; the subspace takes a multiple.
     max_epochs : int
         Most epochs of a stage.
     patience : int
@@ -100,7 +101,7 @@ class TrainingResult:
     error: float
     without: list[float] = field(default_factory=list)
     train_score: float = 1.0
-    history: list[dict] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
     converged: bool = True
 
     @property
@@ -120,7 +121,7 @@ class Reference:
     Attributes
     ----------
     score, without, train_score
-        As of `TrainingResult`.
+        As the attributes of these names of `TrainingResult`.
     """
 
     score: float = 1.0
@@ -145,9 +146,9 @@ class Position:
     highest : float
         Highest training score of the stage.
     scores : list of float
-        Of the batches of the epoch under way.
+        Training scores of the batches of the epoch under way.
     n_rollbacks : int
-        In the epoch under way.
+        Updates taken back in the epoch under way.
     seconds : float
         Spent on the epoch under way.
     """

@@ -80,6 +80,7 @@ __all__ = [
     "load_gdynet_npz",
     "molecules",
     "read_trajectory",
+    "resolve_targets",
     "segments",
     "species_labels",
     "split_targets",

@@ -22,9 +22,9 @@ class Frames(NamedTuple):
     Attributes
     ----------
     cells : ndarray of shape (n_kept, 3, 3) or None
-        Of the frames that the stride keeps, Å.
+        Lattice vectors of the frames that the stride keeps, Å.
     times, steps : ndarray of shape (n_read,) or None
-        Of all frames, see `FrameBlock`.
+        Times and step numbers of all frames, see `FrameBlock`.
     n_read : int
         Frames read, those that the stride left out included.
     """

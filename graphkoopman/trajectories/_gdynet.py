@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +53,7 @@ def load_gdynet_npz(path: str | os.PathLike[str], timestep: float | None = None)
     return dataclasses.replace(run, timestep=frame_spacing(times, None, timestep, str(path)))
 
 
-def _read(path: Path) -> tuple[Trajectory, NDArray | None]:
+def _read(path: Path) -> tuple[Trajectory, NDArray[Any] | None]:
     """The run at a timestep of 1 ps, and its times, where there are some."""
     arrays = _arrays(path)
     positions, cell = arrays["traj_coords"], arrays["lattices"]
@@ -84,7 +85,7 @@ def read_gdynet(path: Path, structure: Structure | None, chunk: int) -> Contents
     )
 
 
-def _arrays(path: Path) -> dict[str, NDArray]:
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     try:
         # pickled objects run code when loaded, and no array here needs them
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
@@ -102,7 +103,7 @@ def _arrays(path: Path) -> dict[str, NDArray]:
     return arrays
 
 
-def _times(times: NDArray | None, n_frames: int, path: Path) -> NDArray | None:
+def _times(times: NDArray[Any] | None, n_frames: int, path: Path) -> NDArray[Any] | None:
     if times is None:
         return None
     if times.shape != (n_frames,) or times.dtype.kind not in "iuf":

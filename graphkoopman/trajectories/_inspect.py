@@ -47,11 +47,11 @@ class TrajectoryReport:
     timestep : float
         ps per frame.
     timestep_from : str
-        Where it comes from.
+        Where the timestep comes from.
     cell : ndarray of shape (3, 3) or None
         Mean lattice vectors in the basis of the first frame, Å.
     cell_from : str
-        Where it comes from.
+        Where the cell comes from.
     cell_change : float
         Largest relative change of a length of the cell against the first frame.
     n_flips : int

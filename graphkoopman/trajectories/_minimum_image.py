@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 # (27, 3), the unshifted image first so that ties leave a vector as it is
 IMAGES = np.array(sorted(itertools.product((-1, 0, 1), repeat=3), key=np.count_nonzero), float)
-SEARCH_BLOCK = 20_000
+MOST_SEARCHED = 20_000
 MAX_PASSES = 100
 
 
@@ -44,22 +44,24 @@ def minimum_image(vectors: ArrayLike, cell: ArrayLike | None) -> NDArray[np.floa
 def image_shift(vectors: NDArray[np.float64], cell: ArrayLike) -> NDArray[np.float64]:
     """Lattice vectors that take vectors to their minimum images; zeros where they are there."""
     reduced = reduce_cell(cell)
+    # rounding fractional coordinates is exact in an orthogonal cell, and a start in any other
     shift = -np.rint(vectors @ np.linalg.inv(reduced)) @ reduced
     gram = reduced @ np.swapaxes(reduced, -1, -2)
     lengths_squared = np.diagonal(gram, axis1=-2, axis2=-1)
     if not np.any(np.triu(gram, 1)):
         return shift  # orthogonal vectors: rounding is exact
     nearest = vectors + shift
+    # a vector shorter than half the shortest lattice vector has no shorter image
     in_doubt = (nearest**2).sum(axis=-1) > 0.25 * lengths_squared.min(axis=-1)[..., None]
     where = np.nonzero(in_doubt)
     cells = np.broadcast_to(reduced, (*vectors.shape[:-2], 3, 3))
-    for start in range(0, len(where[0]), SEARCH_BLOCK):
-        block = tuple(index[start : start + SEARCH_BLOCK] for index in where)
-        lattice = IMAGES @ cells[block[:-1]]  # (27, 3) in one cell, (n_block, 27, 3) in many
-        candidates = nearest[block][:, None, :] + lattice
+    for start in range(0, len(where[0]), MOST_SEARCHED):
+        chunk = tuple(index[start : start + MOST_SEARCHED] for index in where)
+        lattice = IMAGES @ cells[chunk[:-1]]  # (27, 3) in one cell, (n_chunk, 27, 3) in many
+        candidates = nearest[chunk][:, None, :] + lattice
         best = np.argmin((candidates**2).sum(axis=-1), axis=1)
         rows = (best,) if lattice.ndim == 2 else (np.arange(len(best)), best)
-        shift[block] += lattice[rows]
+        shift[chunk] += lattice[rows]
     return shift
 
 

@@ -27,7 +27,7 @@ def molecules(
     Parameters
     ----------
     topology : mdtraj.Topology, Trajectory, mdtraj.Trajectory or path-like
-        With residues or bonds.
+        Topology with residues or bonds.
     selection : str, array-like of int or None
         mdtraj selection or atom indices; of every molecule only these atoms are taken. None is
         all of them.

@@ -10,7 +10,7 @@ from graphkoopman.trajectories._minimum_image import image_shift
 from graphkoopman.trajectories._species import species_mass
 from graphkoopman.trajectories._steps import which_near_half
 from graphkoopman.trajectories._trajectory import Trajectory
-from graphkoopman.trajectories._validation import frame_blocks
+from graphkoopman.trajectories._validation import frame_chunks
 
 STRETCHES = 5
 
@@ -88,11 +88,11 @@ def _ranges(trajectory: Trajectory, max_frames: int | None) -> Iterator[tuple[in
     """Frames whose steps are looked at: all, or a few stretches of the run."""
     n_frames = trajectory.n_frames
     if max_frames is None or n_frames <= max_frames:
-        yield from frame_blocks(n_frames, trajectory.n_atoms, first=1)
+        yield from frame_chunks(n_frames, trajectory.n_atoms, first=1)
         return
     length = max(1, max_frames // STRETCHES)
     for first in np.linspace(1, n_frames - length, STRETCHES).astype(int).tolist():
-        yield from frame_blocks(first + length, trajectory.n_atoms, first=first)
+        yield from frame_chunks(first + length, trajectory.n_atoms, first=first)
 
 
 def inside_cell(positions: NDArray[np.floating], cell: NDArray[np.float64]) -> bool:

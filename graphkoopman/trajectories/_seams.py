@@ -61,7 +61,7 @@ def find_seams(trajs: TrajectoriesLike) -> list[Seam]:
     Parameters
     ----------
     trajs : list of Trajectory, or what `as_trajectories` takes
-        In the order of time.
+        Runs in the order of time.
 
     Returns
     -------
@@ -87,14 +87,14 @@ def join_runs(trajs: TrajectoriesLike, *, join: bool | None = None) -> list[Traj
     Parameters
     ----------
     trajs : list of Trajectory, or what `as_trajectories` takes
-        In the order of time.
+        Runs in the order of time.
     join : bool or None
         None joins where `find_seams` says so; True joins all; False none.
 
     Returns
     -------
     runs : list of Trajectory
-        Those with a neighbour are copied, others passed on.
+        Runs that continue another one are copied, others are returned as they are.
 
     Raises
     ------

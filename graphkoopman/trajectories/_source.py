@@ -18,7 +18,7 @@ class Source:
     n_stored : int
         Frames in the file.
     n_after : int
-        Of these, how many come after the last one that was kept.
+        How many of these come after the last one that was kept.
     timestep : {"times", "steps and timestep=", "timestep=", "unknown"}
         Whether the time between frames is that of the file, was given, or is not known.
     cell : {"file", "topology", "cell=", "none"}

@@ -42,13 +42,13 @@ class LongSteps(NamedTuple):
     images: NDArray[np.int16]
 
     def of_frames(self, start: int, stop: int) -> "LongSteps":
-        """Those that end in frames ``start`` to ``stop`` - 1, counted from ``start``."""
+        """Steps that end in frames ``start`` to ``stop`` - 1, counted from ``start``."""
         part = slice(*np.searchsorted(self.frames, [start, stop]))
         frames = self.frames[part] - start
         return LongSteps(frames, self.atoms[part], self.images[part])
 
     def of_atoms(self, atoms: NDArray[np.int64]) -> "LongSteps":
-        """Those of some atoms, in their order."""
+        """Steps of some atoms, in their order."""
         place = np.full(1 + max(atoms.max(), self.atoms.max(initial=0)), -1, dtype=np.int32)
         place[atoms] = np.arange(len(atoms))
         kept = place[self.atoms] >= 0

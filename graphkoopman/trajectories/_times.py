@@ -27,7 +27,7 @@ def timestep_from_times(times: NDArray[np.float64] | None, source: str) -> float
     times : ndarray of shape (n_frames,) or None
         Times in ps; None where the source holds no time.
     source : str
-        Where they come from, for the message.
+        Where the times come from, for the message.
 
     Returns
     -------

@@ -27,7 +27,7 @@ from graphkoopman.trajectories._validation import (
     check_positions,
     check_species,
     check_timestep,
-    frame_blocks,
+    frame_chunks,
 )
 
 NM_TO_ANGSTROM = 10.0
@@ -170,7 +170,7 @@ class Trajectory:
         if self.cell is None or self.unwrapped:
             return None
         tracker = StepTracker(step)
-        for start, end in frame_blocks(stop, self.n_atoms, first):
+        for start, end in frame_chunks(stop, self.n_atoms, first):
             cells = self.cell if self.cell.ndim == 2 else self.cell[start:end]
             begin = max(start, first + 1)  # nothing leads to the first frame
             known = None if self.long_steps is None else self.long_steps.of_frames(begin, end)

@@ -13,7 +13,7 @@ from graphkoopman.trajectories._species import species_mass
 from graphkoopman.trajectories._steps import LongStepWarning, near_half, which_near_half
 from graphkoopman.trajectories._targets import Targets, check_indices, resolve_targets
 from graphkoopman.trajectories._trajectory import Trajectory
-from graphkoopman.trajectories._validation import frame_blocks
+from graphkoopman.trajectories._validation import frame_chunks
 from graphkoopman.trajectories._whole import arms_of_targets
 
 
@@ -74,9 +74,10 @@ def unwrap(trajectory: Trajectory, atoms: ArrayLike | None = None) -> NDArray[np
     path = np.empty((trajectory.n_frames, len(selected), 3))
     path[0] = trajectory.positions[0, selected]
     offset = np.zeros((len(selected), 3))
-    for start, stop, block, shifts in shifts_of(trajectory, cell, selected):
+    for start, stop, chunk, shifts in shifts_of(trajectory, cell, selected):
+        # a path is the wrapped positions and all lattice vectors crossed so far
         offsets = offset + np.cumsum(shifts, axis=0)
-        path[start:stop] = block[1:] + offsets
+        path[start:stop] = chunk[1:] + offsets
         offset = offsets[-1]
     return path
 
@@ -133,6 +134,7 @@ def target_centers(trajectory: Trajectory, targets: TargetsLike = None) -> NDArr
     for target in np.flatnonzero(loose):
         own = slice(*groups.offsets[target : target + 2])
         paths = unwrap(trajectory, groups.atoms[own])
+        # mass-weighted motion of atoms that are each followed by themselves
         moved = np.einsum("fax,a->fx", paths - paths[0], weights[own])
         centers[:, target] = centers[0, target] + paths[0, 0] + moved
     return centers
@@ -198,7 +200,7 @@ def _centers_from_first_atoms(
     carried = arms_to.carried(_weights(trajectory, targets))[:, None]
     vectors = np.empty((trajectory.n_frames, targets.n_targets, 3))
     loose = np.zeros(len(targets.atoms), dtype=bool)
-    for start, stop in frame_blocks(trajectory.n_frames, len(targets.atoms)):
+    for start, stop in frame_chunks(trajectory.n_frames, len(targets.atoms)):
         arms = _arms(trajectory, start, stop, targets.atoms, arms_to.parents)
         if trajectory.cell is not None:
             near = which_near_half(arms, _frame_cells(trajectory.cell, start, stop))
@@ -232,21 +234,21 @@ def _arms(
 def _nearest_shifts(
     trajectory: Trajectory, cell: NDArray[np.float64], atoms: NDArray[np.int64]
 ) -> Iterator[tuple[int, int, NDArray[np.float64], NDArray[np.float64]]]:
-    """Blocks of frames, each after the last of the one before, and the shifts of their steps."""
+    """Chunks of frames, each after the last of the one before, and the shifts of their steps."""
     long_steps = trajectory.long_steps
     own = None if long_steps is None else long_steps.of_atoms(atoms)
     warned = False
-    for start, stop in frame_blocks(trajectory.n_frames, len(atoms), first=1):
-        block = trajectory.positions[start - 1 : stop, atoms].astype(np.float64)
+    for start, stop in frame_chunks(trajectory.n_frames, len(atoms), first=1):
+        chunk = trajectory.positions[start - 1 : stop, atoms].astype(np.float64)
         cells = _frame_cells(cell, start, stop)
-        steps = np.diff(block, axis=0)
+        steps = np.diff(chunk, axis=0)
         shifts = image_shift(steps, cells)
         if own is not None:
             own.of_frames(start, stop).add_to(shifts, cells)
         elif not warned and near_half(steps + shifts, cells):
             _warn_of_steps(trajectory)
             warned = True
-        yield start, stop, block, shifts
+        yield start, stop, chunk, shifts
 
 
 def _known_shifts(
@@ -258,10 +260,11 @@ def _known_shifts(
     which is no motion of its own.
     """
     cells = follow_basis(cell, cell[0])
-    for start, stop in frame_blocks(trajectory.n_frames, len(atoms), first=1):
-        block = trajectory.positions[start - 1 : stop, atoms].astype(np.float64)
-        images = np.floor(block[:-1] @ np.linalg.inv(cells[start - 1 : stop - 1]))
-        yield start, stop, block, -images @ np.diff(cells[start - 1 : stop], axis=0)
+    for start, stop in frame_chunks(trajectory.n_frames, len(atoms), first=1):
+        chunk = trajectory.positions[start - 1 : stop, atoms].astype(np.float64)
+        # a point in image i moves with the lattice, by i times its change: no motion of its own
+        images = np.floor(chunk[:-1] @ np.linalg.inv(cells[start - 1 : stop - 1]))
+        yield start, stop, chunk, -images @ np.diff(cells[start - 1 : stop], axis=0)
 
 
 def _warn_of_steps(trajectory: Trajectory) -> None:

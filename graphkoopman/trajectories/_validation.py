@@ -15,12 +15,12 @@ from graphkoopman.trajectories._species import N_ELEMENTS, is_species
 
 # a cell whose volume is below this fraction of |a||b||c| is flat within rounding
 MIN_RELATIVE_VOLUME = 1e-6
-BLOCK_ELEMENTS = 3_000_000
+CHUNK_ELEMENTS = 3_000_000
 
 
-def frame_blocks(n_frames: int, n_atoms: int, first: int = 0) -> Iterator[tuple[int, int]]:
+def frame_chunks(n_frames: int, n_atoms: int, first: int = 0) -> Iterator[tuple[int, int]]:
     """Frame ranges ``(start, stop)`` small enough for temporaries of a few ten MB."""
-    step = max(1, BLOCK_ELEMENTS // (3 * max(n_atoms, 1)))
+    step = max(1, CHUNK_ELEMENTS // (3 * max(n_atoms, 1)))
     for start in range(first, n_frames, step):
         yield start, min(start + step, n_frames)
 
@@ -49,7 +49,7 @@ def check_positions(positions: Any) -> NDArray[np.floating]:
 
 
 def _check_finite(positions: NDArray[np.floating]) -> None:
-    for start, stop in frame_blocks(*positions.shape[:2]):
+    for start, stop in frame_chunks(*positions.shape[:2]):
         finite = np.isfinite(positions[start:stop])
         if not finite.all():
             frame, atom, axis = np.argwhere(~finite)[0]

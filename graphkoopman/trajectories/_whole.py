@@ -14,7 +14,7 @@ from graphkoopman.trajectories._minimum_image import minimum_image
 from graphkoopman.trajectories._targets import Targets
 from graphkoopman.trajectories._trajectory import Trajectory
 
-PAIR_BLOCK = 2_000_000
+MOST_PAIRS = 2_000_000
 
 
 class Arms(NamedTuple):
@@ -34,6 +34,7 @@ class Arms(NamedTuple):
     def carried(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
         """Sum of the weights of an atom and of all that hang on it."""
         sums = weights.copy()
+        # leaves first: when a level is added to its parents, its own sums are complete
         for depth in range(int(self.depths.max()), 0, -1):
             level = np.flatnonzero(self.depths == depth)
             np.add.at(sums, self.parents[level], sums[level])
@@ -42,6 +43,7 @@ class Arms(NamedTuple):
     def from_first_atoms(self, arms: NDArray[np.float64]) -> NDArray[np.float64]:
         """Vectors from the first atom of each target, (..., n_target_atoms, 3), of single arms."""
         reached = arms.copy()
+        # root first: the parent's own vector is complete when its children are reached
         for depth in range(1, int(self.depths.max()) + 1):
             level = np.flatnonzero(self.depths == depth)
             reached[..., level, :] += reached[..., self.parents[level], :]
@@ -65,7 +67,7 @@ def arms_of_targets(trajectory: Trajectory, targets: Targets) -> Arms:
     positions = trajectory.positions[0, targets.atoms].astype(np.float64)
     for size in np.unique(sizes[open_targets]):
         group = open_targets[sizes[open_targets] == size]
-        step = max(1, PAIR_BLOCK // int(size))
+        step = max(1, MOST_PAIRS // int(size))
         for start in range(0, len(group), step):
             begins = firsts[group[start : start + step], None]
             members = begins + np.arange(size)
@@ -96,6 +98,7 @@ def _along_bonds(
     depth = 0
     while len(ends):
         depth += 1
+        # one shell of bonds further from the first atoms, of all targets at once
         forward = reached[ends[:, 0]] & ~reached[ends[:, 1]]
         if not forward.any():
             break
@@ -128,6 +131,7 @@ def _shortest_tree(
     nearest = np.full((n_molecules, size), np.inf)
     outside = np.ones((n_molecules, size), dtype=bool)
     latest = np.zeros(n_molecules, dtype=np.int64)
+    # add the atom that is nearest to the tree, of all molecules at once
     for _ in range(size - 1):
         outside[rows, latest] = False
         arms = minimum_image(positions - positions[rows, latest][:, None], cell)

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graphkoopman.transport._arrhenius import Arrhenius as Arrhenius, arrhenius
+    from graphkoopman.transport._carriers import check_carriers
     from graphkoopman.transport._conduction import (
+        NERNST_EINSTEIN,
         Conduction as Conduction,
         conduction_contributions,
+        number_density,
     )
     from graphkoopman.transport._diffusion import (
         TransitionDiffusion as TransitionDiffusion,
@@ -21,16 +24,27 @@ if TYPE_CHECKING:
         TransitionMSD as TransitionMSD,
         transition_displacements,
     )
+    from graphkoopman.transport._drift import Drift
     from graphkoopman.transport._einstein import (
         EinsteinConductivity as EinsteinConductivity,
         einstein_conductivity,
     )
     from graphkoopman.transport._finite_size import yeh_hummer
+    from graphkoopman.transport._inputs import (
+        ModelLike,
+        check_charges,
+        check_model,
+        check_runs,
+        check_temperature,
+    )
+    from graphkoopman.transport._intervals import UNITS, Units, jackknife
     from graphkoopman.transport._onsager import (
         OnsagerContributions as OnsagerContributions,
         onsager_contributions,
     )
     from graphkoopman.transport._residence import ResidenceTimes as ResidenceTimes, residence_times
+    from graphkoopman.transport._runs import TransportRun, longer_than, prepare_runs
+    from graphkoopman.transport._steps import StepSums, collective_step_sums, step_sums
     from graphkoopman.transport._warnings import (
         NegativeConductivityWarning as NegativeConductivityWarning,
         ShortTrajectoryWarning as ShortTrajectoryWarning,

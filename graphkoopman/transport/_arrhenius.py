@@ -183,6 +183,7 @@ def arrhenius(
         (weights * inverse).sum(axis=0) / total,
         (weights * logs).sum(axis=0) / total,
     )
+    # weighted regression of ln D on 1 / kT; about the centre, slope and height are independent
     spread = (weights * (inverse - center) ** 2).sum(axis=0)
     slope = (weights * (inverse - center) * logs).sum(axis=0) / spread
     residual = logs - log_center - slope * (inverse - center)
@@ -191,6 +192,7 @@ def arrhenius(
     half_center, half_slope = quantile / np.sqrt(total), quantile / np.sqrt(spread)
     energy = -slope
     at_infinity = log_center + energy * center
+    # their errors add in squares at 1 / kT = 0, where the prefactor is read
     half = np.hypot(half_center, half_slope * center)
     return Arrhenius(
         activation_energy=_plain(energy),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.trajectories import Targets, resolve_targets, target_centers
-from graphkoopman.transport._runs import BLOCK_ELEMENTS, Run
+from graphkoopman.transport._runs import PART_ELEMENTS, TransportRun
 
 Array = NDArray[np.float64]
 
@@ -31,14 +31,14 @@ class Carrier:
     charges: Array
 
 
-def check_carriers(others: Any, runs: list[Run]) -> list[list[Carrier]]:
+def check_carriers(others: Any, runs: list[TransportRun]) -> list[list[Carrier]]:
     """The other carriers of every run, in the same order.
 
     Parameters
     ----------
     others : mapping, sequence of pairs, array-like of shape (n_atoms,), or None
         See `graphkoopman.transport.onsager_contributions`.
-    runs : list of Run
+    runs : list of TransportRun
 
     Raises
     ------
@@ -77,7 +77,7 @@ def _is_pair(item: Any) -> bool:
     return isinstance(item, list | tuple) and len(item) == 2 and not isinstance(item[0], Real)
 
 
-def _resolve(pairs: list[tuple[str, Any, Any]], run: Run) -> list[Carrier]:
+def _resolve(pairs: list[tuple[str, Any, Any]], run: TransportRun) -> list[Carrier]:
     owner = {int(atom): "targets" for atom in run.targets.atoms}
     carriers = []
     for name, chosen, charge in pairs:
@@ -98,7 +98,7 @@ def _resolve(pairs: list[tuple[str, Any, Any]], run: Run) -> list[Carrier]:
     return carriers
 
 
-def _from_atoms(others: Any, run: Run) -> Carrier:
+def _from_atoms(others: Any, run: TransportRun) -> Carrier:
     """Every charged atom that is no target's, from charges of all atoms."""
     try:
         charges = np.asarray(others, dtype=np.float64)
@@ -124,11 +124,11 @@ def _from_atoms(others: Any, run: Run) -> Carrier:
     return Carrier("others", groups, charges[atoms])
 
 
-def charge_path(run: Run, carrier: Carrier) -> Array:
+def charge_path(run: TransportRun, carrier: Carrier) -> Array:
     """Sum of charge times position over a carrier, (n_frames, 3) in e Å, without the drift."""
     path = np.zeros((run.n_frames, 3))
     offsets = carrier.groups.offsets
-    size = max(1, BLOCK_ELEMENTS // (9 * run.n_frames))
+    size = max(1, PART_ELEMENTS // (9 * run.n_frames))
     for start in range(0, carrier.groups.n_targets, size):
         stop = min(start + size, carrier.groups.n_targets)
         part = Targets(

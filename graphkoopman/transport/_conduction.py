@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import constants
 
+from graphkoopman.checks import check_integer
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._diffusion import (
     Method,
     diffusion_of,
@@ -18,13 +21,19 @@ from graphkoopman.transport._diffusion import (
 )
 from graphkoopman.transport._displacements import warn_unobserved
 from graphkoopman.transport._drift import Drift
-from graphkoopman.transport._inputs import check_charges, check_model, check_runs, check_temperature
+from graphkoopman.transport._inputs import (
+    ModelLike,
+    check_charges,
+    check_model,
+    check_runs,
+    check_temperature,
+)
 from graphkoopman.transport._intervals import (
     Units,
     jackknife,
     transition_units,
 )
-from graphkoopman.transport._runs import Run, check_count, prepare_runs
+from graphkoopman.transport._runs import TransportRun, prepare_runs
 from graphkoopman.transport._sums import (
     PairSums,
     TransitionSums,
@@ -144,10 +153,10 @@ class Conduction(Tabular):
 
 @with_refits
 def conduction_contributions(
-    trajs: Any,
-    probs: ArrayLike | list[ArrayLike],
-    targets: Any,
-    model: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
+    model: ModelLike,
     *,
     state_charges: ArrayLike,
     temperature: float,
@@ -236,9 +245,10 @@ def conduction_contributions(
     check_runs(runs, len(matrix))
     charges = check_charges(state_charges, target_charges, runs)
     prefactor = NERNST_EINSTEIN / check_temperature(temperature)
-    pairs = pair_sums(runs, lags, check_count(stride, "stride"), charges)
+    pairs = pair_sums(runs, lags, check_integer(stride, "stride", 1), charges)
     units = transition_units(pairs, unit)
     warn_unobserved(units.sums.total().weight, lags)
+    # z_ij = (z_i + z_j) / 2 enters squared
     terms = _Terms(
         flux=populations[:, None] * matrix,
         squared_charges=(0.5 * (charges.states[:, None] + charges.states)) ** 2,
@@ -279,7 +289,7 @@ class _Terms:
     positive: bool
 
 
-def number_density(runs: list[Run], lagtime: int) -> float:
+def number_density(runs: list[TransportRun], lagtime: int) -> float:
     """Targets per volume in Å⁻³, runs weighted with their number of pairs."""
     n_pairs = np.array([run.n_frames - lagtime for run in runs])
     n_targets = n_pairs @ [run.n_targets for run in runs]
@@ -318,8 +328,10 @@ def _estimates(sums: TransitionSums, pooled: TransitionSums, terms: _Terms) -> d
     flux = terms.flux * _relative_frequency(sums, pooled, terms.at_tau)
     scale = terms.prefactor * terms.density
     # unseen transitions have no displacement, and nothing to carry
+    # eq. (15): σ_ij = (e² N / V kT) π_i K_ij z_ij² D_ij
     sigma = scale * flux * terms.squared_charges * np.nan_to_num(diffusion)
     total = sigma.sum(axis=(-2, -1))
+    # the same without states: slope of Σ z² d² of single targets
     nernst_einstein = scale * (sums.charge / sums.n_pairs) @ terms.rate
     with np.errstate(divide="ignore", invalid="ignore"):
         return {

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphkoopman.transport._carriers import Carrier, charge_path
-from graphkoopman.transport._runs import Run, target_blocks
+from graphkoopman.transport._runs import TransportRun, target_parts
 from graphkoopman.transport._sums import Charges, TimeBlocks, _origins, _Sums, mean_volume
 from graphkoopman.uncertainty import Scatter
 
@@ -66,13 +66,13 @@ def current_units(blocks: CurrentBlocks, name: str) -> tuple[CurrentSums, Scatte
 
 
 def current_sums(
-    runs: list[Run], lag: int, stride: int, charges: Charges, carriers: list[list[Carrier]]
+    runs: list[TransportRun], lag: int, stride: int, charges: Charges, carriers: list[list[Carrier]]
 ) -> CurrentBlocks:
     """Sum over all time origins, block by block of time.
 
     Parameters
     ----------
-    runs : list of Run
+    runs : list of TransportRun
         All longer than the lag.
     lag : int
         Frames.
@@ -95,22 +95,24 @@ def current_sums(
 
 
 def _run_sums(
-    run: Run, lag: int, blocks: list[slice], charges: Charges, others: list[Carrier]
+    run: TransportRun, lag: int, blocks: list[slice], charges: Charges, others: list[Carrier]
 ) -> list[tuple[Array, ...]]:
     """Products, own, weight and volume of each block of one run."""
     n_pairs, n_moves = run.n_frames - lag, run.n_states**2
     currents = np.zeros((n_moves + len(others), n_pairs, 3))
     own = np.zeros((len(blocks), n_moves, n_moves))
     weight = np.zeros((len(blocks), n_moves))
-    for block, paths, chi in target_blocks(run):
+    for part, paths, chi in target_parts(run):
         step = paths[:, lag:] - paths[:, :-lag]
         chi_0, chi_t = chi[:, :, :-lag], chi[:, :, lag:]
-        carried = charges.carried(block, chi_0, chi_t)[..., None] * step  # (n_block, n_pairs, 3)
+        carried = charges.carried(part, chi_0, chi_t)[..., None] * step  # (n_part, n_pairs, 3)
         squared = (carried**2).sum(axis=-1)
+        # (n_part, n_moves, n_pairs): weight p_i(t) p_j(t + τ) of every move of every target
         moves = (chi_0[:, :, None] * chi_t[:, None]).reshape(len(step), n_moves, n_pairs)
+        # (n_moves, n_pairs, 3): charge displacement that each move carries, over all targets
         currents[:n_moves] += np.einsum("nap,npx->apx", moves, carried)
         for b, origins in enumerate(blocks):
-            # (n_moves, n_block * n_origins), so that one matrix product sums over both
+            # (n_moves, n_part * n_origins), so that one matrix product sums over both
             flat = moves[:, :, origins].transpose(1, 0, 2).reshape(n_moves, -1)
             own[b] += (flat * squared[:, origins].ravel()) @ flat.T
             weight[b] += flat.sum(axis=1)
@@ -118,6 +120,7 @@ def _run_sums(
         path = charge_path(run, carrier)
         currents[a] = path[lag:] - path[:-lag]
     volume = mean_volume(run)
+    # scalar products of all moves and carriers are one matrix product over pairs and axes
     rows = [currents[:, origins].reshape(len(currents), -1) for origins in blocks]
     return [
         (row @ row.T, own[b], weight[b], np.array(row.shape[1] // 3 * volume))

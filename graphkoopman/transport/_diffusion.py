@@ -4,14 +4,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from graphkoopman.checks import check_integer
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._displacements import TransitionMSD, summarise_msd, warn_unobserved
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._finite_size import yeh_hummer
 from graphkoopman.transport._intervals import Units, jackknife, transition_units
-from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
+from graphkoopman.transport._runs import TransportRun, check_lags, prepare_runs
 from graphkoopman.transport._sums import pair_sums
 from graphkoopman.uncertainty import with_refits
 
@@ -99,9 +102,9 @@ class TransitionDiffusion(Tabular):
 
 @with_refits
 def transition_diffusion(
-    trajs: Any,
-    probs: ArrayLike | list[ArrayLike],
-    targets: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
     lagtime: int,
     *,
     method: Method = "slope",
@@ -178,7 +181,7 @@ def transition_diffusion(
     name = "lagtime" if window is None else "window"
     runs = prepare_runs(trajs, probs, targets, int(lags[-1]), drift, name)
     finite_size = _finite_size(runs, temperature, viscosity)
-    pairs = pair_sums(runs, lags, check_count(stride, "stride"))
+    pairs = pair_sums(runs, lags, check_integer(stride, "stride", 1))
     units = transition_units(pairs, unit)
     curve = summarise_msd(runs, pairs, units)
     warn_unobserved(curve.weight, lags)
@@ -194,7 +197,9 @@ def transition_diffusion(
     )
 
 
-def _finite_size(runs: list[Run], temperature: float | None, viscosity: float | None) -> float:
+def _finite_size(
+    runs: list[TransportRun], temperature: float | None, viscosity: float | None
+) -> float:
     """Correction for the mean cell of all runs in Å²/ps, zero where it is not asked for."""
     if viscosity is None and temperature is None:
         return 0.0
@@ -211,9 +216,11 @@ def _estimates(
     curve: TransitionMSD, units: Units, at_tau: int, method: Method, finite_size: float
 ) -> dict[str, Any]:
     """Lines through the curves, each with its interval."""
+    # (n_lags,): any curve over lags times these is its D, a line's slope over six
     rate = rate_coefficients(curve.times)
     without = units.sums.leave_one_out()
     diffusion, total = diffusion_of(curve.msd, rate), curve.total @ rate
+    # a fitted line passes through the means: intercept = mean of d² - 6 D times mean of t
     line = 6.0 * diffusion * curve.times.mean()
     positive = method == "secant"
     return {
@@ -239,9 +246,10 @@ def _estimates(
     }
 
 
-def longest_frames(probs: Any) -> int:
+def longest_frames(probs: ProbabilitiesLike) -> int:
     """Frames of the longest array of probabilities."""
-    arrays = [probs] if hasattr(probs, "ndim") else list(probs)
+    given: Any = probs
+    arrays = [given] if hasattr(given, "ndim") else list(given)
     return max((len(array) for array in arrays), default=0)
 
 
@@ -262,7 +270,7 @@ def window_lags(
         window = max(1, lagtime - half), max(lagtime, min(lagtime + half, longest - 1))
     elif np.shape(window) != (2,):
         raise ValueError(f"window must be (first, last) lag in frames, got {window!r}")
-    first, last = check_count(window[0], "window[0]"), check_count(window[1], "window[1]")
+    first, last = check_integer(window[0], "window[0]", 1), check_integer(window[1], "window[1]", 1)
     if not (first <= lagtime <= last and first < last):
         raise ValueError(
             f"window must be two lags around lagtime ({lagtime} frames), got {(first, last)}; "

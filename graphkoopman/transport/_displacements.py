@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.checks import check_integer
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.tables import Tabular, interval_columns
+from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._drift import Drift
 from graphkoopman.transport._intervals import Units, jackknife, transition_units
-from graphkoopman.transport._runs import Run, check_count, check_lags, prepare_runs
+from graphkoopman.transport._runs import TransportRun, check_lags, prepare_runs
 from graphkoopman.transport._sums import PairSums, pair_sums
 from graphkoopman.transport._warnings import UnobservedTransitionWarning
 from graphkoopman.uncertainty import with_refits
@@ -75,9 +78,9 @@ class TransitionMSD(Tabular):
 
 @with_refits
 def transition_displacements(
-    trajs: Any,
-    probs: ArrayLike | list[ArrayLike],
-    targets: Any,
+    trajs: TrajectoriesLike,
+    probs: ProbabilitiesLike,
+    targets: TargetsLike,
     lags: ArrayLike,
     *,
     drift: Drift = None,
@@ -156,14 +159,14 @@ def transition_displacements(
     """
     frames = check_lags(lags)
     runs = prepare_runs(trajs, probs, targets, int(frames[-1]), drift)
-    pairs = pair_sums(runs, frames, check_count(stride, "stride"))
+    pairs = pair_sums(runs, frames, check_integer(stride, "stride", 1))
     units = transition_units(pairs, unit)
     result = summarise_msd(runs, pairs, units)
     warn_unobserved(result.weight, frames)
     return result
 
 
-def summarise_msd(runs: list[Run], pairs: PairSums, units: Units) -> TransitionMSD:
+def summarise_msd(runs: list[TransportRun], pairs: PairSums, units: Units) -> TransitionMSD:
     """Estimates and intervals from the sums of one pass."""
     pooled, without = units.sums.total(), units.sums.leave_one_out()
     msd, total = pooled.msd(), pooled.total_msd()

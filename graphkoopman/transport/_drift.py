@@ -10,7 +10,7 @@ from graphkoopman.trajectories import Targets, Trajectory, species_label, specie
 Array = NDArray[np.float64]
 Drift: TypeAlias = Literal["framework", "system"] | ArrayLike | None
 
-BLOCK_ELEMENTS = 2**23
+PART_ELEMENTS = 2**23
 
 
 def drift_path(trajectory: Trajectory, targets: Targets, drift: Drift) -> Array | None:
@@ -41,7 +41,7 @@ def drift_path(trajectory: Trajectory, targets: Targets, drift: Drift) -> Array 
     masses = np.array([species_mass(number) for number in trajectory.species[atoms]])
     weights = masses / masses.sum()
     path = np.zeros((trajectory.n_frames, 3))
-    size = max(1, BLOCK_ELEMENTS // (9 * trajectory.n_frames))
+    size = max(1, PART_ELEMENTS // (9 * trajectory.n_frames))
     for start in range(0, len(atoms), size):
         block = slice(start, start + size)
         path += np.einsum("fnx,n->fx", unwrap(trajectory, atoms[block]), weights[block])

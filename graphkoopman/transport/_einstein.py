@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.checks import check_integer
 from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import Targets, TrajectoriesLike, Trajectory, as_trajectories
 from graphkoopman.transport._carriers import charge_path, check_carriers
@@ -14,7 +15,7 @@ from graphkoopman.transport._diffusion import Method, rate_coefficients, window_
 from graphkoopman.transport._drift import Drift, drift_path
 from graphkoopman.transport._inputs import check_temperature
 from graphkoopman.transport._intervals import jackknife
-from graphkoopman.transport._runs import Run, check_count, check_lags, longer_than
+from graphkoopman.transport._runs import TransportRun, check_lags, longer_than
 from graphkoopman.transport._sums import CollectiveSums, TimeBlocks, _collective_sums
 
 Array = NDArray[np.float64]
@@ -95,7 +96,7 @@ def einstein_conductivity(
     Parameters
     ----------
     trajs : Trajectory, mdtraj.Trajectory, or list of these
-        With cells.
+        Trajectories with cells.
     charges : mapping, sequence of pairs, or array-like of shape (n_atoms,)
         All carriers: a mapping from selections to charges in e, (selection, charge) pairs, or the
         charge of every atom. See ``others`` of `onsager_contributions`.
@@ -144,17 +145,18 @@ def einstein_conductivity(
     scale = NERNST_EINSTEIN / check_temperature(temperature)
     runs = longer_than([_run(item) for item in trajectories], int(lags[-1]), "lagtime")
     timestep = _check_runs(runs)
-    step = check_count(stride, "stride")
+    step = check_integer(stride, "stride", 1)
     parts, blocks = [], TimeBlocks.of(runs, int(lags[-1]))
     for run, carriers, n_blocks in zip(
         runs, check_carriers(charges, runs), blocks.counts, strict=True
     ):
         atoms = np.concatenate([carrier.groups.atoms for carrier in carriers])
         moving = Targets(atoms=atoms, offsets=np.arange(len(atoms) + 1))
-        moved = Run(
+        moved = TransportRun(
             run.trajectory, run.targets, run.probs, drift_path(run.trajectory, moving, drift)
         )
         path = np.sum([charge_path(moved, carrier) for carrier in carriers], axis=0)
+        # (n_frames - lag, 3): Σ_k z_k d_k of all carriers over each lag, e Å
         dipoles = [path[lag:] - path[:-lag] for lag in lags]
         parts.append(_collective_sums(run, lags, dipoles, n_blocks, step))
     sums = CollectiveSums(
@@ -163,6 +165,7 @@ def einstein_conductivity(
     )
     scatter = blocks.scatter()
     moment, without = _per_volume(sums.total()), _per_volume(sums.leave_one_out())
+    # e² / (6 V kT) times the slope of |Σ z d|²
     rate = scale * rate_coefficients(lags.astype(np.float64) * timestep)
     is_secant = method == "secant"
     weights = sums.volume[:, int(np.searchsorted(lags, tau))]
@@ -184,13 +187,13 @@ def _per_volume(sums: CollectiveSums) -> Array:
         return sums.charge / sums.volume
 
 
-def _run(trajectory: Trajectory) -> Run:
+def _run(trajectory: Trajectory) -> TransportRun:
     """A run without targets or states."""
     nobody = Targets(atoms=np.empty(0, np.int64), offsets=np.zeros(1, np.int64))
-    return Run(trajectory, nobody, np.ones((len(trajectory), 0, 1)), None)
+    return TransportRun(trajectory, nobody, np.ones((len(trajectory), 0, 1)), None)
 
 
-def _check_runs(runs: list[Run]) -> float:
+def _check_runs(runs: list[TransportRun]) -> float:
     """The timestep that all runs share, in ps; all must have cells."""
     if any(run.trajectory.cell is None for run in runs):
         raise ValueError("trajs must have cells: the conductivity needs a volume, got cell=None")

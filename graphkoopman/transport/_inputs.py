@@ -1,41 +1,68 @@
 """Checks of what a conductivity needs beside displacements: model, charges, temperature, cells."""
 
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from graphkoopman.transport._runs import Run, check_lags
+from graphkoopman.transport._runs import TransportRun, check_lags
 from graphkoopman.transport._sums import Charges
 
 Array = NDArray[np.float64]
 
 
-def check_model(model: Any) -> tuple[Array, Array, int]:
-    """Koopman matrix, stationary distribution and lag time of whatever stands for a model."""
-    model = getattr(model, "prior", model)
+class Propagator(Protocol):
+    """What a model of the states is asked for; a `KoopmanModel` has it, and many others."""
+
+    @property
+    def koopman_matrix(self) -> NDArray[Any]:
+        """Probabilities to go from state i to state j, (n_states, n_states)."""
+
+    @property
+    def stationary_distribution(self) -> NDArray[Any]:
+        """(n_states,)."""
+
+    @property
+    def lagtime(self) -> int:
+        """Frames."""
+
+
+class WithPrior(Protocol):
+    """A model with samples of it, as `BootstrapKoopmanModel`."""
+
+    @property
+    def prior(self) -> Propagator:
+        """The model of all data."""
+
+
+ModelLike: TypeAlias = Propagator | WithPrior
+
+
+def check_model(model: ModelLike) -> tuple[Array, Array, int]:
+    """Koopman matrix, stationary distribution and lag time of a model, or of what acts as one."""
+    plain: Any = getattr(model, "prior", model)
     missing = [
         name
         for name in ("koopman_matrix", "stationary_distribution", "lagtime")
-        if not hasattr(model, name)
+        if not hasattr(plain, name)
     ]
     if missing:
         raise TypeError(
             "model must have koopman_matrix, stationary_distribution and lagtime, "
-            f"got {type(model).__name__} without {', '.join(missing)}; use estimate_koopman"
+            f"got {type(plain).__name__} without {', '.join(missing)}; use estimate_koopman"
         )
-    matrix = np.asarray(model.koopman_matrix, dtype=np.float64)
-    populations = np.asarray(model.stationary_distribution, dtype=np.float64)
+    matrix = np.asarray(plain.koopman_matrix, dtype=np.float64)
+    populations = np.asarray(plain.stationary_distribution, dtype=np.float64)
     if matrix.ndim != 2 or matrix.shape != (len(populations),) * 2:
         raise ValueError(
             "model must have a koopman_matrix of shape (n_states, n_states) and a "
             f"stationary_distribution of shape (n_states,), got {matrix.shape} and "
             f"{populations.shape}"
         )
-    return matrix, populations, int(check_lags([model.lagtime], "the lagtime of model")[0])
+    return matrix, populations, int(check_lags([plain.lagtime], "the lagtime of model")[0])
 
 
-def check_runs(runs: list[Run], n_states: int) -> None:
+def check_runs(runs: list[TransportRun], n_states: int) -> None:
     if runs[0].n_states != n_states:
         raise ValueError(
             f"model must have the {runs[0].n_states} states of probs, got {n_states}; "
@@ -48,7 +75,9 @@ def check_runs(runs: list[Run], n_states: int) -> None:
         )
 
 
-def check_charges(state_charges: ArrayLike, target_charges: Any, runs: list[Run]) -> Charges:
+def check_charges(
+    state_charges: ArrayLike, target_charges: Any, runs: list[TransportRun]
+) -> Charges:
     n_states = runs[0].n_states
     states = np.asarray(state_charges, dtype=np.float64)
     if states.shape not in ((), (n_states,)) or not np.isfinite(states).all() or not states.any():

@@ -6,15 +6,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from graphkoopman.checks import check_integer
+from graphkoopman.probabilities import ProbabilitiesLike
 from graphkoopman.tables import Tabular, interval_columns
 from graphkoopman.trajectories import TargetsLike, TrajectoriesLike
 from graphkoopman.transport._carriers import check_carriers
 from graphkoopman.transport._conduction import NERNST_EINSTEIN
 from graphkoopman.transport._current_sums import CurrentSums, current_sums, current_units
 from graphkoopman.transport._drift import Drift
-from graphkoopman.transport._inputs import check_charges, check_model, check_runs, check_temperature
+from graphkoopman.transport._inputs import (
+    ModelLike,
+    check_charges,
+    check_model,
+    check_runs,
+    check_temperature,
+)
 from graphkoopman.transport._intervals import jackknife
-from graphkoopman.transport._runs import check_count, prepare_runs
+from graphkoopman.transport._runs import prepare_runs
 from graphkoopman.uncertainty import Scatter, check_unit, with_refits
 
 Array = NDArray[np.float64]
@@ -157,9 +165,9 @@ class OnsagerContributions(Tabular):
 @with_refits
 def onsager_contributions(
     trajs: TrajectoriesLike,
-    probs: ArrayLike | list[ArrayLike],
+    probs: ProbabilitiesLike,
     targets: TargetsLike,
-    model: Any,
+    model: ModelLike,
     *,
     state_charges: ArrayLike,
     temperature: float,
@@ -276,7 +284,7 @@ def onsager_contributions(
     timestep = runs[0].trajectory.timestep
     scale = NERNST_EINSTEIN / check_temperature(temperature) / (6.0 * tau * timestep)
     name, _ = check_unit(unit, UNITS)
-    blocks = current_sums(runs, tau, check_count(stride, "stride"), charges, carriers)
+    blocks = current_sums(runs, tau, check_integer(stride, "stride", 1), charges, carriers)
     sums, scatter = current_units(blocks, name)
     return OnsagerContributions(
         **_with_intervals(sums, scatter, len(matrix), scale),
@@ -323,7 +331,9 @@ def _estimates(sums: CurrentSums, n_states: int, scale: float) -> dict[str, Arra
     n_moves, square = n_states**2, (n_states, n_states)
     lead = sums.volume.shape
     per_volume = scale / sums.volume[..., None, None]
+    # products of the displacements of two moves, of all ions and of each ion with itself
     products, own = per_volume * sums.products, per_volume * sums.own
+    # what is left is of two different ions
     pairs = products[..., :n_moves, :n_moves] - own
     others = products[..., n_moves:, :n_moves]
     self_ = own.sum(axis=-1)  # the weights of the second transition sum to one

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.sparse.csgraph import shortest_path
 
+from graphkoopman.checks import check_integer
 from graphkoopman.probabilities import as_probabilities
 from graphkoopman.tables import Tabular, interval_columns
-from graphkoopman.transport._runs import check_count
 from graphkoopman.transport._warnings import UnvisitedStateWarning
 from graphkoopman.uncertainty import CONFIDENCE, with_refits
 
@@ -180,13 +180,14 @@ def residence_times(
     if isinstance(timestep, bool) or not np.isfinite(timestep) or timestep <= 0:
         raise ValueError(f"timestep must be a positive number of ps per frame, got {timestep!r}")
     if n_times is not None:
-        check_count(n_times, "n_times")
+        check_integer(n_times, "n_times", 1)
     arrays, n_states = _labels(probs_or_labels, n_states, _check_core(core))
     transitions = np.zeros((n_states, n_states), dtype=np.int64)
     frames = np.zeros(n_states)
     n_exits, n_censored = np.zeros((2, n_states), dtype=np.int64)
     visits = []
     for labels in arrays:
+        # (n_frames - 1, n_targets): whether the state is another one in the next frame
         left = labels[:-1] != labels[1:]
         np.add.at(transitions, (labels[:-1][left], labels[1:][left]), 1)
         frames += np.bincount(labels[:-1].ravel(), minlength=n_states)
@@ -226,7 +227,7 @@ def _labels(
     """Labels of each trajectory, (n_frames, n_targets), and the number of states."""
     is_list = isinstance(data, list | tuple) and len(data) > 0 and np.ndim(data[0]) > 0
     arrays = [np.asarray(array) for array in (data if is_list else [data])]
-    expected = 1 if n_states is None else check_count(n_states, "n_states")
+    expected = 1 if n_states is None else check_integer(n_states, "n_states", 1)
     labels, found = [], []
     for array in arrays:
         is_label = array.dtype.kind in "iu" and array.ndim in (1, 2)
@@ -256,6 +257,7 @@ def _last_cores(probs: Array, core: float) -> NDArray[np.int64]:
     labels = probs.argmax(axis=2)
     inside = probs.max(axis=2) >= core
     frames = np.arange(len(labels))[:, None]
+    # frame in which a core was last visited, carried forward until the next
     last = np.maximum.accumulate(np.where(inside, frames, -1), axis=0)
     # before the first core, the first one; without any, the most probable state throughout
     last = np.where(last < 0, inside.argmax(axis=0), last)
@@ -277,6 +279,7 @@ def _exponential(n_exits: NDArray[np.int64], frames: Array) -> tuple[Array, Arra
     tail = 0.5 * (1.0 - CONFIDENCE)
     stays = frames - n_exits
     with np.errstate(divide="ignore", invalid="ignore"):
+        # Clopper-Pearson limits of h = n / m, then t̄ = -1 / ln(1 - h) of all three
         hazard = n_exits / frames
         highest = np.where(stays > 0, stats.beta.isf(tail, n_exits + 1, np.maximum(stays, 1)), 1.0)
         lowest = np.where(n_exits > 0, stats.beta.ppf(tail, np.maximum(n_exits, 1), stays + 1), 0.0)

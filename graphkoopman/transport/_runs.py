@@ -1,13 +1,12 @@
-"""What every analysis of this layer starts from: `Run`, `prepare_runs`, `target_blocks`.
+"""What every analysis of this layer starts from: `TransportRun`, `prepare_runs`, `target_parts`.
 
 A run is one trajectory with the probabilities of its targets, checked against each other.
 """
 
-import operator
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,12 +18,12 @@ from graphkoopman.transport._warnings import ShortTrajectoryWarning
 
 Array = NDArray[np.float64]
 
-BLOCK_ELEMENTS = 2**23
+PART_ELEMENTS = 2**23
 R = TypeVar("R", bound=TargetRun)
 
 
 @dataclass(frozen=True, eq=False)
-class Run(TargetRun):
+class TransportRun(TargetRun):
     """One trajectory and the states of its targets.
 
     Attributes
@@ -45,7 +44,7 @@ def prepare_runs(
     longest_lag: int,
     drift: Drift,
     name: str = "lags",
-) -> list[Run]:
+) -> list[TransportRun]:
     """Check trajectories against probabilities; keep the runs that are longer than the lag.
 
     Parameters
@@ -67,7 +66,9 @@ def prepare_runs(
             "another time in each of them, so analyse them apart or resample with trajectory[::n]"
         )
     return [
-        Run(run.trajectory, run.targets, run.probs, drift_path(run.trajectory, run.targets, drift))
+        TransportRun(
+            run.trajectory, run.targets, run.probs, drift_path(run.trajectory, run.targets, drift)
+        )
         for run in longer_than(runs, longest_lag, name)
     ]
 
@@ -86,42 +87,31 @@ def check_lags(lags: ArrayLike, name: str = "lags") -> NDArray[np.int64]:
     return np.unique(frames.astype(np.int64))
 
 
-def check_count(value: Any, name: str) -> int:
-    """A whole number of at least one."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number < 1:
-        raise ValueError(f"{name} must be a whole number >= 1, got {value!r}")
-    return number
-
-
-def target_blocks(run: Run) -> Iterator[tuple[slice, Array, Array]]:
-    """Targets a block at a time, so that memory does not grow with their number.
+def target_parts(run: TransportRun) -> Iterator[tuple[slice, Array, Array]]:
+    """A part of the targets at a time, so that memory does not grow with their number.
 
     Yields
     ------
-    block : slice
+    part : slice
         Of the targets.
-    paths : ndarray of shape (n_block, n_frames, 3)
+    paths : ndarray of shape (n_part, n_frames, 3)
         Unwrapped centres without the drift, Å.
-    chi : ndarray of shape (n_block, n_states, n_frames)
+    chi : ndarray of shape (n_part, n_states, n_frames)
         Probabilities, rows divided by their sum.
     """
-    size = max(1, BLOCK_ELEMENTS // (run.n_frames * (6 + 3 * run.n_states)))
+    size = max(1, PART_ELEMENTS // (run.n_frames * (6 + 3 * run.n_states)))
     for start in range(0, run.n_targets, size):
-        block = slice(start, min(start + size, run.n_targets))
-        first, last = run.targets.offsets[[block.start, block.stop]]
-        part = Targets(
+        part = slice(start, min(start + size, run.n_targets))
+        first, last = run.targets.offsets[[part.start, part.stop]]
+        own = Targets(
             atoms=run.targets.atoms[first:last],
-            offsets=run.targets.offsets[block.start : block.stop + 1] - first,
+            offsets=run.targets.offsets[part.start : part.stop + 1] - first,
         )
-        paths = target_centers(run.trajectory, part)
+        paths = target_centers(run.trajectory, own)
         if run.drift is not None:
             paths -= run.drift[:, None]
-        chi = as_probabilities(run.probs[:, block])
-        yield block, _contiguous(paths, (1, 0, 2)), _contiguous(chi, (1, 2, 0))
+        chi = as_probabilities(run.probs[:, part])
+        yield part, _contiguous(paths, (1, 0, 2)), _contiguous(chi, (1, 2, 0))
 
 
 def _contiguous(array: Array, axes: Iterable[int]) -> Array:

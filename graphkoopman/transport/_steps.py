@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graphkoopman.transport._carriers import Carrier, charge_path
 from graphkoopman.transport._intervals import Units, transition_units
-from graphkoopman.transport._runs import Run, target_blocks
+from graphkoopman.transport._runs import TransportRun, target_parts
 from graphkoopman.transport._sums import (
     N_GROUPS,
     Charges,
@@ -73,12 +73,13 @@ class StepSums(_Sums):
         mean = self.products.sum(axis=-1) / self.n_pairs
         steps = np.arange(1, mean.shape[-1] + 1)
         pairs = np.clip(steps[:, None] - np.arange(len(steps)), 0, None) * 2.0
+        # d(n)² = n steps with themselves and, twice, n - m pairs of steps m apart
         pairs[:, 0] = steps
         return mean @ pairs.T
 
 
 def step_sums(
-    runs: list[Run],
+    runs: list[TransportRun],
     lag: int,
     memory: int,
     stride: int,
@@ -89,7 +90,7 @@ def step_sums(
 
     Parameters
     ----------
-    runs : list of Run
+    runs : list of TransportRun
         All longer than ``(memory + 1) * lag`` frames.
     lag : int
         Frames of a step.
@@ -128,7 +129,7 @@ def step_sums(
 
 
 def collective_step_sums(
-    runs: list[Run],
+    runs: list[TransportRun],
     lag: int,
     memory: int,
     stride: int,
@@ -168,11 +169,12 @@ def collective_step_sums(
     return sums, Units(cast(Any, sums), "blocks", blocks.scatter())
 
 
-def _current(run: Run, lag: int, charges: Charges, others: list[Carrier]) -> Array:
+def _current(run: TransportRun, lag: int, charges: Charges, others: list[Carrier]) -> Array:
     """Charge displacement of all ions over every step, (n_frames - lag, 3) in e Å."""
     current = np.zeros((run.n_frames - lag, 3))
-    for block, paths, chi in target_blocks(run):
-        carried = charges.carried(block, chi[:, :, :-lag], chi[:, :, lag:])
+    for part, paths, chi in target_parts(run):
+        carried = charges.carried(part, chi[:, :, :-lag], chi[:, :, lag:])
+        # Σ z d of the targets, (n_frames - lag, 3)
         current += np.sum(carried[..., None] * (paths[:, lag:] - paths[:, :-lag]), axis=0)
     for carrier in others:
         path = charge_path(run, carrier)
@@ -181,7 +183,7 @@ def _current(run: Run, lag: int, charges: Charges, others: list[Carrier]) -> Arr
 
 
 def _run_sums(
-    run: Run,
+    run: TransportRun,
     lag: int,
     memory: int,
     stride: int,
@@ -196,14 +198,15 @@ def _run_sums(
     lagged = np.zeros((n_blocks, n_groups, n_gaps, n_states, n_states))
     n_pairs = np.zeros((n_blocks, n_groups, n_gaps))
     group_of = np.arange(run.n_targets) * n_groups // run.n_targets
-    for block, paths, chi in target_blocks(run):
-        group = group_of[block]
+    for part, paths, chi in target_parts(run):
+        group = group_of[part]
         step = paths[:, lag:] - paths[:, :-lag]
         if charges is not None:
-            step = charges.carried(block, chi[:, :, :-lag], chi[:, :, lag:])[..., None] * step
+            step = charges.carried(part, chi[:, :, :-lag], chi[:, :, lag:])[..., None] * step
         for m in range(n_gaps):
             for b, first in enumerate(_origins(step.shape[1] - m * lag, n_blocks, stride)):
                 second = slice(first.start + m * lag, first.stop + m * lag, stride)
+                # (n_part, n_pairs): scalar product of a step and the one m lags later
                 together = np.einsum("nfx,nfx->nf", step[:, first], step[:, second])
                 p = chi[:, :, first]
                 np.add.at(products[b, :, m], group, np.einsum("nif,nf->ni", p, together))

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from graphkoopman.transport._runs import Run, target_blocks
+from graphkoopman.transport._runs import TransportRun, target_parts
 from graphkoopman.uncertainty import (
     Block,
     Scatter,
@@ -121,7 +121,7 @@ class TimeBlocks(Sequence[Block]):
     lag: int
 
     @classmethod
-    def of(cls, runs: list[Run], lag: int) -> "TimeBlocks":
+    def of(cls, runs: list[TransportRun], lag: int) -> "TimeBlocks":
         """Cut runs that are longer than the lag; those without targets have no states to forget."""
         time = correlation_time([run.probs for run in runs]) if runs[0].n_targets else 0.0
         lengths = [run.n_frames - lag for run in runs]
@@ -180,7 +180,7 @@ class PairSums:
 
 @dataclass(frozen=True, eq=False)
 class Charges:
-    """Charges in e: of every state, or of the targets whatever their state.
+    """Charges in e: of every state, or of every target in any state.
 
     Attributes
     ----------
@@ -192,21 +192,21 @@ class Charges:
     states: Array
     targets: Array | None
 
-    def carried(self, block: slice, chi_0: Array, chi_t: Array) -> Array:
-        """Charge of each target in each step, (n_block, n_pairs) or (n_block, 1)."""
+    def carried(self, part: slice, chi_0: Array, chi_t: Array) -> Array:
+        """Charge of each target in each step, (n_part, n_pairs) or (n_part, 1)."""
         if self.targets is None:
             return 0.5 * np.einsum("s,nsf->nf", self.states, chi_0 + chi_t)
-        return (self.targets if len(self.targets) == 1 else self.targets[block])[:, None]
+        return (self.targets if len(self.targets) == 1 else self.targets[part])[:, None]
 
 
 def pair_sums(
-    runs: list[Run], lags: NDArray[np.int64], stride: int, charges: Charges | None = None
+    runs: list[TransportRun], lags: NDArray[np.int64], stride: int, charges: Charges | None = None
 ) -> PairSums:
     """Sum over all time origins, block by block of time and of targets.
 
     Parameters
     ----------
-    runs : list of Run
+    runs : list of TransportRun
         All longer than the longest lag.
     lags : ndarray of shape (n_lags,)
         Frames.
@@ -231,7 +231,7 @@ def pair_sums(
 
 
 def _run_sums(
-    run: Run,
+    run: TransportRun,
     lags: NDArray[np.int64],
     stride: int,
     charges: Charges | None,
@@ -247,20 +247,24 @@ def _run_sums(
         np.zeros(shape),
     )
     dipoles = [np.zeros((run.n_frames - lag, 3)) for lag in lags] if charges is not None else []
+    # targets in groups of neighbours in number: as many samples as memory allows
     group_of = np.arange(run.n_targets) * n_groups // run.n_targets
-    for block, paths, chi in target_blocks(run):
+    for part, paths, chi in target_parts(run):
         for k, lag in enumerate(lags):
             for b, origins in enumerate(_origins(run.n_frames - lag, n_blocks, stride)):
                 ends = slice(origins.start + lag, origins.stop + lag, stride)
+                # (n_part, n_pairs, 3) displacement over the lag from every time origin
                 step = paths[:, ends] - paths[:, origins]
                 chi_0, chi_t = chi[:, :, origins], chi[:, :, ends].transpose(0, 2, 1)
-                squared = (step**2).sum(axis=-1)  # (n_block, n_pairs)
-                group = group_of[block]
+                # E[d² | i → j] = Σ p_i(t) d² p_j(t + τ) / Σ p_i(t) p_j(t + τ), eq. (13): both sums
+                squared = (step**2).sum(axis=-1)  # (n_part, n_pairs)
+                group = group_of[part]
                 np.add.at(sums.weight[b, :, k], group, chi_0 @ chi_t)
                 np.add.at(sums.displacement[b, :, k], group, (chi_0 * squared[:, None]) @ chi_t)
                 np.add.at(sums.n_pairs[b, :, k], group, squared.shape[1])
                 if charges is not None:
-                    carried = charges.carried(block, chi_0, chi[:, :, ends])
+                    # Σ z² d² of single targets, and Σ z d of all together for the collective dipole
+                    carried = charges.carried(part, chi_0, chi[:, :, ends])
                     np.add.at(sums.charge[b, :, k], group, (carried**2 * squared).sum(axis=1))
                     dipoles[k][origins] += (carried[..., None] * step).sum(axis=0)
     cells = sums.map(lambda array: array.reshape(n_blocks * n_groups, *array.shape[2:]))
@@ -268,7 +272,7 @@ def _run_sums(
 
 
 def _collective_sums(
-    run: Run, lags: NDArray[np.int64], dipoles: list[Array], n_blocks: int, stride: int
+    run: TransportRun, lags: NDArray[np.int64], dipoles: list[Array], n_blocks: int, stride: int
 ) -> CollectiveSums:
     sums = CollectiveSums(np.zeros((n_blocks, len(lags))), np.zeros((n_blocks, len(lags))))
     volume = mean_volume(run)
@@ -279,7 +283,7 @@ def _collective_sums(
     return sums
 
 
-def mean_volume(run: Run) -> float:
+def mean_volume(run: TransportRun) -> float:
     """Mean volume of the cell in Å³, NaN for a non-periodic system."""
     cell = run.trajectory.cell
     return float("nan") if cell is None else float(np.abs(np.linalg.det(cell)).mean())

@@ -97,13 +97,14 @@ def cut_blocks(
 
 def _number_of_blocks(lengths: Sequence[int], time: float, lagtime: int) -> int:
     total = float(sum(lengths))
+    # frames of a block: the length where the two errors of the docstring balance, n^(1/3) t^(2/3)
     block = max(2.2 * time ** (2 / 3) * total ** (1 / 3), total / MOST_BLOCKS)
     if total / block < ENOUGH_BLOCKS:
         block = min(block, max(total / ENOUGH_BLOCKS, 4.0 * time))
     block = max(block, 2.0 * lagtime)
     if total / block < FEWEST_BLOCKS:
         block = max(total / FEWEST_BLOCKS, lagtime)
-    # Pairs of a lag longer than a quarter of the data overlap whatever is done.
+    # Pairs of a lag longer than a quarter of the data overlap in any case.
     return max(int(total / block + 1e-9), min(4, int(total)))
 
 
@@ -112,5 +113,6 @@ def _share_out(lengths: Sequence[int], total: int) -> list[int]:
     counts = np.ones(len(lengths), dtype=int)
     frames = np.asarray(lengths, dtype=float)
     for _ in range(min(total, int(frames.sum())) - len(lengths)):
+        # the next cut goes to the run whose blocks are longest
         counts[np.argmax(frames / counts)] += 1
     return counts.tolist()

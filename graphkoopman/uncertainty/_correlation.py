@@ -78,10 +78,12 @@ def _slowest(
     seen = variance > NO_VARIANCE
     if not seen.any():
         return 0.0
+    # scaled by their spread, rare states count as much as populated ones in what is rounding
     scale = np.where(seen, 1.0 / np.sqrt(np.where(seen, variance, 1.0)), 0.0)
     values, vectors = np.linalg.eigh(scale[:, None] * c00 * scale)
     rank = values > RELATIVE_RANK * values[-1]
     whiten = scale[:, None] * vectors[:, rank] / np.sqrt(values[rank])
+    # eigenvalues of C00⁻¹ C0t in the whitened basis: what is left of each process after the lag
     size = np.abs(np.linalg.eigvals(whiten.T @ c0t @ whiten))
     with np.errstate(divide="ignore"):
         times = -lagtime / np.log(np.clip(size, 0.0, 1.0))

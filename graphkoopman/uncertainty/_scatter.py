@@ -86,6 +86,7 @@ def block_scatter(
     frames = np.array([block.n_frames for block in blocks], dtype=np.float64)
     w = frames if weights is None else np.asarray(weights, dtype=np.float64)
     w = w / w.sum()
+    # A C Aᵀ, (n_blocks, n_blocks): covariance of what each block adds to the mean
     covariance = _mean_covariance(blocks, frames, time) * np.outer(w, w)
     if labels is not None:
         unit = np.asarray(labels)

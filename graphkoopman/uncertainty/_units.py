@@ -34,7 +34,7 @@ def check_unit(unit: Any, allowed: Sequence[str] = UNITS) -> tuple[str, int | No
         "blocks+targets": each target of each of them. "chunks": the paper's four equal pieces of
         all data; a number gives so many. "auto" is "blocks".
     allowed : sequence of str
-        Those that an analysis can tell apart.
+        Names of the units that an analysis can tell apart.
 
     Returns
     -------

@@ -101,7 +101,7 @@ class _Parser:
     def _structures(self) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
         """Cell and fractional positions of every structure without a name.
 
-        Those with a name are the first and the last one again.
+        Frames with a name are the first and the last one again.
         """
         depth = 0  # inside atominfo, whose rows are kept until it ends
         try:

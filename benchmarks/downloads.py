@@ -64,6 +64,7 @@ def main() -> None:
         subprocess.run(["uv", "lock", "--quiet"], cwd=folder, check=True)
         locked = tomllib.loads((folder / "uv.lock").read_text("utf-8"))["package"]
         packages = {(package["name"], package.get("version")): package for package in locked}
+        latest = {package["name"]: package for package in locked}
         print(
             "| extra | platform | Python | packages | MB | of that torch and CUDA | only source |"
         )
@@ -73,9 +74,10 @@ def main() -> None:
                 for python in options.pythons:
                     names = resolved(folder, extra, python, platform)
                     sizes = {
-                        item[0]: size_of(packages[item], python, tag)
+                        # an extra can hold a package back in the lock of all: its size is near
+                        item[0]: size_of(packages.get(item, latest[item[0]]), python, tag)
                         for item in names.items()
-                        if item in packages
+                        if item[0] in latest
                     }
                     total = sum(filter(None, sizes.values()))
                     torch = sum(v or 0 for k, v in sizes.items() if k.startswith(TORCH))

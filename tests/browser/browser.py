@@ -14,7 +14,7 @@ FLAGS = (
     "--enable-unsafe-swiftshader", "--hide-scrollbars",
     "--force-prefers-reduced-motion",
     # every name but the local one leads nowhere
-    "--host-resolver-rules=MAP * ~NOTFOUND",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )  # fmt: skip
 
 

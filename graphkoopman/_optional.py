@@ -9,6 +9,7 @@ OPTIONAL = {
     "chgnet": ("CHGNet", "chgnet>=0.4.2", "chgnet"),
     "chemiscope": ("chemiscope", "chemiscope>=1.0", "chemiscope"),
     "completion": ("shtab", "shtab>=1.7", "shtab"),
+    "dask": ("dask", "distributed>=2024.12", "distributed"),
     "fetch": ("pooch", "pooch>=1.8", "pooch"),
     "freud": ("freud", "freud-analysis>=3.2", "freud"),
     "mdanalysis": ("MDAnalysis", "MDAnalysis>=2.8", "MDAnalysis"),

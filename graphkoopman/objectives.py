@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphkoopman.ranks import ALONE, Reducer
+
 __all__ = [
     "register_objective",
     "score_of_moments",
@@ -102,11 +104,16 @@ def _columns(features: Tensor) -> Tensor:
 
 
 def _moments_of_columns(
-    columns: Tensor, start_rows: Tensor, end_rows: Tensor
+    columns: Tensor,
+    start_rows: Tensor,
+    end_rows: Tensor,
+    n_pairs: int | None = None,
+    reducer: Reducer = ALONE,
 ) -> tuple[Moments, Tensor]:
-    """Moments, and the means at both ends, (2, n_features)."""
-    n_pairs, n_features = len(start_rows), len(columns)
-    if len(end_rows) != n_pairs or n_pairs < 2:
+    """Moments, and the means at both ends, (2, n_features), of the ``n_pairs`` of all ranks."""
+    n_features = len(columns)
+    n_pairs = len(start_rows) if n_pairs is None else n_pairs
+    if len(end_rows) != len(start_rows) or n_pairs < 2:
         raise ValueError(
             f"start_rows and end_rows must hold the same number of rows, at least two, got "
             f"{n_pairs} and {len(end_rows)}; pair every frame with the one a lag later"
@@ -114,13 +121,16 @@ def _moments_of_columns(
     means = columns.new_zeros((2, n_features), dtype=torch.float64)
     for ends in _ends_by_parts(columns, start_rows, end_rows, means):
         means = means + torch.stack([end.sum(dim=1) for end in ends])
+    reducer.add(means)
     means = means / n_pairs
-    c00, c0t, ctt = columns.new_zeros((3, n_features, n_features), dtype=torch.float64)
+    sums = columns.new_zeros((3, n_features, n_features), dtype=torch.float64)
     for x, y in _ends_by_parts(columns, start_rows, end_rows, means):
-        c00 += x @ x.T
-        c0t += x @ y.T
-        ctt += y @ y.T
-    return Moments(c00 / n_pairs, c0t / n_pairs, ctt / n_pairs), means
+        sums[0] += x @ x.T
+        sums[1] += x @ y.T
+        sums[2] += y @ y.T
+    reducer.add(sums)
+    c00, c0t, ctt = sums / n_pairs
+    return Moments(c00, c0t, ctt), means
 
 
 def _split(rows: Tensor, n_features: int) -> tuple[Tensor, ...]:
@@ -392,6 +402,9 @@ def score_gradient(
     *,
     method: str | Callable[..., Tensor] = "VAMP2",
     epsilon: float = EPSILON,
+    n_counted: int | None = None,
+    n_pairs: int | None = None,
+    reducer: Reducer = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """A score and its exact gradient with respect to every feature.
 
@@ -412,6 +425,13 @@ def score_gradient(
         A callable takes ``(moments, epsilon=epsilon)``, like `subspace_score`.
     epsilon : float
         Ridge relative to the mean variance.
+    n_counted : int or None
+        Of several processes: the first of ``pairs``, which are counted here; the others are
+        counted elsewhere, and the features of one of their ends are of this process.
+    n_pairs : int or None
+        Counted on all processes; None is those given.
+    reducer : Reducer
+        Of the processes. Moments are summed, ``3 k² + 4 k`` float64 numbers for k features.
 
     Returns
     -------
@@ -419,14 +439,15 @@ def score_gradient(
     gradient : Tensor of shape (n_samples, n_features), of the features' dtype, where they are
     """
     columns = _columns(features)
-    m, means = _moments_of_columns(columns, *pairs)
+    counted = (pairs[0][:n_counted], pairs[1][:n_counted])
+    n_pairs = len(counted[0]) if n_pairs is None else n_pairs
+    m, means = _moments_of_columns(columns, *counted, n_pairs, reducer)
     # matrices this small take a GPU longer than a CPU
     leaves = [c.cpu().requires_grad_() for c in (m.c00, m.c0t, m.ctt)]
     if isinstance(method, str):
         score = score_of_moments(Moments(*leaves), method=method, epsilon=epsilon)
     else:
         score = method(Moments(*leaves), epsilon=epsilon)
-    n_pairs = len(pairs[0])
     gradients = torch.autograd.grad(score, leaves)
     g00, g0t, gtt = (g.to(means.device) / n_pairs for g in gradients)
 
@@ -435,8 +456,9 @@ def score_gradient(
 
     # the sum over all pairs is zero but for rounding, which large derivatives make matter
     offsets = torch.zeros_like(means)
-    for ends in _ends_by_parts(columns, *pairs, means):
+    for ends in _ends_by_parts(columns, *counted, means):
         offsets += torch.stack([part.sum(dim=1) for part in gradient_of(*ends)]) / n_pairs
+    reducer.add(offsets)
     gradient = torch.zeros_like(columns)
     rows = zip(*(_split(end, len(columns)) for end in pairs), strict=True)
     for part_rows, ends in zip(rows, _ends_by_parts(columns, *pairs, means), strict=True):

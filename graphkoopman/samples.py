@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias, runt
 
 import numpy as np
 
-from graphkoopman.storage import FileKind, StreamedArray, digest, read_arrays, write_arrays
+from graphkoopman.storage import (
+    FileKind,
+    StreamedArray,
+    by_path,
+    digest,
+    mapped_again,
+    read_arrays,
+    write_arrays,
+)
 from graphkoopman.trajectories import adjacent_runs
 
 __all__ = ["Batch", "Column", "ColumnSamples", "FileKind", "Samples", "SamplesLike", "Scalar"]
@@ -371,6 +379,13 @@ class ColumnSamples(ABC):
     def of_run(self, parent: str) -> Self:
         """The same frames as a piece of a named run."""
         return self._with(parent=parent)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # other processes map the same file in place of being sent its contents
+        return {name: by_path(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update((name, mapped_again(value)) for name, value in state.items())
 
     def _with(self, **changes: Any) -> Self:
         copied: Any = self  # a dataclass: derived classes are

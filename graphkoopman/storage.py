@@ -1,7 +1,8 @@
 """Files of arrays: written whole or not at all, checked when read, never executed.
 
 Public: :class:`FileKind`, :class:`StreamedArray`, :func:`write_arrays`, :func:`read_arrays`,
-:func:`replacing`, :func:`digest`.
+:func:`replacing`, :func:`digest`; :func:`by_path` and :func:`mapped_again`, for arrays that other
+processes map themselves.
 
 A file is a safetensors file: 8 bytes of length, a JSON header, the arrays. The header's metadata
 name the format and its version, carry one JSON text of everything that is not an array, and a
@@ -31,6 +32,7 @@ ALIGNMENT = 8
 MAX_DIMENSIONS = 8
 BLOCK_BYTES = 2**24  # of an array that may have to be copied to be written or hashed
 MAX_HEADER = 100_000_000  # safetensors' own limit
+LEAST_MAPPED = 2**16  # bytes; shorter arrays are sent
 ABANDONED_SECONDS = 3600.0  # a partial file not written to for this long has no writer any more
 
 
@@ -356,3 +358,86 @@ def _header_checksum(metadata: Mapping[str, str], entries: Mapping[str, Any]) ->
     described = {name: value for name, value in metadata.items() if name != "checksum"}
     text = json.dumps([described, entries], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class MappedArray:
+    """Where the values of a mapped array are on disk.
+
+    Attributes
+    ----------
+    path : str
+    offset : int
+        Bytes.
+    shape, strides : tuple of int
+    dtype : dtype
+    written : (int, int)
+        Bytes and time (ns) of the file.
+    """
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype
+    written: tuple[int, int]
+
+
+def by_path(value: Any) -> Any:
+    """What stands for a value in a pickle: where it is mapped from, for larger mapped arrays.
+
+    Another process, perhaps on another machine that sees the same folder, maps it again in place of
+    being sent a copy.
+
+    Parameters
+    ----------
+    value : any
+
+    Returns
+    -------
+    MappedArray, or the value itself
+    """
+    if not isinstance(value, np.ndarray) or value.nbytes < LEAST_MAPPED:
+        return value
+    file: Any = value
+    while isinstance(file, np.ndarray) and not _has_file(file):
+        file = file.base
+    if not isinstance(file, np.ndarray):
+        return value
+    # the array that was made by mapping: views of it remember its file, but not where they begin
+    while isinstance(file.base, np.ndarray) and _has_file(file.base):
+        file = file.base
+    mapping: Any = file
+    begins = [array.__array_interface__["data"][0] for array in (value, file)]
+    offset = mapping.offset + begins[0] - begins[1]
+    path = os.fspath(mapping.filename)
+    try:
+        written = _written(path)
+    except OSError:  # removed since: mapped pages live on, but only here
+        return value
+    return MappedArray(path, offset, value.shape, value.strides, value.dtype, written)
+
+
+def mapped_again(value: Any) -> Any:
+    """Undo `by_path`.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        If the file is not there, or not the one that it was.
+    """
+    if not isinstance(value, MappedArray):
+        return value
+    if _written(value.path) != value.written:
+        raise ValueError(f"{value.path} has changed since its arrays were mapped; map it again")
+    data = np.memmap(value.path, np.uint8, "r", offset=value.offset)
+    return np.ndarray(value.shape, value.dtype, data, strides=value.strides)
+
+
+def _has_file(array: np.ndarray) -> bool:
+    return isinstance(array, np.memmap) and getattr(array, "filename", None) is not None
+
+
+def _written(path: str) -> tuple[int, int]:
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns

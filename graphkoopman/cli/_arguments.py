@@ -44,6 +44,10 @@ JOIN_HELP = (
     "take the files for consecutive pieces of one run, or none of them (joined where atoms move "
     "on from one file to the next)"
 )
+SCHEDULER_HELP = (
+    "address of a dask scheduler, on whose workers graphs, folds, candidates and refits run; with "
+    "--cache, a folder that all of them see"
+)
 INSPECT = """\
 Say what was understood of trajectory files before any work is done with them: reader, frames, time
 step and where it comes from, cell, atoms by element and which are guesses, density, shortest
@@ -144,6 +148,7 @@ def add_fit(commands: Commands) -> None:
     add("--refits", type=int, default=4, help="trainings on half the data, for intervals (4)")
     add("--device", default="auto", help='"cpu", "cuda" or the like (auto)')
     add("--checkpoint", type=Path, metavar="DIR", help="folder from which a fit goes on by itself")
+    add("--scheduler", metavar="TCP://…", help=SCHEDULER_HELP)
     add("--config", type=Path, metavar="RUN.JSON", help="repeat the fit of this record")
     add("--report", action="store_true", help="write report.html, too")
     add("--out", type=Path, default=Path("graphkoopman-fit"), help="output folder")
@@ -174,6 +179,7 @@ def add_select(commands: Commands) -> None:
     add("--lags", nargs="+", required=True, help='lag times to try, in frames or as "10ps"')
     add("--max-lag", help="longest lag to choose (the longest of --lags)")
     add("--folds", type=int, default=4, help="parts of the data, each tested once (4)")
+    add("--scheduler", metavar="TCP://…", help=SCHEDULER_HELP)
     add("--out", type=Path, default=Path("graphkoopman-select"), help="output folder")
     add_output_arguments(parser)
 

@@ -70,6 +70,11 @@ class Console:
         self._said: set[Any] = set()
         self.summary: dict[str, Any] | None = None
         self.kept: list[str] = []
+        self.muted = False
+
+    def mute(self) -> None:
+        """Say nothing any more but errors of its own: another process speaks for this one."""
+        self.muted, self.quiet, self.as_json = True, True, False
 
     @property
     def shows_progress(self) -> bool:
@@ -87,6 +92,8 @@ class Console:
 
     def warn(self, message: Warning | str, *_: Any, **__: Any) -> None:
         """Note a warning; the signature is that of `warnings.showwarning`."""
+        if self.muted:
+            return
         text = in_words_of_the_command(str(message))
         category = type(message)
         # our own classes each stand for one condition, whatever the lag or part they speak of
@@ -105,7 +112,9 @@ class Console:
             print(f"graphkoopman {self.command}: {mark} {text}", file=sys.stderr)
 
     def fail(self, error: BaseException | str) -> None:
-        """Say what went wrong, in one line."""
+        """Say what went wrong, in one line; what all ranks say is said by the first."""
+        if self.muted and getattr(error, "of_all_ranks", False):
+            return
         text = " ".join(in_words_of_the_command(str(error)).split())
         print(f"graphkoopman {self.command}: {text}", file=sys.stderr)
 

@@ -3,7 +3,7 @@
 import argparse
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ from graphkoopman.cli._feed import write_feed
 from graphkoopman.cli._folder import check_output, output_folder
 from graphkoopman.cli._input import featurizer_of, read_inputs
 from graphkoopman.cli._model import follow_up, graphs_of, say_inputs
+from graphkoopman.cli._ranks import fit_on_ranks
 from graphkoopman.cli._record import Recorder, input_paths, read_record, recorded_options
+from graphkoopman.cli._scheduler import scheduled
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.lobes import GatedEncoder
+from graphkoopman.ranks import launched
 from graphkoopman.report import Study, study, write_report
-from graphkoopman.trajectories import Trajectory
 
 INTERRUPTED = 130
 MODEL = "model.safetensors"
@@ -29,21 +31,34 @@ MODEL = "model.safetensors"
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
-    console: Console = options.console
     if options.config is not None:
         record = read_record(options.config)
         options = recorded_options(options, build_parser().parse_args(["fit"]), record)
     if not options.trajectories:
         raise ValueError("give trajectory files, or --config run.json of an earlier fit")
+    with scheduled(options):
+        return fit(options)
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Learn states, analyse and write them."""
+    console: Console = options.console
     check_output(options.out, options.overwrite)
     recorder = Recorder(options, options.arguments)
     featurizer = featurizer_of(options, n_hops=options.convolutions)
-    trajectories = read_inputs(options)
+    with ExitStack() as stack:
+        estimator, first = None, True
+        if stack.enter_context(launched()):
+            estimator, first = fit_on_ranks(options, featurizer, estimator_of, train)
+        if not first:
+            return 0
+    trajectories = read_inputs(options, inspected=estimator is None)
     recorder.inputs(input_paths(options))
-    estimator = estimator_of(options, trajectories)
     graphs = graphs_of(console, featurizer, trajectories)
     say_inputs(console, options, trajectories, graphs)
-    train(options, estimator, graphs)
+    if estimator is None:
+        estimator = estimator_of(options, trajectories[0].timestep)
+        train(options, estimator, graphs)
     recorder.note(settings=estimator.get_params(), featurizer=featurizer.get_params())
     try:
         result = study(
@@ -103,13 +118,11 @@ def save_model(path: Path, options: argparse.Namespace, estimator: GDyNetEstimat
     write_feed(path, options)
 
 
-def estimator_of(
-    options: argparse.Namespace, trajectories: Sequence[Trajectory]
-) -> GDyNetEstimator:
-    """Estimator with the settings of the command line."""
+def estimator_of(options: argparse.Namespace, timestep: float) -> GDyNetEstimator:
+    """Estimator with the settings of the command line, for frames so many ps apart."""
     return GDyNetEstimator(
         n_states=options.states,
-        lagtime=lag_in_frames(options.lag, trajectories[0].timestep, options.console.say),
+        lagtime=lag_in_frames(options.lag, timestep, options.console.say),
         encoder=GatedEncoder(n_conv=options.convolutions),
         max_epochs=options.epochs,
         n_init=options.restarts,

@@ -13,6 +13,7 @@ from graphkoopman.cli._folder import check_output, output_folder, unfinished_fol
 from graphkoopman.cli._input import featurizer_of, read_inputs
 from graphkoopman.cli._model import follow_up, graphs_of
 from graphkoopman.cli._record import Recorder, input_paths, read_record
+from graphkoopman.cli._scheduler import scheduled
 from graphkoopman.cli._tables import save_figure, write_csv
 from graphkoopman.estimator import GDyNetEstimator
 from graphkoopman.lobes import GatedEncoder
@@ -22,6 +23,12 @@ from graphkoopman.plotting import plot_ck_errors, plot_selection_timescales, plo
 
 def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit code."""
+    with scheduled(options):
+        return select(options)
+
+
+def select(options: argparse.Namespace) -> int:
+    """Search, write and say what was found."""
     console: Console = options.console
     check_output(options.out, options.overwrite)
     recorder = Recorder(options, options.arguments)

@@ -1,5 +1,6 @@
 """What an estimator's parameters stand for: a device, a network, training settings."""
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from graphkoopman.lobes import (
     describe_part,
     transfer_weights,
 )
+from graphkoopman.ranks import ALONE, Reducer, group_is_initialised, local_rank
 from graphkoopman.samples import Batch, Samples
 from graphkoopman.storage import digest
 from graphkoopman.training import SampleData, TrainingSettings
@@ -28,25 +30,32 @@ if TYPE_CHECKING:
 SAMPLES_PER_BATCH = 5_000
 EDGES_PER_BATCH = 1_500_000  # bounds the time of a step where the fields of few targets are large
 MIN_FRAMES_PER_BATCH = 50
+INITIALISING = threading.Lock()  # threads of a process share torch's global generator
 MOST_SEEN = 2_000  # frames that a part is adapted to
 MOST_EDGES = 1_000_000  # of those whose atom vectors are in memory at a time
 
 
 def device_of(device: str) -> torch.device:
-    """Torch device behind the ``device`` parameter."""
+    """Torch device behind the ``device`` parameter; of several processes each has its own GPU."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and group_is_initialised():
+        return torch.device("cuda", local_rank() % torch.cuda.device_count())
     return torch.device(device)
 
 
-def sample_data(estimator: "GDyNetEstimator", samples: Sequence[Samples]) -> SampleData:
+def sample_data(
+    estimator: "GDyNetEstimator", samples: Sequence[Any], reducer: Reducer = ALONE
+) -> SampleData:
     """Samples with the species that a fitted or fitting estimator knows."""
+    chunk: Any = estimator.chunk_size
     return SampleData(
         samples=samples,
         species_rows=species_rows(samples, estimator.species_),
         n_hops=estimator.n_hops_,
-        chunk_size=estimator.chunk_size,
+        chunk_size=int(chunk) if is_integer(chunk, 1) else chunk,
         device=device_of(estimator.device),
+        reducer=reducer,
     )
 
 
@@ -107,10 +116,12 @@ def new_lobe(
     rng : RandomState
     """
     # torch initialises layers from its global generator: seed a fork of it, leave the original
-    with torch.random.fork_rng(devices=[]):
+    with INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(rng.randint(2**31 - 1))
-        lobe = plain_lobe(estimator, example=data.batch(0, np.arange(1)))
+        lobe = plain_lobe(estimator, example=data.example)
     adapt = getattr(lobe.encoder, "adapt", None)
+    if data.reducer.size > 1:
+        refuse_batch_moments(lobe)
     if callable(adapt):
         adapt(_some_frames(data))
     adapt = getattr(lobe.pooling, "adapt", None)
@@ -128,10 +139,42 @@ def new_lobe(
 def _some_frames(data: SampleData) -> list[Batch]:
     """Evenly spaced frames of all runs, as many as an encoder needs to see units."""
     share = MOST_SEEN / sum(len(item) for item in data.samples)
-    return [
-        data.batch(i, np.linspace(0, len(item) - 1, max(2, int(share * len(item)))).astype(int))
-        for i, item in enumerate(data.samples)
-    ]
+    return _batches_of_all(
+        data,
+        [
+            np.linspace(0, len(item) - 1, max(2, int(share * len(item)))).astype(int)[:, None]
+            for item in data.samples
+        ],
+    )
+
+
+def _batches_of_all(data: SampleData, chosen: Sequence[np.ndarray]) -> list[Batch]:
+    """Frames (n, 1), or pairs of them (n, 2), of every run, as batches that all processes get.
+
+    A pair whose ends are on two processes is left out.
+    """
+    if data.reducer.size == 1:
+        return [data.batch(i, frames.ravel()) for i, frames in enumerate(chosen) if len(frames)]
+    own: dict[tuple[int, int], Batch] = {}
+    for i, run in enumerate(data.samples):
+        pieces = run.owners(chosen[i])
+        for number, piece in enumerate(run.pieces):
+            frames = chosen[i][(pieces == number).all(axis=1)].ravel()
+            if piece.samples is not None and len(frames):
+                own[i, number] = data.batch(i, frames)
+    of_all = {key: batch for part in data.reducer.gather(own) for key, batch in part.items()}
+    return [of_all[key] for key in sorted(of_all)]
+
+
+def refuse_batch_moments(lobe: torch.nn.Module) -> None:
+    """Raise ValueError where a layer takes moments of the frames that it is given."""
+    for module in lobe.modules():
+        if isinstance(module, torch.nn.modules.batchnorm._BatchNorm):
+            raise ValueError(
+                'normalization must not be "batch" in a fit on several processes: each would take '
+                "mean and variance of its own frames, and the network would not be that of one "
+                "process; take normalization=None"
+            )
 
 
 def _some_pairs(data: SampleData, lagtime: int) -> list[Batch]:
@@ -140,11 +183,11 @@ def _some_pairs(data: SampleData, lagtime: int) -> list[Batch]:
     starts = [(i, n_pairs) for i, n_pairs in starts if n_pairs > 0]
     edges = sum(n_pairs * max(1.0, data.samples[i].cost) for i, n_pairs in starts)
     share = 0.5 * min(MOST_SEEN / sum(n_pairs for _, n_pairs in starts), MOST_EDGES / edges, 2.0)
-    batches = []
+    chosen = [np.empty((0, 2), int) for _ in data.samples]
     for i, n_pairs in starts:
         first = np.linspace(0, n_pairs - 1, max(1, int(share * n_pairs))).astype(int)
-        batches.append(data.batch(i, np.stack([first, first + lagtime], axis=1).ravel()))
-    return batches
+        chosen[i] = np.stack([first, first + lagtime], axis=1)
+    return _batches_of_all(data, chosen)
 
 
 def source_digest(source: "GDyNetEstimator | None") -> str | None:

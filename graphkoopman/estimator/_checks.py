@@ -12,8 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 from graphkoopman.checks import check_choice, check_integer, check_number, is_integer
 from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
+from graphkoopman.ranks import Reducer
 from graphkoopman.samples import Samples
-from graphkoopman.training import Interruption, Restarts
+from graphkoopman.training import Interruption, Restarts, SharedRun, memory_budget
 from graphkoopman.trajectories import Trajectory, items_of
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ def _check_numbers(settings: dict[str, Any]) -> None:
         value = settings[name]
         if value is None or (name == "batch_size" and isinstance(value, str) and value == "auto"):
             continue
+        if name == "chunk_size" and isinstance(value, str):
+            memory_budget(value)
+            continue
         if not is_integer(value, 1):
             raise ValueError(f"{name} must be None or a number of frames >= 1, got {value!r}")
 
@@ -132,9 +136,11 @@ def check_objectives(objective: str | Sequence[str]) -> tuple[str, ...]:
     return tuple(stages)
 
 
-def check_samples(X: Any) -> list[Samples]:
+def check_samples(X: Any, *, may_be_empty: bool = False) -> list[Samples]:
     """A list of samples that agree in timestep and kind."""
     samples = items_of(X, Samples | Trajectory)
+    if may_be_empty and not samples:
+        return []
     if not samples:
         raise ValueError("X must hold at least one GraphTrajectory, got an empty list")
     for item in samples:
@@ -143,8 +149,14 @@ def check_samples(X: Any) -> list[Samples]:
                 f"X must hold samples such as GraphTrajectory or FeatureTrajectory, got "
                 f"{type(item).__name__}; put a GraphFeaturizer before the estimator"
             )
+    check_alike(samples)
+    return samples
+
+
+def check_alike(samples: Sequence[Any]) -> None:
+    """Raise ValueError unless samples, or runs on several processes, are of one kind."""
     what = _noun(samples[0])
-    classes = sorted({type(item).__name__ for item in samples})
+    classes = sorted({class_name(item) for item in samples})
     if len(classes) > 1:
         raise ValueError(f"all samples must be of one kind, got {', '.join(classes)}")
     times = [item.timestep for item in samples]
@@ -162,7 +174,11 @@ def check_samples(X: Any) -> list[Samples]:
             raise ValueError(
                 f"all {what} must have one {name}, got {got}; featurize them with one {name}"
             )
-    return samples
+
+
+def class_name(item: Any) -> str:
+    """Class of samples; of a run on several processes, that of its pieces."""
+    return item.class_name if isinstance(item, SharedRun) else type(item).__name__
 
 
 def _noun(item: Samples) -> str:
@@ -170,10 +186,32 @@ def _noun(item: Samples) -> str:
     return "features" if "features" in item.offers else "graphs"
 
 
-def check_input(estimator: "GDyNetEstimator", X: Any) -> list[Samples]:
+def check_input(
+    estimator: "GDyNetEstimator", X: Any, *, may_be_empty: bool = False
+) -> list[Samples]:
     """Settings and samples of an estimator, checked together."""
     check_settings(estimator.get_params(deep=False))
-    return check_samples(X)
+    return check_samples(X, may_be_empty=may_be_empty)
+
+
+def check_same_settings(estimator: "GDyNetEstimator", reducer: Reducer) -> None:
+    """Raise ValueError unless all processes fit in the same way."""
+    callbacks = len(vars(estimator).get("_skl_callbacks", []))
+    settings = {name: repr(value) for name, value in estimator.get_params(deep=False).items()}
+    for name in ("encoder", "pooling", "init_from", "random_state"):  # repr may hold addresses
+        settings[name] = type(getattr(estimator, name)).__name__
+    settings["device"] = settings["chunk_size"] = settings["verbose"] = settings[
+        "checkpoint_dir"
+    ] = "of each rank"
+    settings["callbacks"] = str(callbacks)
+    first, *others = reducer.gather(settings)
+    for rank, other in enumerate(others, start=1):
+        for name, value in other.items():
+            if value != first[name]:
+                raise ValueError(
+                    f"{name} must be the same on all ranks, got {first[name]} on rank 0 and "
+                    f"{value} on rank {rank}; run the same program on all of them"
+                )
 
 
 def check_training_data(samples: Sequence[Samples], n_states: int, lagtime: int) -> None:
@@ -256,7 +294,7 @@ def check_encoder(samples: Sequence[Samples], estimator: "GDyNetEstimator") -> N
         )
 
 
-def species_rows(samples: Sequence[Samples], species: np.ndarray) -> list[np.ndarray]:
+def species_rows(samples: Sequence[Any], species: np.ndarray) -> list[Any]:
     """Row of the embedding for every atom of every trajectory.
 
     Raises
@@ -264,8 +302,12 @@ def species_rows(samples: Sequence[Samples], species: np.ndarray) -> list[np.nda
     ValueError
         If a trajectory has node types that are not among ``species``.
     """
-    rows = []
+    rows: list[Any] = []
     for item in samples:
+        if isinstance(item, SharedRun):
+            own = [piece.samples for piece in item.pieces]
+            rows.append([None if s is None else species_rows([s], species)[0] for s in own])
+            continue
         unseen = np.setdiff1d(item.species, species)
         if len(unseen):
             raise ValueError(

@@ -16,12 +16,15 @@ from graphkoopman.callbacks import CallbackSupport, with_callbacks
 from graphkoopman.checks import check_integer
 from graphkoopman.estimator._build import sample_data, set_parts
 from graphkoopman.estimator._checks import (
+    check_alike,
     check_encoder,
     check_input,
     check_lagtime,
     check_same_kind,
+    check_same_settings,
     check_samples,
     check_training_data,
+    class_name,
 )
 from graphkoopman.estimator._fit import fit_network
 from graphkoopman.estimator._gap import check_gap, frame_ranges
@@ -40,8 +43,9 @@ from graphkoopman.lobes import (
     Pooling,
 )
 from graphkoopman.randomness import RandomState
+from graphkoopman.ranks import agree, joined
 from graphkoopman.samples import SamplesLike, join_adjacent_samples
-from graphkoopman.training import Interruption, SampleData, all_frames, evaluate
+from graphkoopman.training import Interruption, SampleData, all_frames, evaluate, share_runs
 
 # what None may stand for
 DEFAULT_PARTS: dict[str, tuple[type, ...]] = {
@@ -93,8 +97,10 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Frames that make one VAMP estimate (about). None takes all training frames, the paper's
         "single VAMP-2 score over the whole trajectory". "auto" takes about 5000 samples, fewer
         where fields are large, spread over all training time as far as one lag apart allows.
-    chunk_size : int or None
-        Frames per forward pass; memory grows with it, results do not depend on it.
+    chunk_size : int, str or None
+        Frames per forward pass, or the memory that one may take, such as ``"2 GiB"``; results do
+        not depend on it. None measures what a pass takes and stays within half of the memory that
+        is free. Where memory runs out in spite of that, chunks are halved and computed again.
     n_init : int
         Starts; all train their subspace for one cycle, each on four fifths of the frames drawn for
         it, and are compared on one set of frames. The best goes on with all frames.
@@ -226,7 +232,7 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         max_epochs: int = 60,
         patience: int = 12,
         batch_size: int | str | None = "auto",
-        chunk_size: int | None = None,
+        chunk_size: int | str | None = None,
         n_init: int = 3,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         reversible: bool = False,
@@ -264,7 +270,10 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         ----------
         X : Samples or list of Samples
             Graphs (`GraphTrajectory`), features (`FeatureTrajectory`) or samples of one's own.
-            Adjacent pieces of one run are joined, so that no lagged pair is lost.
+            Adjacent pieces of one run are joined, so that no lagged pair is lost. In an initialised
+            ``torch.distributed`` group those of this rank, of which there may be none: all ranks
+            call it, and all get the model of a process that has the samples of rank 0, then those
+            of rank 1, and so on. See docs/scaling.md.
         y : None
             Ignored.
 
@@ -277,6 +286,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         ------
         ValueError
             If a setting, the samples or the lag cannot work.
+        RankError
+            If another process of the group has ended, failed or no longer answers.
 
         Warns
         -----
@@ -287,19 +298,25 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
             If a relaxation time is longer than the longest run; if states tell kinds of targets
             apart.
         """
-        samples = join_adjacent_samples(check_input(self, X))
-        source = fitted_source(self.init_from, type(self))
-        set_parts(self, samples, source)
-        check_encoder(samples, self)
-        check_training_data(samples, self.n_states, self.lagtime)
-        self.kind_ = {"class": type(samples[0]).__name__, **samples[0].kind}
-        self.species_ = np.unique(np.concatenate([item.species for item in samples]))
-        self.timestep_ = float(samples[0].timestep)
-        self.training_frames_ = frame_ranges(samples)
-        with Interruption(self.checkpoint_dir is not None) as interruption:
-            fit_network(self, samples, source, interruption)
-            if self.checkpoint_dir is not None:
-                self.save(Path(self.checkpoint_dir) / MODEL_FILE)
+        with joined() as reducer:
+            several = reducer.size > 1
+            given = agree(reducer, lambda: check_input(self, X, may_be_empty=several))
+            samples = share_runs(given, reducer)
+            if several:
+                check_alike(samples)
+                check_same_settings(self, reducer)
+            source = agree(reducer, lambda: fitted_source(self.init_from, type(self)))
+            set_parts(self, samples, source)
+            check_encoder(samples, self)
+            check_training_data(samples, self.n_states, self.lagtime)
+            self.kind_ = {"class": class_name(samples[0]), **samples[0].kind}
+            self.species_ = np.unique(np.concatenate([item.species for item in samples]))
+            self.timestep_ = float(samples[0].timestep)
+            self.training_frames_ = frame_ranges(samples)
+            with Interruption(self.checkpoint_dir is not None) as interruption:
+                fit_network(self, samples, source, interruption, reducer)
+                if self.checkpoint_dir is not None and reducer.rank == 0:
+                    self.save(Path(self.checkpoint_dir) / MODEL_FILE)
         return self
 
     def transform(self, X: SamplesLike) -> list[np.ndarray]:

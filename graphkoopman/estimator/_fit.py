@@ -1,7 +1,9 @@
 """The training behind `GDyNetEstimator.fit`, and what its checkpoints depend on."""
 
 import copy
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +20,10 @@ from graphkoopman.estimator._build import (
 )
 from graphkoopman.estimator._checks import warn_of_doubts
 from graphkoopman.estimator._models import may_be_beyond, models_at, warn_beyond_data
+from graphkoopman.estimator._shared_model import shared_model, warn_beyond_shared_data
 from graphkoopman.koopman import identify_states
 from graphkoopman.randomness import as_random_state
+from graphkoopman.ranks import ALONE, Reducer, agree
 from graphkoopman.samples import Samples
 from graphkoopman.storage import digest
 from graphkoopman.training import (
@@ -29,6 +33,9 @@ from graphkoopman.training import (
     TrainingSettings,
     evaluate,
     generator_state,
+    resume,
+    run_digests,
+    set_generator_state,
     train,
 )
 from graphkoopman.trajectories import block_split
@@ -56,6 +63,7 @@ def fit_network(
     samples: Sequence[Samples],
     source: "GDyNetEstimator | None",
     interruption: Interruption,
+    reducer: Reducer = ALONE,
 ) -> None:
     """Train an estimator's network, set what it learns, tell its callbacks, warn of doubts.
 
@@ -68,18 +76,26 @@ def fit_network(
         Fitted; training starts from its weights.
     interruption : Interruption
         Ends the training when it has noted a signal.
+    reducer : Reducer
+        Of the processes that share the samples.
     """
     task = FitTask(estimator, samples, n_epochs(estimator), "epoch")
 
     def after_epoch(training: Restarts) -> bool:
         return task.step(lambda: learned_attributes(estimator, samples, training))
 
-    training = train_network(estimator, samples, source, interruption, after_epoch)
+    training = train_network(estimator, samples, source, interruption, after_epoch, reducer)
     learned = learned_attributes(estimator, samples, training)
     estimator.__dict__.update(learned)
-    warn_of_doubts(estimator, training, interruption)
-    if may_be_beyond(estimator.model_, samples):
-        warn_beyond_data(samples, estimator.transform(samples), estimator.model_, stacklevel=4)
+    # what rank 0 says is said for all
+    with warnings.catch_warnings(action="ignore") if reducer.rank > 0 else nullcontext():
+        warn_of_doubts(estimator, training, interruption)
+        if may_be_beyond(estimator.model_, samples):
+            if reducer.size > 1:
+                warn_beyond_shared_data(estimator, samples, reducer, stacklevel=4)
+            else:
+                probs = estimator.transform(samples)
+                warn_beyond_data(samples, probs, estimator.model_, stacklevel=4)
     task.end(lambda: learned)
 
 
@@ -89,6 +105,7 @@ def train_network(
     source: "GDyNetEstimator | None",
     interruption: Interruption,
     after_epoch: Callable[[Restarts], bool],
+    reducer: Reducer = ALONE,
 ) -> Restarts:
     """Train an estimator's network on samples, from its checkpoint where there is one.
 
@@ -103,6 +120,8 @@ def train_network(
         Ends the training when it has noted a signal.
     after_epoch : callable
         Called with the training after every epoch; whether to stop.
+    reducer : Reducer
+        Of the processes that share the samples.
 
     Returns
     -------
@@ -111,14 +130,18 @@ def train_network(
     """
     rng = as_random_state(estimator.random_state)
     settings = training_settings(estimator, samples)
-    checkpoint = None
+    checkpoint, state = None, None
     if estimator.checkpoint_dir is not None:
-        checkpoint = Checkpoint(
-            estimator.checkpoint_dir,
-            settings.checkpoint_interval,
-            _fingerprint(estimator, samples, source, settings, rng),
-            rng,
+        fingerprint = _fingerprint(estimator, samples, source, settings, rng, reducer)
+        where, interval = estimator.checkpoint_dir, settings.checkpoint_interval
+        checkpoint = agree(
+            reducer,
+            lambda: Checkpoint(where, interval, fingerprint, rng) if reducer.rank == 0 else None,
         )
+        state = None if checkpoint is None else checkpoint.state
+    if reducer.size > 1:
+        set_generator_state(rng, reducer.same(generator_state(rng)))
+        state = reducer.same(state)
     splits = [
         block_split(
             [len(item) for item in samples],
@@ -128,7 +151,7 @@ def train_network(
         )
         for _ in range(estimator.n_init)
     ]
-    data = sample_data(estimator, samples)
+    data = sample_data(estimator, samples, reducer)
     start = partial(
         Restarts,
         partial(new_lobe, estimator, data, source),
@@ -137,7 +160,7 @@ def train_network(
         settings,
         rng,
     )
-    training = start() if checkpoint is None else checkpoint.resume(start)
+    training = resume(start, state, estimator.checkpoint_dir)
     train(training, checkpoint, interruption, after_epoch, verbose=estimator.verbose)
     return training
 
@@ -163,6 +186,7 @@ def learned_attributes(
     lobe = best.best_lobe()
     batch = best.linear_batch()
     features = evaluate(best.data, batch, lobe).numpy()
+    # corners and medians are no sums: of at most so many frames, whose features all ranks have
     state_map = identify_states(
         features[batch.start_rows], features[batch.end_rows], largest_cut=LARGEST_CUT
     )
@@ -179,6 +203,8 @@ def learned_attributes(
     }
     fitted = copy.copy(estimator)
     fitted.__dict__.update(learned)
+    if best.data.reducer.size > 1:
+        return learned | {"model_": shared_model(fitted, samples, best.data.reducer)}
     (model,) = models_at(fitted, samples, [fitted.lagtime], with_limits=False)
     return learned | {"model_": model}
 
@@ -189,6 +215,7 @@ def _fingerprint(
     source: "GDyNetEstimator | None",
     training: TrainingSettings,
     rng: np.random.RandomState,
+    reducer: Reducer,
 ) -> dict[str, Any]:
     """Everything that the result of a training depends on."""
     settings = {
@@ -200,5 +227,6 @@ def _fingerprint(
     settings["init_from"] = source_digest(source)
     if isinstance(estimator.random_state, np.random.RandomState | np.random.Generator):
         settings["random_state"] = digest(str(generator_state(rng)), [])
-    data = {f"run {i} of X": item.digest() for i, item in enumerate(samples)}
+    hashes = run_digests(samples, reducer)
+    data = {f"run {i} of X": words for i, words in enumerate(hashes)}
     return {"settings": settings, "data": data}

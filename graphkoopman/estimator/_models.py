@@ -23,7 +23,7 @@ from graphkoopman.trajectories import is_species, species_label
 if TYPE_CHECKING:
     from graphkoopman.estimator._estimator import GDyNetEstimator
 
-__all__ = ["may_be_beyond", "models_at", "warn_beyond_data"]
+__all__ = ["kinds_of", "may_be_beyond", "models_at", "warn_beyond_data"]
 
 
 def models_at(
@@ -102,12 +102,12 @@ def warn_beyond_data(
     warn_of_limits(
         data_limits(probs, prior),
         timestep=prior.timestep,
-        kinds=_kinds(samples),
+        kinds=kinds_of(samples),
         stacklevel=stacklevel + 1,
     )
 
 
-def _kinds(samples: Sequence[Any]) -> list[list[str]] | None:
+def kinds_of(samples: Sequence[Any]) -> list[list[str]] | None:
     """What every target is made of, such as "O" or "H2 O"; None where samples do not say."""
     known = ("species", "target_offsets", "atoms")
     if not all(hasattr(item, name) for item in samples for name in known):

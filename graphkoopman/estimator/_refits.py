@@ -6,12 +6,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import clone
 
 from graphkoopman.koopman import align_states
 from graphkoopman.progress import counted
 from graphkoopman.randomness import as_random_state
+from graphkoopman.ranks import alone
 
 if TYPE_CHECKING:
     from graphkoopman.estimator._estimator import GDyNetEstimator
@@ -52,24 +54,42 @@ def refits_of(
     """
     rng = as_random_state(estimator.random_state)
     pieces = _pieces(samples, estimator.lagtime)
-    for number in counted(n_refits, "refits", active=estimator.verbose):
-        anew = number % 2 == 1
-        chosen = _half(pieces, rng)
-        again = clone(estimator, safe=False).set_params(
-            init_from=estimator.init_from if anew else estimator,
-            n_init=1,
-            max_epochs=estimator.max_epochs if anew else _few_epochs(estimator.max_epochs),
-            checkpoint_dir=None,
-            verbose=False,
-            random_state=rng.randint(2**31 - 1),
+    tasks = (
+        delayed(_refit)(
+            estimator, samples, _half(pieces, rng), rng.randint(2**31 - 1), anew=number % 2 == 1
         )
-        with warnings.catch_warnings():
-            # half the data and a short training: doubts that the interval is to show
-            warnings.simplefilter("ignore")
-            again.fit([samples[i][start:stop] for i, start, stop in chosen])
-        found = again.transform(samples)
+        for number in range(n_refits)
+    )
+    refits = Parallel(return_as="generator")(tasks)
+    for _ in counted(n_refits, "refits", active=estimator.verbose):
+        found = next(refits)
         order = align_states(list(probs), found)
         yield [array[..., order] for array in found]
+    next(refits, None)  # joblib ends with its last result taken
+
+
+def _refit(
+    estimator: "GDyNetEstimator",
+    samples: Sequence[Any],
+    chosen: Sequence[tuple[int, int, int]],
+    seed: int,
+    *,
+    anew: bool,
+) -> list[NDArray[np.float64]]:
+    """Probabilities of all samples from a network trained on some of their pieces."""
+    again = clone(estimator, safe=False).set_params(
+        init_from=estimator.init_from if anew else estimator,
+        n_init=1,
+        max_epochs=estimator.max_epochs if anew else _few_epochs(estimator.max_epochs),
+        checkpoint_dir=None,
+        verbose=False,
+        random_state=seed,
+    )
+    with warnings.catch_warnings(), alone():
+        # half the data and a short training: doubts that the interval is to show
+        warnings.simplefilter("ignore")
+        again.fit([samples[i][start:stop] for i, start, stop in chosen])
+    return again.transform(samples)
 
 
 def _few_epochs(max_epochs: int) -> int:

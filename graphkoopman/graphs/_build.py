@@ -105,7 +105,7 @@ def graphs_of(
     # edges per atom, of a radius graph from its first frame: how many frames fit a chunk
     degree = k or max(2 * len(first[2]) // max(1, len(first[1])), 16)
     slices = list(_chunks(trajectory, degree, chunk_bytes))
-    chunks = Parallel(n_jobs=n_jobs, prefer="threads")(
+    chunks = Parallel(n_jobs=n_jobs, require="sharedmem")(
         delayed(_chunk_of_graphs)(trajectory, frames, targets.atoms, k, cutoff, n_hops)
         for frames in slices
     )

@@ -62,7 +62,7 @@ def edge_directions(
             directions[edges],
         )
 
-    Parallel(n_jobs=n_jobs, prefer="threads")(
+    Parallel(n_jobs=n_jobs, require="sharedmem")(
         delayed(fill)(begin) for begin in range(0, len(graphs), size)
     )
     return directions

@@ -1,11 +1,13 @@
 """`GraphFeaturizer`: trajectories to neighbour graphs, as a scikit-learn transformer."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
@@ -165,11 +167,15 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
             axes_of_targets(self.axes, trajectory, targets.n_targets)
             for trajectory, (targets, *_) in zip(trajectories, resolved, strict=True)
         ]
+        # tasks of joblib, so that the workers of a cluster may write the files of a shared folder;
+        # without one, graphs would have to be sent back
+        parallel = Parallel() if self.cache_dir is not None else _one_after_the_other
+        graphs: list[GraphTrajectory] = parallel(
+            delayed(self._graphs)(trajectory, *found)
+            for trajectory, found in zip(trajectories, resolved, strict=True)
+        )
         # beside the files of graphs, not in them: axes are small and take no search
-        return [
-            replace(self._graphs(trajectory, *found), axes=vectors)
-            for trajectory, found, vectors in zip(trajectories, resolved, axes, strict=True)
-        ]
+        return [replace(item, axes=vectors) for item, vectors in zip(graphs, axes, strict=True)]
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -262,6 +268,10 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
             budget = DEFAULT_BUDGET if self.memory_budget is None else int(self.memory_budget)
             write_graph_file(path, trajectory, targets, budget, **settings, **how)
         return GraphTrajectory.load(path, mmap=True)
+
+
+def _one_after_the_other(tasks: Iterable[Any]) -> list[Any]:
+    return [function(*args, **kwargs) for function, args, kwargs in tasks]
 
 
 def _fingerprint(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         markov_verdict,
     )
     from graphkoopman.koopman._consumers import as_target_trajectories
-    from graphkoopman.koopman._estimate import estimate_koopman
+    from graphkoopman.koopman._estimate import estimate_koopman, model_of_moments
     from graphkoopman.koopman._exchange import ExchangeTimes as ExchangeTimes, exchange_times
     from graphkoopman.koopman._limits import (
         DataLimits,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         warn_of_limits as warn_of_limits,
     )
     from graphkoopman.koopman._model import KoopmanModel
-    from graphkoopman.koopman._moments import LaggedMoments, lagged_moments
+    from graphkoopman.koopman._moments import LaggedMoments, lagged_moments, shared_moments
     from graphkoopman.koopman._sites import (
         GlobalKoopman as GlobalKoopman,
         SiteGraph,

@@ -210,6 +210,30 @@ def _model(
     return KoopmanModel(matrix, lagtime=moments.lagtime, timestep=timestep, moments=moments)
 
 
+def model_of_moments(
+    moments: LaggedMoments,
+    double: LaggedMoments | None,
+    *,
+    timestep: float | None = None,
+    constraint: Constraint | None = None,
+) -> KoopmanModel:
+    """What `estimate_koopman` gives for probabilities of these moments.
+
+    Parameters
+    ----------
+    moments, double : LaggedMoments
+        At the lag, and at twice the lag where a run is so long.
+    timestep : float or None
+        ps.
+    constraint : {"stochastic", "reversible"} or None
+
+    Returns
+    -------
+    KoopmanModel
+    """
+    return _model(replace(moments, double=double), timestep, constraint, warn=True)
+
+
 def constrained_matrix(
     moments: LaggedMoments, constraint: Constraint | None, *, warn: bool
 ) -> NDArray[np.float64]:

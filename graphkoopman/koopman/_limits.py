@@ -90,7 +90,13 @@ def count_exchanges(probs: ArrayLike | Sequence[ArrayLike]) -> NDArray[np.int64]
     return counts
 
 
-def data_limits(probs: ArrayLike | Sequence[ArrayLike], model: KoopmanModel) -> DataLimits:
+def data_limits(
+    probs: ArrayLike | Sequence[ArrayLike],
+    model: KoopmanModel,
+    *,
+    longest: int | None = None,
+    exchanges: NDArray[np.int64] | None = None,
+) -> DataLimits:
     """Find processes that the data are too short for, and states that no target leaves.
 
     Parameters
@@ -98,20 +104,24 @@ def data_limits(probs: ArrayLike | Sequence[ArrayLike], model: KoopmanModel) -> 
     probs : array or list of arrays
         What the model was estimated from.
     model : KoopmanModel
+    longest : int or None
+        Frames of the longest run where ``probs`` are means over frames.
+    exchanges : ndarray of shape (n_states, n_states) or None
+        As of `count_exchanges`, where they are known.
 
     Returns
     -------
     DataLimits
     """
     arrays = probability_arrays(probs)
-    longest = max(len(array) for array in arrays)
+    longest = max(len(array) for array in arrays) if longest is None else longest
     eigenvalues = model.eigenvalues[1:]
     times = implied_timescales_of(eigenvalues, model.lagtime)
     # an eigenvalue of one or more never decays: its time has no end, and is not unknown
     endless = np.isnan(times) & (np.real(eigenvalues) > 0.5)
     times = np.where(endless, np.inf, times)
     slow = np.flatnonzero(times > longest)
-    exchanges = count_exchanges(arrays)
+    exchanges = count_exchanges(arrays) if exchanges is None else exchanges
     groups, members = _separate_groups(arrays, exchanges) if len(slow) else ((), ())
     return DataLimits(
         longest_run=longest,

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.koopman._warnings import SkippedTrajectoryWarning
 from graphkoopman.probabilities import as_probabilities, lagged_sums, probability_arrays
+from graphkoopman.ranks import Reducer
 
 __all__ = ["LaggedMoments", "check_lagtime", "lagged_moments"]
 
@@ -152,6 +153,46 @@ def lagged_moments(probs: ArrayLike | Sequence[ArrayLike], lagtime: int) -> Lagg
         n_pairs += (array.shape[0] - lagtime) * array.shape[1]
     c00, c0t, ctt = sums / n_pairs
     return LaggedMoments(c00, c0t, ctt, total / n_rows, n_pairs, lagtime)
+
+
+def shared_moments(
+    pieces: Sequence[tuple[NDArray[Any], int]], n_states: int, lagtime: int, reducer: Reducer
+) -> LaggedMoments | None:
+    """`lagged_moments` of runs whose pieces lie on several processes.
+
+    Parameters
+    ----------
+    pieces : sequence of (ndarray of shape (n_frames, n_targets, n_states), int)
+        Probabilities of the pieces of this process, each followed by as many frames of the next
+        piece of its run as the lag needs, and its number of frames without them.
+    n_states : int
+    lagtime : int
+        Frames.
+    reducer : Reducer
+
+    Returns
+    -------
+    LaggedMoments or None
+        None where no run is longer than the lag.
+    """
+    import torch
+
+    sums, total = np.zeros((3, n_states, n_states)), np.zeros(n_states)
+    counts = np.zeros(2)  # exact in float64 up to 10^15
+    for array, n_frames in pieces:
+        followed = array[: n_frames + lagtime]
+        n_targets = array.shape[1]
+        if len(followed) > lagtime:
+            sums += lagged_sums(followed, lagtime)[0]
+            counts[0] += (len(followed) - lagtime) * n_targets
+        total += as_probabilities(array[:n_frames]).sum(axis=(0, 1))
+        counts[1] += n_frames * n_targets
+    reducer.add(*(torch.from_numpy(array) for array in (sums, total, counts)))
+    n_pairs, n_rows = counts
+    if n_pairs == 0:
+        return None
+    c00, c0t, ctt = sums / n_pairs
+    return LaggedMoments(c00, c0t, ctt, total / n_rows, int(n_pairs), lagtime)
 
 
 def longer_than(arrays: list[NDArray[Any]], lagtime: int) -> list[NDArray[Any]]:

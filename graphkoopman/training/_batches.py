@@ -10,6 +10,7 @@ is made of many random windows, each several lags long.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -35,18 +36,45 @@ class StatisticsBatch:
     Attributes
     ----------
     runs : list of Run
-    start_rows, end_rows : ndarray of shape (n_pairs,), int32 or, beyond its range, int64
-        Rows of the stacked features, (sum of n_frames * n_targets, n_states), at both ends.
+    n_targets : list of int
+        Targets of every trajectory.
     """
 
     runs: list[Run]
-    start_rows: np.ndarray
-    end_rows: np.ndarray
+    n_targets: list[int]
 
     @property
     def n_frames(self) -> int:
         """Number of frames evaluated."""
         return sum(len(run.frames) for run in self.runs)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the stacked features, those of all frames and targets."""
+        return sum(len(run.frames) * self.n_targets[run.trajectory] for run in self.runs)
+
+    @property
+    def start_rows(self) -> np.ndarray:
+        """Rows of the stacked features at the first ends, (n_pairs,), int32 if that is enough."""
+        return self._rows[0]
+
+    @property
+    def end_rows(self) -> np.ndarray:
+        """Rows at the second ends, in the same order."""
+        return self._rows[1]
+
+    @cached_property
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        dtype = np.int32 if self.n_rows <= np.iinfo(np.int32).max else np.int64
+        starts, ends = [], []
+        row = 0
+        for run in self.runs:
+            n_targets = self.n_targets[run.trajectory]
+            n_rows, shift = len(run.frames) * n_targets, run.lag_steps * n_targets
+            starts.append(np.arange(row, row + n_rows - shift, dtype=dtype))
+            ends.append(np.arange(row + shift, row + n_rows, dtype=dtype))
+            row += n_rows
+        return np.concatenate(starts), np.concatenate(ends)
 
 
 def spacing_for(n_frames: int, lagtime: int, batch_size: int | None) -> int:
@@ -116,13 +144,12 @@ def sample_batch(
         for phase in _phases(n_phases, min(n_combs, n_phases), rng):
             frames = np.arange(start + phase, stop, spacing)
             runs.append(Run(trajectory, frames, lagtime // spacing))
-    return _with_pairs(runs, [g.n_targets for g in graphs])
+    return StatisticsBatch(runs, [g.n_targets for g in graphs])
 
 
 def all_frames(trajectory: int, n_frames: int) -> StatisticsBatch:
-    """Every frame of one trajectory in order, without pairs."""
-    none = np.empty(0, np.int32)
-    return StatisticsBatch([Run(trajectory, np.arange(n_frames), n_frames)], none, none)
+    """Every frame of one trajectory in order, to evaluate; its rows are not known."""
+    return StatisticsBatch([Run(trajectory, np.arange(n_frames), n_frames)], [])
 
 
 def _phases(n_phases: int, n_drawn: int, rng: np.random.RandomState | None) -> np.ndarray:
@@ -151,16 +178,3 @@ def _windows(
         trajectory, start, stop = blocks[b]
         windows.append((trajectory, start + int(o), min(stop, start + int(o) + length)))
     return windows
-
-
-def _with_pairs(runs: list[Run], n_targets: list[int]) -> StatisticsBatch:
-    sizes = [len(run.frames) * n_targets[run.trajectory] for run in runs]
-    dtype = np.int32 if sum(sizes) <= np.iinfo(np.int32).max else np.int64
-    starts, ends = [], []
-    row = 0
-    for run, n_rows in zip(runs, sizes, strict=True):
-        shift = run.lag_steps * n_targets[run.trajectory]
-        starts.append(np.arange(row, row + n_rows - shift, dtype=dtype))
-        ends.append(np.arange(row + shift, row + n_rows, dtype=dtype))
-        row += n_rows
-    return StatisticsBatch(runs, np.concatenate(starts), np.concatenate(ends))

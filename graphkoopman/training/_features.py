@@ -1,24 +1,31 @@
 """Forward and backward passes in chunks of frames."""
 
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from graphkoopman.objectives import score_gradient
+from graphkoopman.ranks import Reducer
 from graphkoopman.samples import Batch
-from graphkoopman.training._batches import StatisticsBatch
+from graphkoopman.training._batches import Run, StatisticsBatch
 from graphkoopman.training._data import SampleData
+from graphkoopman.training._memory import is_out_of_memory
+from graphkoopman.training._shares import Share
+
+T = TypeVar("T")
 
 Chunk = tuple[int, np.ndarray]  # trajectory, frames
 
 
-def chunks_of(data: SampleData, batch: StatisticsBatch) -> Iterator[Chunk]:
-    """The frames of a batch in the order of its rows, neighbouring runs merged, chunk by chunk."""
+def chunks_of(data: SampleData, runs: Sequence[Run]) -> Iterator[Chunk]:
+    """The frames of runs in the order of their rows, neighbouring runs merged, chunk by chunk."""
     pending: list[np.ndarray] = []
     current = -1
-    for run in batch.runs:
+    for run in runs:
         if run.trajectory != current:
             yield from _cut(data, current, pending)
             pending, current = [], run.trajectory
@@ -29,10 +36,10 @@ def chunks_of(data: SampleData, batch: StatisticsBatch) -> Iterator[Chunk]:
 def _cut(data: SampleData, trajectory: int, pieces: list[np.ndarray]) -> Iterator[Chunk]:
     if not pieces:
         return
-    frames = np.concatenate(pieces)
     size = data.frames_per_chunk(trajectory)
-    for begin in range(0, len(frames), size):
-        yield trajectory, frames[begin : begin + size]
+    for frames in data.pieces(trajectory, np.concatenate(pieces)):
+        for begin in range(0, len(frames), size):
+            yield trajectory, frames[begin : begin + size]
 
 
 def batches_of(data: SampleData, chunks: Iterable[Chunk]) -> Iterator[Batch]:
@@ -53,23 +60,45 @@ def evaluate(
     Returns
     -------
     Tensor of shape (n_rows, n_outputs), on the CPU
+        Of all processes, each of which has to call it.
     """
-    return _stacked(data, batch, function).cpu()
+    if data.reducer.size == 1:
+        return _as_memory_bears(data, lambda: _stacked(data, batch.runs, function)).cpu()
+    share = data.share(batch)
+    features = _as_memory_bears(data, lambda: _stacked(data, share.runs, function)).cpu()
+    # every row is of one process; zeros of the others leave its bits as they are
+    rows = features.new_zeros((batch.n_rows, *features.shape[1:]))
+    rows[torch.from_numpy(share.rows)] = features
+    data.reducer.add(rows)
+    return rows
 
 
-def _stacked(
-    data: SampleData, batch: StatisticsBatch, function: Callable[[Batch], Tensor]
-) -> Tensor:
-    n_rows = sum(len(run.frames) * data.samples[run.trajectory].n_targets for run in batch.runs)
+def _stacked(data: SampleData, runs: Sequence[Run], function: Callable[[Batch], Tensor]) -> Tensor:
+    n_rows = sum(len(run.frames) * data.samples[run.trajectory].n_targets for run in runs)
+    if n_rows and data.room.budget is not None:
+        data.measure(function, *next(chunks_of(data, runs)))
     features = torch.empty(0)
     row = 0
     with torch.no_grad():
-        for output in map(function, batches_of(data, chunks_of(data, batch))):
+        for output in map(function, batches_of(data, chunks_of(data, runs))):
             if row == 0:
                 features = output.new_empty((n_rows, *output.shape[1:]))
             features[row : row + len(output)] = output
             row += len(output)
+        if n_rows == 0:  # all frames are of other processes; its width says how many functions
+            features = function(data.example.to(data.device))[:0]
     return features
+
+
+def _with_exchanged(data: SampleData, share: Share, features: Tensor) -> Tensor:
+    """Features of this process and, after them, those that pairs across processes need."""
+    if share.n_exchanged == 0:
+        return features
+    exchanged = features.new_zeros((share.n_exchanged, features.shape[1]))
+    lent = torch.from_numpy(share.lent_rows).to(features.device)
+    exchanged[torch.from_numpy(share.places).to(features.device)] = features[lent]
+    data.reducer.add(exchanged)
+    return torch.cat([features, exchanged])
 
 
 def backward_score(
@@ -85,7 +114,8 @@ def backward_score(
     The exact gradient of the score with respect to the features of all chunks comes first, then
     each chunk is back-propagated with its slice of it. Where the whole batch fits in memory, what
     the first pass has computed is kept; otherwise chunks are computed again. The result does not
-    depend on either, nor on the chunk size.
+    depend on either, nor on the chunk size. Of several processes each evaluates its own frames; the
+    score is that of all, and the sum of their gradients is that of one process.
 
     Parameters
     ----------
@@ -101,23 +131,103 @@ def backward_score(
     -------
     float
     """
-    chunks = list(chunks_of(data, batch))
-    if len(chunks) == 1 or data.keeps(batch):
-        kept = list(map(function, batches_of(data, chunks)))
-        features = torch.cat([output.detach() for output in kept])
-        outputs: Iterator[Tensor] = (kept.pop(0) for _ in chunks)
-    else:
-        features = _stacked(data, batch, function)
-        outputs = map(function, batches_of(data, chunks))
+    share = data.share(batch)
+    features, kept = _as_memory_bears(data, lambda: _first_pass(function, data, share.runs))
     rows = (
-        torch.from_numpy(batch.start_rows).to(features.device),
-        torch.from_numpy(batch.end_rows).to(features.device),
+        torch.from_numpy(share.start_rows).to(features.device),
+        torch.from_numpy(share.end_rows).to(features.device),
     )
-    value, gradient = score_gradient(features, rows, method=score, epsilon=epsilon)
+    value, gradient = score_gradient(
+        _with_exchanged(data, share, features),
+        rows,
+        method=score,
+        epsilon=epsilon,
+        n_counted=share.n_counted,
+        n_pairs=share.n_pairs,
+        reducer=data.reducer,
+    )
+    start = _gradients_of(function)
+
+    def second_pass() -> None:
+        for parameter, before in start:
+            parameter.grad = None if before is None else before.clone()
+        try:
+            _second_pass(function, data, share.runs, gradient, kept)
+        finally:
+            kept.clear()  # what is left of it would be taken for all
+
+    _as_memory_bears(data, second_pass)
+    return value.item()
+
+
+def _first_pass(
+    function: Callable[[Batch], Tensor], data: SampleData, runs: Sequence[Run]
+) -> tuple[Tensor, list[Tensor]]:
+    """Features of all frames, and the outputs of all chunks where they may be kept."""
+    chunks = list(chunks_of(data, runs))
+    if chunks:
+        data.measure(function, *chunks[0])
+        chunks = list(chunks_of(data, runs))
+    if len(chunks) == 1 or (chunks and data.keeps(runs)):
+        kept = list(map(function, batches_of(data, chunks)))
+        return torch.cat([output.detach() for output in kept]), kept
+    return _stacked(data, runs, function), []
+
+
+def _second_pass(
+    function: Callable[[Batch], Tensor],
+    data: SampleData,
+    runs: Sequence[Run],
+    gradient: Tensor,
+    kept: list[Tensor],
+) -> None:
+    """Back-propagate the gradient with respect to the features, chunk by chunk."""
+    outputs: Iterator[Tensor] = (
+        (kept.pop(0) for _ in range(len(kept)))
+        if kept
+        else map(function, batches_of(data, chunks_of(data, runs)))
+    )
     row = 0
     for output in outputs:
         piece = gradient[row : row + len(output)]
         output.backward(-piece.to(output.dtype))
         row += len(output)
         del output  # holds the graphs of its chunk, which must be gone before the next one
-    return value.item()
+
+
+def _gradients_of(function: Any) -> list[tuple[torch.nn.Parameter, Tensor | None]]:
+    """Parameters of a module or of its method, with copies of their gradients so far."""
+    module = getattr(function, "__self__", function)
+    if not isinstance(module, torch.nn.Module):
+        return []
+    return [(p, None if p.grad is None else p.grad.clone()) for p in module.parameters()]
+
+
+def _as_memory_bears(data: SampleData, call: Callable[[], T]) -> T:
+    """Result of a call that computes chunks, smaller ones where memory has run out."""
+    while True:
+        try:
+            return call()
+        except (MemoryError, RuntimeError) as error:
+            if not (is_out_of_memory(error) and data.takes_less()):
+                raise
+            reason = str(error).strip().splitlines()[:1]
+        warnings.warn(
+            f"memory ran out ({' '.join(reason) or 'no reason given'}); chunks are half as large "
+            "from here on, with the same results",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def add_gradients(module: torch.nn.Module, reducer: Reducer) -> None:
+    """Sum the gradients of all processes, in place; those of one process are as they are."""
+    if reducer.size == 1:
+        return
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        if parameter.grad is None:  # no frame of the batch is of this process
+            parameter.grad = torch.zeros_like(parameter)
+    flat = torch.nn.utils.parameters_to_vector([p.grad for p in trained if p.grad is not None])
+    reducer.add(flat)
+    torch.nn.utils.vector_to_parameters(flat, [p.grad for p in trained if p.grad is not None])

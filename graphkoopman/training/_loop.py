@@ -14,7 +14,7 @@ from torch import Tensor
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._data import SampleData
-from graphkoopman.training._features import backward_score, evaluate
+from graphkoopman.training._features import add_gradients, backward_score, evaluate
 from graphkoopman.training._initialise import initialise_hidden
 from graphkoopman.training._schedule import rate_in_cycle
 from graphkoopman.training._stages import Stage, SubspaceStage
@@ -108,6 +108,7 @@ class Trainer:
         if not keep_head:
             initialise_hidden(lobe, evaluate(data, self.linear_batch(), lobe.embed))
         SubspaceStage().make_states(lobe, self._responses, self._linear_rows())
+        self._agree()
         self.result = self._present_result()
         if earlier is not None and earlier.score > self.result.score:
             self.result = earlier
@@ -197,6 +198,7 @@ class Trainer:
         """Make states, validate, keep the best weights, go on to the next epoch, cycle or stage."""
         now, stage = self.position, self.stages[self.position.stage]
         train_score = stage.make_states(self.lobe, self._responses, self._linear_rows())
+        self._agree()
         if train_score is None:
             train_score = float(np.mean(now.scores)) if now.scores else math.nan
         validation = self.validate()
@@ -287,6 +289,7 @@ class Trainer:
             )
         except torch.linalg.LinAlgError:  # outputs that are not finite
             return None
+        add_gradients(self.lobe, self.data.reducer)
         norm = torch.nn.utils.clip_grad_norm_(self.lobe.parameters(), MAX_GRADIENT_NORM)
         enough = 1.0 + COLLAPSED_SHARE * (self.result.score - 1.0)
         if not math.isfinite(score) or not torch.isfinite(norm) or score < enough:
@@ -305,6 +308,11 @@ class Trainer:
     def _steps(self, stage: Stage) -> int:
         """Updates of an epoch."""
         return stage.pace * self.settings.steps_per_epoch
+
+    def _agree(self) -> None:
+        """Weights of rank 0 on all processes, whose processors may round in other ways."""
+        if self.data.reducer.size > 1:
+            self.lobe.load_state_dict(self.data.reducer.same(_snapshot(self.lobe)))
 
     def _responses(self) -> Tensor:
         """Responses of the head's hidden layer on the frames that make states."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from graphkoopman.progress import Progress
+from graphkoopman.ranks import any_of
 from graphkoopman.training._checkpoint import Checkpoint
 from graphkoopman.training._interruption import Interruption
 from graphkoopman.training._restarts import Restarts
@@ -17,6 +18,8 @@ def train(
     verbose: bool = False,
 ) -> None:
     """Advance a training until it is finished, a signal came or ``after_epoch`` says so.
+
+    Of several processes rank 0 saves and shows progress, and a signal to one stops all.
 
     Parameters
     ----------
@@ -36,12 +39,14 @@ def train(
         If the first save fails; a later one warns.
     """
     n_done = _n_epochs(training)
+    reducer = training.data.reducer
     if checkpoint is not None:
         checkpoint.save(training)
-    stop = False
+    stop = any_of(reducer, interruption.signal is not None)
     total = n_done + epochs_to_come(training)
-    with Progress("training", total, "epochs", done=n_done, active=verbose) as stage:
-        while not (training.finished or stop or interruption.signal):
+    shown = verbose and reducer.rank == 0
+    with Progress("training", total, "epochs", done=n_done, active=shown) as stage:
+        while not (training.finished or stop):
             run = training.advance()
             if _n_epochs(training) > n_done:
                 n_done += 1
@@ -52,6 +57,7 @@ def train(
                 )
                 stage.step(note, total=n_done + epochs_to_come(training))
                 stop = after_epoch(training)
+            stop = any_of(reducer, stop or interruption.signal is not None)
             if checkpoint is not None:
                 checkpoint.save_if_due(training)
     if checkpoint is not None:

@@ -11,6 +11,7 @@ import mdtraj as md
 import numpy as np
 from numpy.typing import NDArray
 
+from graphkoopman.storage import by_path, mapped_again
 from graphkoopman.tables import html_table, symbol
 from graphkoopman.trajectories._mdtraj import (
     check_elements,
@@ -112,10 +113,14 @@ class Trajectory:
             raise TypeError(f"unwrapped must be True or False, got {self.unwrapped!r}")
         self.__setstate__(self.__dict__ | checked)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # other processes map the same file in place of being sent its contents
+        return {name: by_path(value) for name, value in vars(self).items()}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         # pickles forget that arrays were read-only
         for name, value in state.items():
-            object.__setattr__(self, name, _read_only(value))
+            object.__setattr__(self, name, _read_only(mapped_again(value)))
 
     @property
     def n_frames(self) -> int:

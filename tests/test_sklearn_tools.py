@@ -266,8 +266,8 @@ def test_progress_bar_and_scoring_monitor(pieces, capsys):
     assert "GDyNetEstimator - fit" in capsys.readouterr().out
     rows = monitor.get_logs().data
     epochs = [row["vamp2"] for row in rows if row["task_name"] == "epoch"]
-    # a subspace for both runs, then one stage for the better one
-    assert len(epochs) == 9
+    # a subspace for both starts, then subspace and score of the better one on all frames
+    assert len(epochs) == 12
     # "as if the fit had stopped there": the score of the network kept, at the end that of the fit
     assert epochs[-1] == estimator.score(graphs)
     assert [row["vamp2"] for row in rows if row["task_name"] == "fit"] == [epochs[-1]]

@@ -162,8 +162,13 @@ SETS: dict[str, Callable[[Path], RealSet]] = {
 }
 
 
-def sorted_distances(run: Trajectory, atoms: list[int]) -> NDArray[np.float64]:
-    """Distances to the nearest atoms of every species, (n_frames, n_targets, n_features), Å."""
+def sorted_distances(
+    run: Trajectory, atoms: list[int], farthest: float = FARTHEST
+) -> NDArray[np.float64]:
+    """Distances to the nearest atoms of every species, (n_frames, n_targets, n_features), Å.
+
+    Those beyond ``farthest`` are all as long as it.
+    """
     kinds = np.unique(run.species)
     frames = []
     for frame in range(len(run)):
@@ -175,7 +180,7 @@ def sorted_distances(run: Trajectory, atoms: list[int]) -> NDArray[np.float64]:
             those = lengths[:, run.species == kind]
             n = min(PER_SPECIES, those.shape[1])
             columns.append(np.sort(np.partition(those, n - 1, axis=1)[:, :n], axis=1))
-        frames.append(np.minimum(np.concatenate(columns, axis=1), FARTHEST))
+        frames.append(np.minimum(np.concatenate(columns, axis=1), farthest))
     return np.stack(frames)
 
 

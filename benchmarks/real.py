@@ -6,8 +6,9 @@ throughout; every seed is another network and another choice of validation block
 
 * ``default``: `GDyNetEstimator` as it comes;
 * ``frozen``: the same with ``freeze="encoder"``, random features with a trained head;
-* ``vamp distances``, ``vamp soap``: deeptime's linear VAMP on the distances to the 6 nearest atoms
-  of every species, and on SOAP power spectra (r_cut 5 Å, n_max = l_max = 2) by dscribe;
+* ``vamp distances``, ``vamp near``, ``vamp soap``: deeptime's linear VAMP on the distances to the 6
+  nearest atoms of every species up to 10 Å, on the same up to 5 Å, about as far as edges of the
+  graphs reach, and on SOAP power spectra (r_cut 5 Å, n_max = l_max = 2) by dscribe;
 * ``vampnet distances``: deeptime's VAMPNet on the same distances, two hidden layers of 64, the
   weights of the best validation of 30 epochs;
 * ``plain``: the default network trained the plain way, 2000 updates of Adam at 1e-3 on batches of
@@ -52,7 +53,8 @@ from graphkoopman.training._agreement import cohen_kappa
 from graphkoopman.trajectories import block_split
 
 N_STATES = 2
-DETERMINISTIC = ("vamp distances", "vamp soap")
+DETERMINISTIC = ("vamp distances", "vamp near", "vamp soap")
+NEAR = 5.0  # Å
 PLAIN_STEPS, PLAIN_PAIRS, PLAIN_RATE, PLAIN_VALIDATIONS = 2000, 100, 1e-3, 40
 VAMPNET_EPOCHS, VAMPNET_BATCH, VAMPNET_WIDTH = 30, 2048, 64
 VALIDATION_SHARE = 0.2
@@ -78,7 +80,8 @@ def graphs_of(name: str, data: str) -> tuple[list[GraphTrajectory], list[GraphTr
 def features_of(name: str, data: str, kind: str) -> tuple[list[NDArray], list[NDArray]]:
     """Hand-made features of the training and the test runs, (n_frames, n_targets, n_features)."""
     this = loaded(name, data)
-    function = {"distances": sorted_distances, "soap": soap}[kind]
+    near = partial(sorted_distances, farthest=NEAR)
+    function = {"distances": sorted_distances, "near": near, "soap": soap}[kind]
     return tuple([function(run, this.atoms) for run in runs] for runs in (this.training, this.test))
 
 
@@ -227,6 +230,7 @@ METHODS: dict[str, Callable[[str, str, int], Functions]] = {
     "default": default,
     "frozen": partial(default, freeze="encoder"),
     "vamp distances": partial(linear_vamp, kind="distances"),
+    "vamp near": partial(linear_vamp, kind="near"),
     "vamp soap": partial(linear_vamp, kind="soap"),
     "vampnet distances": vampnet,
     "plain": plain,

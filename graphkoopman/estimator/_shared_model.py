@@ -67,11 +67,15 @@ def _own_probabilities(
     estimator: "GDyNetEstimator", runs: Sequence[SharedRun]
 ) -> dict[tuple[int, int], np.ndarray]:
     """Probabilities of the pieces of this process, by run and first frame."""
-    places = [(i, piece.begin) for i, run in enumerate(runs) for piece in run.own]
-    pieces = [piece.samples for run in runs for piece in run.own]
-    if not pieces:
+    here = {
+        (i, piece.begin): piece.samples
+        for i, run in enumerate(runs)
+        for piece in run.own
+        if piece.samples is not None
+    }
+    if not here:
         return {}
-    return dict(zip(places, estimator.transform(pieces), strict=True))
+    return dict(zip(here, estimator.transform(list(here.values())), strict=True))
 
 
 def _followed(

@@ -29,12 +29,15 @@ class Part:
         Number of the file.
     begin, stop, n_frames : int
         Frames of the file, and how many it has.
+    source : Source or None
+        What the file says of itself, times among it; slices of trajectories do not keep it.
     """
 
     file: int
     begin: int
     stop: int
     n_frames: int
+    source: Any = None
 
 
 def fit_on_ranks(
@@ -132,7 +135,7 @@ def _read_share(
         (whole,) = read_inputs(one, inspected=low == 0.0)
         begin, stop = round(low * len(whole)), round(high * len(whole))
         if begin < stop:
-            parts.append(Part(file, begin, stop, len(whole)))
+            parts.append(Part(file, begin, stop, len(whole), whole.source))
             pieces.append(whole[begin:stop])
     return parts, pieces
 
@@ -155,13 +158,14 @@ def _as_pieces_of_runs(
     own = list(pieces)
     seams: dict[int, Seam] = {}
     for before, after in itertools.pairwise(everything):
-        (file, _, source, i, _), (next_file, _, rank, j, _) = before, after
+        (file, _, sender, i, part), (next_file, _, rank, j, following) = before, after
         if file == next_file:
             continue
-        tail: Any = own[i][-TAIL:] if source == reducer.rank else None
-        received: Any = reducer.send(tail, source, rank)
+        tail: Any = own[i][-TAIL:] if sender == reducer.rank else None
+        received: Any = reducer.send(tail, sender, rank)
         if rank == reducer.rank:
-            seams[next_file] = _seam(options, received, own[j])
+            ends = replace(received, source=part.source)
+            seams[next_file] = _seam(options, ends, replace(own[j][:TAIL], source=following.source))
     seams = {file: seam for found in reducer.gather(seams) for file, seam in found.items()}
     name, start, length = "", 0, 0
     for file, begin, rank, i, part in everything:
@@ -181,7 +185,7 @@ def _as_pieces_of_runs(
 
 
 def _seam(options: argparse.Namespace, before: Trajectory, after: Trajectory) -> Seam:
-    (seam,) = find_seams([before, after[:TAIL]])
+    (seam,) = find_seams([before, after])
     if options.join is not None:
         return replace(seam, follows=options.join)
     if seam.follows and options.stride > 1:

@@ -48,7 +48,7 @@ def test_parameters():
     copy = clone(featurizer)
     assert copy.get_params() == featurizer.get_params() == {
         "targets": "element Li", "n_neighbors": 7, "cutoff": None, "n_hops": 2,
-        "directions": False, "levels": (),
+        "directions": False, "levels": (), "axes": None,
         "species_labels": None, "cache_dir": None, "memory_budget": None, "n_jobs": None,
     }  # fmt: skip
     copy.set_params(n_neighbors=None, cutoff=3.0)

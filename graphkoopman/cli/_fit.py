@@ -52,12 +52,14 @@ def fit(options: argparse.Namespace) -> int:
             estimator, first = fit_on_ranks(options, featurizer, estimator_of, train)
         if not first:
             return 0
-    trajectories = read_inputs(options, inspected=estimator is None)
+    fitted = estimator is not None
+    trajectories = read_inputs(options, inspected=not fitted)
     recorder.inputs(input_paths(options))
+    if estimator is None:  # settings are checked before the long work
+        estimator = estimator_of(options, trajectories[0].timestep)
     graphs = graphs_of(console, featurizer, trajectories)
     say_inputs(console, options, trajectories, graphs)
-    if estimator is None:
-        estimator = estimator_of(options, trajectories[0].timestep)
+    if not fitted:
         train(options, estimator, graphs)
     recorder.note(settings=estimator.get_params(), featurizer=featurizer.get_params())
     try:

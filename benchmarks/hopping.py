@@ -9,8 +9,8 @@ for model error. A case succeeds with every time within 15 % and every populatio
 Graphs of cages have the 8 ligands of a cage, those of molecules the two atoms bonded to each and
 the two nearest beside them, both one hop deep. At three hops (``--hops 3``, the default of the
 estimator) they reach the next cages, whose states are slow processes of the environment, too: a
-network with few outputs then rightly prefers the slow exchange of a neighbour to the fast one of
-the target.
+network with few outputs may then prefer the slow exchange of a neighbour to the fast one of the
+target, and half of the cases fail.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Sums over the processes of a ``torch.distributed`` group: `Reducer`, `joined`, `alone`.
+"""Sums over the processes of a ``torch.distributed`` group: ``Reducer``, ``joined``, `alone`.
 
 Training on several processes ("ranks") needs three things of the others: sums of a few numbers,
-small values of every rank, and the word of the first one. `OneProcess` answers for a process by
-itself, `ProcessGroup` for an initialised group; whoever computes does not tell them apart.
+small values of every rank, and the word of the first one. ``OneProcess`` answers for a process by
+itself, ``ProcessGroup`` for an initialised group; whoever computes does not tell them apart.
 
-Only `graphkoopman.GDyNetEstimator.fit` joins a group. Everything else works on what it is given,
+Only ``GDyNetEstimator.fit`` joins a group. Everything else works on what it is given,
 on the rank that calls it.
 """
 

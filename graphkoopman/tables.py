@@ -1,5 +1,4 @@
-"""Results as tables: `Tabular`, `html_table`, `interval_columns`, `rows_of`, `symbol`,
-`with_limits`; `with_interval`, one number as text.
+"""Results as tables, for data frames, CSV files and notebooks; `with_interval`, one number as text.
 
 A result names its columns, with units, once; data frames, CSV files and notebooks all show these.
 """

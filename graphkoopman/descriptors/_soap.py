@@ -102,7 +102,7 @@ class SOAPFeaturizer(TargetFeaturizer):
         self.n_jobs = n_jobs
 
     def transform(self, X: Any) -> Any:
-        """Features of every trajectory, see `FunctionFeaturizer.transform`.
+        """Features of every trajectory, as of `graphkoopman.descriptors.FunctionFeaturizer`.
 
         Raises
         ------

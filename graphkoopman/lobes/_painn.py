@@ -45,7 +45,7 @@ class PaiNNEncoder(PartSettings):
     --------
     >>> from graphkoopman.lobes import PaiNNEncoder
     >>> sum(weight.numel() for weight in PaiNNEncoder(n_conv=2).build([1, 8]).parameters())
-    27008
+    27136
     """
 
     def __init__(

@@ -43,7 +43,7 @@ class SchNetEncoder(PartSettings):
     --------
     >>> from graphkoopman.lobes import SchNetEncoder
     >>> sum(weight.numel() for weight in SchNetEncoder(n_conv=2).build([1, 8]).parameters())
-    9728
+    9792
     """
 
     def __init__(

@@ -197,8 +197,13 @@ def test_control_c_saves_what_there_is(files, monkeypatch, capsys):
 
     monkeypatch.setattr(_fit, "estimator_of", interrupted)
     out = files / "interrupted"
-    with trained_with(steps_per_epoch=20_000):
-        assert main(fit_arguments(files, "--out", str(out), "--quiet")) == 130
+    # a shell that starts tests in the background lets them ignore the signal
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with trained_with(steps_per_epoch=20_000):
+            assert main(fit_arguments(files, "--out", str(out), "--quiet")) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     error = capsys.readouterr().err
     assert "a signal stopped the training" in error
     assert "Traceback" not in error
@@ -206,7 +211,7 @@ def test_control_c_saves_what_there_is(files, monkeypatch, capsys):
 
 
 def test_control_c_before_training_is_one_line(files, monkeypatch, capsys):
-    def stop(*_):
+    def stop(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(_fit, "read_inputs", stop)

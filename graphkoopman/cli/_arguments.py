@@ -195,6 +195,13 @@ examples:
 """
 
 
+def _add_charge_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--charges", type=Path, help="text file with the charge of every atom in e")
+    add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
+    add("--temperature", type=float, help="temperature in K")
+
+
 def add_analyze(commands: Commands) -> None:
     """Arguments of ``graphkoopman analyze``."""
     parser = _command(
@@ -203,9 +210,7 @@ def add_analyze(commands: Commands) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
     add_input_arguments(parser)
-    add("--charges", type=Path, help="text file with the charge of every atom in e")
-    add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
-    add("--temperature", type=float, help="temperature in K")
+    _add_charge_arguments(parser)
     add("--r-max", type=float, help="largest radius in Å (10, or what the cell allows)")
     add("--drift", choices=("none", "framework", "system"), default="none", help=DRIFT_HELP)
     add("--method", choices=("slope", "secant"), default="slope", help=METHOD_HELP)
@@ -232,9 +237,7 @@ def add_report(commands: Commands) -> None:
     add = parser.add_argument
     add("model", type=Path, metavar="MODEL", help="file written by fit or GDyNetEstimator.save")
     add_input_arguments(parser)
-    add("--charges", type=Path, help="text file with the charge of every atom in e")
-    add("--state-charges", type=float, nargs="+", help="charge of each state in e, or one for all")
-    add("--temperature", type=float, help="temperature in K")
+    _add_charge_arguments(parser)
     add("--title", help="of the page")
     add("--out", type=Path, default=Path("graphkoopman-report.html"), help="file to write")
     add_output_arguments(parser)

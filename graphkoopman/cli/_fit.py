@@ -76,6 +76,12 @@ def fit(options: argparse.Namespace) -> int:
         if options.report:
             write_report(folder / "report.html", result, record=recorder.content)
         recorder.write(folder, console)
+    return _say_results(options, estimator, result)
+
+
+def _say_results(options: argparse.Namespace, estimator: GDyNetEstimator, result: Study) -> int:
+    """What was found, and what to do next; returns the exit code."""
+    console: Console = options.console
     say_study(console, result)
     console.say(
         f"\nvalidation VAMP-2 {estimator.validation_score_:.3f} of at most {estimator.n_states}, "

@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkoopman.checks import check_integer, check_number
 from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes._basis import cosine_cutoff, sine_basis
 from graphkoopman.lobes._embedding import SpeciesEmbedding
-from graphkoopman.lobes._gated import LARGEST_RADIUS, MOST_CONVOLUTIONS, MOST_FEATURES
-from graphkoopman.lobes._parts import PartSettings, register
+from graphkoopman.lobes._filters import FilterSettings
+from graphkoopman.lobes._parts import register
 from graphkoopman.lobes._segments import edge_sum
 from graphkoopman.lobes._symmetry import directions_of
 
@@ -19,7 +18,7 @@ SMALLEST_NORM = 1e-8  # squared, added below roots: the norm of a zero vector ha
 
 
 @register("encoder")
-class PaiNNEncoder(PartSettings):
+class PaiNNEncoder(FilterSettings):
     """PaiNN up to the scalar features of the target atoms.
 
     Atoms carry scalars ``s`` and vectors in space ``v``, which turn with the system: messages see
@@ -48,19 +47,6 @@ class PaiNNEncoder(PartSettings):
     27136
     """
 
-    def __init__(
-        self, n_conv: int = 3, n_features: int = 32, r_max: float = 5.0, n_basis: int = 20
-    ) -> None:
-        self.n_conv = n_conv
-        self.n_features = n_features
-        self.r_max = r_max
-        self.n_basis = n_basis
-
-    @property
-    def n_hops(self) -> int:
-        """Neighbour shells that a message crosses."""
-        return check_integer(self.n_conv, "n_conv", 1, MOST_CONVOLUTIONS)
-
     @property
     def needs(self) -> frozenset[str]:
         """What is read of an edge."""
@@ -74,13 +60,7 @@ class PaiNNEncoder(PartSettings):
         ValueError
             If a setting cannot work.
         """
-        return PaiNN(
-            species,
-            self.n_hops,
-            check_integer(self.n_features, "n_features", 1, MOST_FEATURES),
-            check_number(self.r_max, "r_max", above=0.0, maximum=LARGEST_RADIUS),
-            check_integer(self.n_basis, "n_basis", 1, MOST_FEATURES),
-        )
+        return PaiNN(species, **self._checked())
 
 
 class PaiNN(nn.Module):

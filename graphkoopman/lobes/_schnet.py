@@ -7,17 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphkoopman.checks import check_integer, check_number
 from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes._basis import cosine_cutoff, gaussian_basis
 from graphkoopman.lobes._embedding import SpeciesEmbedding
-from graphkoopman.lobes._gated import LARGEST_RADIUS, MOST_CONVOLUTIONS, MOST_FEATURES
-from graphkoopman.lobes._parts import PartSettings, register
+from graphkoopman.lobes._filters import FilterSettings
+from graphkoopman.lobes._parts import register
 from graphkoopman.lobes._segments import edge_sum
 
 
 @register("encoder")
-class SchNetEncoder(PartSettings):
+class SchNetEncoder(FilterSettings):
     """SchNet up to the vectors of the target atoms.
 
     Every convolution multiplies the vectors of the neighbours by filters that a small network makes
@@ -46,18 +45,7 @@ class SchNetEncoder(PartSettings):
     9792
     """
 
-    def __init__(
-        self, n_conv: int = 3, n_features: int = 32, r_max: float = 5.0, n_basis: int = 20
-    ) -> None:
-        self.n_conv = n_conv
-        self.n_features = n_features
-        self.r_max = r_max
-        self.n_basis = n_basis
-
-    @property
-    def n_hops(self) -> int:
-        """Neighbour shells that a message crosses."""
-        return check_integer(self.n_conv, "n_conv", 1, MOST_CONVOLUTIONS)
+    least_basis = 2  # Gaussians have a distance between them
 
     @property
     def needs(self) -> frozenset[str]:
@@ -72,13 +60,7 @@ class SchNetEncoder(PartSettings):
         ValueError
             If a setting cannot work.
         """
-        return SchNet(
-            species,
-            self.n_hops,
-            check_integer(self.n_features, "n_features", 1, MOST_FEATURES),
-            check_number(self.r_max, "r_max", above=0.0, maximum=LARGEST_RADIUS),
-            check_integer(self.n_basis, "n_basis", 2, MOST_FEATURES),
-        )
+        return SchNet(species, **self._checked())
 
 
 class SchNet(nn.Module):

@@ -15,12 +15,12 @@ from pathlib import Path
 import joblib
 import numpy as np
 import torch
+from small_fits import make_estimator
 
 from graphkoopman import GraphFeaturizer, storage
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.graphs import GraphTrajectory
 from graphkoopman.model_selection import select_model
-from tests.small_fits import make_estimator
 
 
 def featurizer(folder):

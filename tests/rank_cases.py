@@ -51,13 +51,13 @@ ENCODERS = {
 }
 
 
-@register_objective("mean of VAMP-1 and VAMP-2")
+@register_objective("half VAMP-1, half VAMP-2")
 def mean_objective(moments, epsilon):
     scores = [score_of_moments(moments, method=m, epsilon=epsilon) for m in ("VAMP1", "VAMP2")]
     return sum(scores) / 2
 
 
-OBJECTIVES = ("VAMP1", "VAMP2", "VAMPE", "mean of VAMP-1 and VAMP-2")
+OBJECTIVES = ("VAMP1", "VAMP2", "VAMPE", "half VAMP-1, half VAMP-2")
 
 
 def runs_of(encoder):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from small_fits import make_featurizer
 
 from graphkoopman.cli import main
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.graphs import GraphTrajectory
-from tests.small_fits import make_featurizer
 
 PROGRAM = Path(__file__).parent / "dask_cases.py"
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from koopman_chains import THREE_STATE, observe, simulate
 
 from graphkoopman.datasets import make_hopping, projected_transition_matrix
 from graphkoopman.koopman import ck_error, estimate_koopman
-from tests.koopman_chains import THREE_STATE, observe, simulate
 
 # 0 and 2 look alike: 0 is left within a few frames, 2 is not
 HIDDEN = np.array([[-0.3, 0.25, 0.05], [0.1, -0.1, 0.0], [0.02, 0.0, -0.02]])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from small_fits import make_estimator
+from test_training_batches import CPU, GRAPHS, data_of, make_lobe
 
 from graphkoopman.training import backward_score, evaluate, sample_batch
 from graphkoopman.training._data import AUTO_CHUNK_EDGES
 from graphkoopman.training._features import chunks_of
 from graphkoopman.training._memory import Room, bytes_kept, memory_budget
-from tests.small_fits import make_estimator
-from tests.test_training_batches import CPU, GRAPHS, data_of, make_lobe
 
 BATCH = sample_batch([(0, 0, len(GRAPHS[0]))], GRAPHS, 2, None, None)
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from rank_cases import DTYPES, ENCODERS, LAG, N_STATES, OBJECTIVES, results_of_group
 
 from graphkoopman import ranks
-from tests.rank_cases import DTYPES, ENCODERS, LAG, N_STATES, OBJECTIVES, results_of_group
 
 STEPS = [f"steps|gated|{objective}|float64" for objective in OBJECTIVES]
 STEPS += [f"steps|{name}|VAMP2|float64" for name in list(ENCODERS)[1:]]

@@ -5,9 +5,9 @@ import inspect
 from pathlib import Path
 
 import pytest
+from test_docs import MODULES, public_names
 
 import graphkoopman
-from tests.test_docs import MODULES, public_names
 
 
 def functions_of(module):

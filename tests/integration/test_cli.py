@@ -4,12 +4,12 @@ import csv
 
 import numpy as np
 import pytest
+from documented_files import assert_documented
 
 from graphkoopman import GDyNetEstimator
 from graphkoopman.cli import main
 from graphkoopman.cli._fit import lag_in_frames
 from graphkoopman.datasets import chain_rates, label_timescales, make_hopping
-from tests.documented_files import assert_documented
 
 # a fit of a few epochs is not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

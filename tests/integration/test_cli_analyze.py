@@ -10,6 +10,7 @@ matplotlib.use("Agg")
 import mdtraj as md
 import numpy as np
 import pytest
+from documented_files import assert_documented
 
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory, read_trajectory
 from graphkoopman.cli import main
@@ -26,7 +27,6 @@ from graphkoopman.structure import (
     state_rdf,
 )
 from graphkoopman.transport import residence_times, transition_diffusion, transition_displacements
-from tests.documented_files import assert_documented
 
 # a fit of a few epochs is not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

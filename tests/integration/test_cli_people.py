@@ -11,6 +11,7 @@ matplotlib.use("Agg")
 import ase.io
 import numpy as np
 import pytest
+from documented_files import assert_documented
 
 from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator
@@ -20,7 +21,6 @@ from graphkoopman.cli._feed import feed_of
 from graphkoopman.cli._folder import check_output
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.koopman import FewUnitsWarning, estimate_koopman
-from tests.documented_files import assert_documented
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 import pytest
+from documented_files import assert_documented
 
 from graphkoopman import GDyNetEstimator
 from graphkoopman.cli import main
 from graphkoopman.datasets import chain_rates, make_hopping
-from tests.documented_files import assert_documented
 
 # fits of a few epochs on little data are not asked to converge, nor to resolve fast processes
 pytestmark = [

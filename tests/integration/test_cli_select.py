@@ -5,13 +5,13 @@ import json
 
 import numpy as np
 import pytest
+from documented_files import assert_documented
 
 from graphkoopman import GDyNetEstimator
 from graphkoopman.cli import main
 from graphkoopman.cli._feed import feed_of
 from graphkoopman.datasets import chain_rates, make_hopping
 from graphkoopman.model_selection._search import CandidateFile
-from tests.documented_files import assert_documented
 
 # fits of a few epochs are not asked to converge here
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

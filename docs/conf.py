@@ -29,6 +29,7 @@ exclude_patterns = ["_build", "_inventories", "extensions"]
 templates_path = ["_templates"]
 html_theme = "furo"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_math_renderer = "mathml"
 
 html_css_files = ["custom.css"]

@@ -294,6 +294,8 @@ def wait_for_steps(folder, n_steps):
         (Position(1e-3, stage="0"), TrainingResult({}, 1.5, 0.1), TypeError),
         (Position(1e-3, scores=[1.0, None]), TrainingResult({}, 1.5, 0.1), TypeError),
         (Position(1e-3), TrainingResult({}, {}, 0.1), TypeError),
+        (Position(1e-3), TrainingResult({}, 1.5, 0.1, history={}), TypeError),
+        (Position(1e-3, scores={}), TrainingResult({}, 1.5, 0.1), TypeError),
         (Position(1e-3), TrainingResult({}, 1.5, 0.1, history=[{}]), KeyError),
     ],
 )

@@ -167,7 +167,11 @@ class Position:
 
 
 def check_numbers(position: Position, result: TrainingResult) -> None:
-    """Raise TypeError or LookupError unless numbers that were read from a file are numbers."""
+    """Raise TypeError or LookupError unless what was read from a file are lists and numbers."""
+    # an empty dictionary would pass for a list without numbers
+    lists = [position.scores, position.reference.without, result.without, result.history]
+    if not all(isinstance(value, list) for value in lists):
+        raise TypeError("something else in place of a list")
     kept = ("scores", "reference")
     values = [value for name, value in vars(position).items() if name not in kept]
     values += [*position.scores, result.score, result.error, result.train_score]

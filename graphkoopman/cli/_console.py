@@ -37,6 +37,8 @@ PYTHON_ONLY = {
     r"\. Percentiles of the samples.*, or give more data": "; give more data",
     r"Use timescales_interval, another lagtime": "Use another lagtime",
 }
+# what is said for both kinds of users: "cell='none' (--cell none)"
+IN_BOTH = re.compile(r"(?:\w+=('[^']*'|\{[^}]*\}|\w*)(?: and )?)+ \((--[^)]+)\)")
 BOLD, YELLOW, PLAIN = "\033[1m", "\033[33m", "\033[0m"
 
 
@@ -123,10 +125,18 @@ def in_words_of_the_command(message: str) -> str:
     """A message about Python arguments, about options."""
     for pattern, words in PYTHON_ONLY.items():
         message = re.sub(pattern, words, message)
+    message = IN_BOTH.sub(_of_command, message)
     names = "|".join(OPTIONS)
     # what is said for both kinds of users: "--restarts 3 (n_init=3)"
     message = re.sub(rf" \((?:{names})(?:=[^ )]*)?\)", "", message)
     return re.sub(rf"(?<![\w.-])({names})(?![\w(])=?", lambda m: _option(m), message)
+
+
+def _of_command(match: re.Match[str]) -> str:
+    value, options = match.groups()
+    if value.startswith("'") and " " not in options:
+        return f"{options} {value}"
+    return options.replace(", ", " and ")
 
 
 def _option(match: re.Match[str]) -> str:

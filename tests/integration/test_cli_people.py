@@ -248,6 +248,24 @@ def test_warnings_come_once_at_the_end_in_words_of_the_command(capsys):
     assert in_words_of_the_command("self.n_states, xn_states") == "self.n_states, xn_states"
 
 
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("pass ignore_times=True (--ignore-times)", "pass --ignore-times"),
+        (
+            "pass timestep= and ignore_times=True (--timestep, --ignore-times)",
+            "pass --timestep and --ignore-times",
+        ),
+        ("with elements={'OW': 'O'} (--elements OW=O)", "with --elements OW=O"),
+        ("with exclude='name MW' (--exclude)", "with --exclude 'name MW'"),
+        ("cell='none' (--cell none)", "--cell none"),
+        ("a cell that is too small (--cell)", "a cell that is too small (--cell)"),
+    ],
+)
+def test_what_is_said_in_both_languages_is_said_once(said, meant):
+    assert in_words_of_the_command(said) == meant
+
+
 def test_plain_values_for_json():
     values = {"a": np.array([1.0, np.nan, np.inf]), "b": (np.float64(2.0), None), "c": {1: "x"}}
     assert plain(values) == {"a": [1.0, None, "inf"], "b": [2.0, None], "c": {"1": "x"}}

@@ -40,7 +40,7 @@ from graphkoopman.trajectories import block_split
 
 LAG, N_STATES, N_STEPS = 5, 3, 20
 # of short steps, where the head divides by an embedding that hardly varies
-RATES = {"gated": 1e-5, "attention": 1e-5, "PaiNN": 1e-5}
+RATES = {"float64": 1e-6, "float32": 1e-5}
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 ENCODERS = {
     "gated": (GatedEncoder(n_conv=2, n_features=8), None),
@@ -90,11 +90,12 @@ def shards(runs, size, how="cut"):
 
 
 def new_training(reducer, encoder, objective, dtype, how, batch_size=100):
-    """A training whose every stage has twenty steps, short ones along the gradient.
+    """A training whose every stage has twenty steps, short ones of graph networks.
 
     Longer steps are chaotic, on one process with other chunks, too: the embedding of an untrained
-    network varies by some 1e-4 of its size, the head divides by that, and Adam every component of a
-    gradient by its own size. What training makes of rounding is no matter of ranks.
+    network varies by some 1e-4 of its size, and the head divides by that. In single precision Adam
+    divides what is rounding alone by its own size; there, graph networks step along the gradient.
+    What training makes of rounding is no matter of ranks.
     """
     own = shards(runs_of(encoder), reducer.size, how)[reducer.rank]
     runs = share_runs(own, reducer)
@@ -110,13 +111,14 @@ def new_training(reducer, encoder, objective, dtype, how, batch_size=100):
     settings = TrainingSettings(
         LAG,
         (objective,),
-        learning_rate=RATES.get(encoder, 1e-3),
+        learning_rate=1e-3 if encoder == "features" else RATES[dtype],
         max_epochs=1,
         steps_per_epoch=N_STEPS,
         patience=1,
         batch_size=batch_size,
     )
-    training = GradientDescent(
+    plain = dtype == "float32" and encoder != "features"
+    training = (GradientDescent if plain else Trainer)(
         lobe.to(DTYPES[dtype]), data, blocks, stages_of((objective,)), settings, rng
     )
     return training

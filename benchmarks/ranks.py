@@ -6,8 +6,8 @@ processes would take if sums cost nothing, over the time that they take. Bytes h
 counted and compared with the formula. Needs two idle processors, and about a minute.
 
 ``python -m benchmarks.ranks model`` fits the time of a step to frames, targets, neighbours, layers
-and and ranks (1, 2 and 4), and prints what the model says of an epoch over a million frames of 10⁵ atoms
-on 64 ranks. About a minute.
+and ranks (1, 2 and 4), and prints what the model says of an epoch over a million frames of 10⁵
+atoms on 64 ranks. About a minute.
 
 ``python -m benchmarks.ranks kill`` kills one of two ranks at random moments of a fit: the other one
 has to end with one error, nothing partial may be left, and one process goes on to the same held-out

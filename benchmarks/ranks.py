@@ -346,8 +346,8 @@ def kill(options: argparse.Namespace) -> bool:
     print(f"left alone: {seconds:.1f} s, held-out VAMP-2 {expected:.6f}", flush=True)
     rng = np.random.default_rng(options.seed)
     rows, well = [], True
-    for delay in rng.uniform(0.0, seconds, options.kills):
-        killed = int(rng.integers(2))
+    while len(rows) < options.kills:
+        delay, killed = rng.uniform(0.0, seconds), int(rng.integers(2))
         with tempfile.TemporaryDirectory() as folder:
             ranks = started(Path(folder), 2, options)
             time.sleep(delay)
@@ -357,6 +357,9 @@ def kill(options: argparse.Namespace) -> bool:
             _, said = ranks[1 - killed].communicate(timeout=120)
             ranks[killed].communicate()
             waited = time.perf_counter() - begin
+            if ended_before:  # faster than the first one, on a machine that others use, too
+                seconds = delay
+                continue
             errors = said.count("RankError")
             checkpoint = Path(folder) / "checkpoint.safetensors"
             if checkpoint.exists():
@@ -364,7 +367,7 @@ def kill(options: argparse.Namespace) -> bool:
             partial = len(list(Path(folder).glob(".*.partial")))
             (again,) = started(Path(folder), 1, options)
             score = float(again.communicate()[0])
-        ok = (errors == 1 or ended_before) and waited < 60.0 and abs(score - expected) < 1e-2
+        ok = errors == 1 and waited < 60.0 and abs(score - expected) < 1e-2
         well &= ok and partial == 0
         rows.append([killed, f"{delay:.1f}", f"{waited:.1f}", errors, partial, f"{score:.6f}"])
         print(rows[-1], flush=True)

@@ -91,35 +91,10 @@ def read_estimator(path: str | os.PathLike[str], cls: type) -> Any:
 
 
 def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> Any:
-    settings = header["settings"]
-    if settings.get("checkpoint_dir") is not None:
-        raise ValueError(f"it names a folder to write to, {settings['checkpoint_dir']!r}")
-    if settings.get("init_from") is not None:
-        raise ValueError(f"it names a file to read, {settings['init_from']!r}")
-    for kind in KINDS:
-        if settings[kind] not in (None, header["parts"][kind]):
-            raise ValueError(f"{kind} is {settings[kind]} but was {header['parts'][kind]}")
-        settings[kind] = part_of(kind, settings[kind])
-    estimator = cls(**settings)
+    estimator = cls(**_settings(header))
     _check_device(estimator)
     check_settings(estimator.get_params(deep=False))
-    for name, expected in FITTED.items():
-        value = header["fitted"][name]
-        if not isinstance(value, expected):
-            raise ValueError(f"{name} is {value!r}")
-        setattr(estimator, name, value)
-    if not isinstance(estimator.kind_.get("class"), str):
-        raise ValueError(f"kind_ is {estimator.kind_!r}")
-    estimator.agreement_ = float(header["starts"]["agreement"])
-    estimator.start_scores_ = np.array(header["starts"]["scores"], dtype=float)
-    for kind in KINDS:
-        setattr(estimator, f"{kind}_", part_of(kind, header["parts"][kind]))
-    estimator.training_frames_ = [
-        (str(run), int(start), int(stop)) for run, start, stop in header["training_frames"]
-    ]
-    estimator.species_ = np.array(header["species"])
-    if not 0 < estimator.timestep_ < np.inf or estimator.species_.dtype.kind not in "biuU":
-        raise ValueError(f"timestep {estimator.timestep_!r}, species {header['species']!r}")
+    _set_fitted(estimator, header)
     for name, array in arrays.items():
         if not np.all(np.isfinite(array)):
             raise ValueError(f"{name} is not finite")
@@ -147,6 +122,41 @@ def _rebuild(cls: type, arrays: dict[str, np.ndarray], header: dict[str, Any]) -
     lobe.has_states = True
     estimator.lobe_ = lobe.to(device_of(estimator.device)).eval()
     return estimator
+
+
+def _settings(header: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the estimator, which name no file or folder."""
+    settings = header["settings"]
+    if settings.get("checkpoint_dir") is not None:
+        raise ValueError(f"it names a folder to write to, {settings['checkpoint_dir']!r}")
+    if settings.get("init_from") is not None:
+        raise ValueError(f"it names a file to read, {settings['init_from']!r}")
+    for kind in KINDS:
+        if settings[kind] not in (None, header["parts"][kind]):
+            raise ValueError(f"{kind} is {settings[kind]} but was {header['parts'][kind]}")
+        settings[kind] = part_of(kind, settings[kind])
+    return settings
+
+
+def _set_fitted(estimator: Any, header: dict[str, Any]) -> None:
+    """Learned attributes that are no arrays."""
+    for name, expected in FITTED.items():
+        value = header["fitted"][name]
+        if not isinstance(value, expected):
+            raise ValueError(f"{name} is {value!r}")
+        setattr(estimator, name, value)
+    if not isinstance(estimator.kind_.get("class"), str):
+        raise ValueError(f"kind_ is {estimator.kind_!r}")
+    estimator.agreement_ = float(header["starts"]["agreement"])
+    estimator.start_scores_ = np.array(header["starts"]["scores"], dtype=float)
+    for kind in KINDS:
+        setattr(estimator, f"{kind}_", part_of(kind, header["parts"][kind]))
+    estimator.training_frames_ = [
+        (str(run), int(start), int(stop)) for run, start, stop in header["training_frames"]
+    ]
+    estimator.species_ = np.array(header["species"])
+    if not 0 < estimator.timestep_ < np.inf or estimator.species_.dtype.kind not in "biuU":
+        raise ValueError(f"timestep {estimator.timestep_!r}, species {header['species']!r}")
 
 
 def _moments(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> LaggedMoments:

@@ -381,7 +381,7 @@ def _add_surroundings(
     vectors = np.empty((n_species, n_atoms, 3))
     distances = np.empty((n_species, n_atoms))
     found = np.empty(n_species, np.int64)
-    arm, fraction, mean = np.empty(3), np.empty(3), np.empty(3)
+    arm, fraction = np.empty(3), np.empty(3)
     for k in range(len(centers)):
         found[:] = 0
         for atom in range(n_atoms):
@@ -390,18 +390,7 @@ def _add_surroundings(
                 continue
             arm[:] = positions[atom] - centers[k]
             if periodic:
-                # exact within half the smallest height, see `add_shell_sums`
-                for axis in range(3):
-                    fraction[axis] = (
-                        arm[0] * inverse[0, axis] + arm[1] * inverse[1, axis]
-                        + arm[2] * inverse[2, axis]
-                    )  # fmt: skip
-                    fraction[axis] -= np.rint(fraction[axis])
-                for axis in range(3):
-                    arm[axis] = (
-                        fraction[0] * box[0, axis] + fraction[1] * box[1, axis]
-                        + fraction[2] * box[2, axis]
-                    )  # fmt: skip
+                _to_nearest_image(arm, box, inverse, fraction)
             squared = arm[0] * arm[0] + arm[1] * arm[1] + arm[2] * arm[2]
             if squared < reach * reach and squared > 0.0:
                 distance = math.sqrt(squared)
@@ -412,18 +401,8 @@ def _add_surroundings(
                     out[k, n_species * width] += weights[atom]
         for s in range(n_species):
             start, n = s * width, found[s]
-            inside = 0
-            nearest = reach
-            mean[:] = 0.0
-            for j in range(n):
-                nearest = min(nearest, distances[s, j])
-                if distances[s, j] < radii[s]:
-                    inside += 1
-                    mean += vectors[s, j]
-            out[k, start] = inside
-            out[k, start + 1] = nearest
-            if inside:
-                out[k, start + 2] = math.sqrt(mean @ mean) / inside
+            shell = out[k, start : start + 3]
+            _add_shell(vectors[s, :n], distances[s, :n], radii[s], reach, shell)
             if not shapes[s].any():
                 continue
             order = np.argsort(distances[s, :n])
@@ -431,6 +410,40 @@ def _add_surroundings(
                 if shapes[s, b]:
                     closest = vectors[s, order[: orders[b, 1]]]
                     out[k, start + 3 + b] = _steinhardt(closest, orders[b, 0])
+
+
+@njit(cache=True, error_model="numpy")
+def _to_nearest_image(arm, box, inverse, fraction):
+    """Take whole lattice vectors off ``arm``: exact within half the smallest height of the cell.
+
+    See `add_shell_sums`; ``fraction`` is room for three numbers.
+    """
+    for axis in range(3):
+        fraction[axis] = (
+            arm[0] * inverse[0, axis] + arm[1] * inverse[1, axis] + arm[2] * inverse[2, axis]
+        )
+        fraction[axis] -= np.rint(fraction[axis])
+    for axis in range(3):
+        arm[axis] = (
+            fraction[0] * box[0, axis] + fraction[1] * box[1, axis] + fraction[2] * box[2, axis]
+        )
+
+
+@njit(cache=True, error_model="numpy")
+def _add_shell(vectors, distances, radius, reach, out):
+    """Neighbours within the radius, nearest distance, and length of their mean unit vector."""
+    inside = 0
+    nearest = reach
+    mean = np.zeros(3)
+    for j in range(len(distances)):
+        nearest = min(nearest, distances[j])
+        if distances[j] < radius:
+            inside += 1
+            mean += vectors[j]
+    out[0] = inside
+    out[1] = nearest
+    if inside:
+        out[2] = math.sqrt(mean @ mean) / inside
 
 
 @njit(cache=True, error_model="numpy")

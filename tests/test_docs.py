@@ -122,6 +122,7 @@ def test_every_warning_class_is_explained():
     classes = {
         f"graphkoopman.{module}.{name}"
         for module in (
+            "estimator",
             "generation",
             "koopman",
             "model_selection",

@@ -57,6 +57,7 @@ def site(tmp_path_factory):
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+    server.server_close()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

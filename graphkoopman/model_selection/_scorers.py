@@ -1,7 +1,8 @@
 """Scores of a fitted estimator on data it has not seen, as scikit-learn scorers.
 
-Public: :class:`KoopmanScorer`, :func:`markov_scorer`, :class:`MixedLagWarning`; ``vamp2_scorer``
-and its like are short for ``KoopmanScorer("vamp2")``.
+Public: :class:`KoopmanScorer`, :func:`markov_scorer`, and the warning
+:class:`~graphkoopman.estimator.MixedLagWarning`; ``vamp2_scorer`` and its like are short for
+``KoopmanScorer("vamp2")``.
 
 All are higher-is-better and take an estimator or a Pipeline that ends in one. scikit-learn's
 table of scorer names is not open to others, so ``scoring=KoopmanScorer("vamp2")`` stands where
@@ -69,7 +70,7 @@ class KoopmanScorer:
     to compare numbers of states. It needs the training model's own lag.
 
     With ``n_jobs`` every worker has its own copy of a scorer, which does not know what the others
-    have met; `MixedLagWarning` is then not raised.
+    have met; `~graphkoopman.estimator.MixedLagWarning` is then not raised.
 
     References
     ----------

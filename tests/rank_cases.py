@@ -190,6 +190,8 @@ def fit_case(size, rank, **changes):
 
 def interrupted_case(size, rank, folder):
     """A fit that stops because a signal comes to its last rank in the seventh step."""
+    # shells let what runs in their background ignore the signal
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     advance, steps = Trainer.advance, itertools.count(1)
 
     def interrupted(training):

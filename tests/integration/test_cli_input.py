@@ -134,7 +134,7 @@ def test_no_cell_is_warned_of_in_one_line(tmp_path, capsys):
         warnings.simplefilter("default")
         assert main(["inspect", str(path), "--timestep", "0.5"]) == 0
     streams = capsys.readouterr()
-    assert "read as not periodic; give the cell with cell= (--cell" in streams.err
+    assert "read as not periodic; give the cell with --cell 23.3 23.3 23.3" in streams.err
     assert len(streams.err.strip().splitlines()) == 1
     assert "not periodic" in streams.out
     assert main(["inspect", str(path), "--timestep", "0.5", "--cell", "12", "12"]) == 2

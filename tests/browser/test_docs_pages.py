@@ -22,7 +22,7 @@ from selenium.webdriver.common.by import By  # noqa: E402
 PAGES = (
     "index", "install", "start", "tutorials", "cheatsheet", "faq", "reading", "cli", "glossary",
     "citing", "versions", "api", "theory", "looking", "tutorials/known_answer",
-    "tutorials/from_gdynet", "api/graphkoopman.structure.state_rdf",
+    "tutorials/from_gdynet", "tutorials/seven_discs", "api/graphkoopman.structure.state_rdf",
     "api/graphkoopman.estimator.GDyNetEstimator",
 )  # fmt: skip
 # elements that stick out of the window, unless something around them scrolls

@@ -141,11 +141,16 @@ def receptive_field(n_repeats: int) -> list[Row]:
     radius = max(ours(frame)().max() for frame in frames) * (1 + 1e-6)
     others = [libraries(frame, radius) for frame in frames]
     same = dict.fromkeys(others[0], True)
+    rows = graphs.with_degrees()
     for f, candidates in enumerate(others):
         atoms = graphs.atoms[graphs.atom_offsets[f] :][: graphs.hop_counts[f, -2]]
         stored = graphs.distances[graphs.edge_offsets[f] : graphs.edge_offsets[f + 1]]
+        # a shell at one distance is taken whole: a few atoms have another neighbour, which is last
+        degrees = rows.degrees[rows.row_offsets[f] : rows.row_offsets[f + 1]]
+        starts = np.cumsum(degrees) - degrees
+        nearest = stored[starts[:, None] + np.arange(this.n_neighbors)]
         for library, call in candidates.items():
-            same[library] &= _agrees(stored.reshape(len(atoms), -1), call()[atoms])
+            same[library] &= _agrees(nearest, call()[atoms])
     calls = {
         library: lambda library=library: [candidates[library]() for candidates in others]
         for library in others[0]

@@ -21,11 +21,16 @@ class PlainConvolution(nn.Module):
         self.logit = nn.Linear(2 * n_features + n_basis, 1)
         self.message = nn.Linear(2 * n_features + n_basis, n_features)
 
-    def forward(self, atoms: Tensor, neighbors: Tensor, basis: Tensor) -> Tensor:
-        """Update all atoms, (n_atoms, n_features); neighbors (n_atoms, M)."""
+    def forward(
+        self, atoms: Tensor, neighbors: Tensor, basis: Tensor, absent: Tensor | None
+    ) -> Tensor:
+        """Update all atoms, (n_atoms, n_features); neighbors (n_atoms, M), some of them absent."""
         own = atoms.unsqueeze(1).expand(-1, neighbors.shape[1], -1)
         z = torch.cat([own, atoms[neighbors], basis], dim=-1)  # (n_atoms, M, 2 F + n_basis)
-        attention = torch.softmax(self.logit(z), dim=1)
+        logit = self.logit(z)
+        if absent is not None:
+            logit = logit.masked_fill(absent, -torch.inf)
+        attention = torch.softmax(logit, dim=1)
         return atoms + (attention * torch.relu(self.message(z))).sum(dim=1)
 
 
@@ -63,6 +68,7 @@ class PlainGDyNet(nn.Module):
         ----------
         species : Tensor of shape (n_atoms,)
         neighbors, distances : Tensor of shape (n_frames, n_atoms, M)
+            A neighbour at infinity is none: shells are taken whole, and some atoms have more.
         targets : Tensor of shape (n_targets,)
         """
         n_frames, n_atoms, n_neighbors = neighbors.shape
@@ -71,9 +77,11 @@ class PlainGDyNet(nn.Module):
         # not a buffer: centres rounded to float32 would stay so in float64
         centres = SPACING * torch.arange(self.n_basis).to(distances)
         basis = torch.exp(-(((distances.view(-1, n_neighbors, 1) - centres) / SPACING) ** 2))
+        beyond = torch.isinf(distances).view(-1, n_neighbors, 1)
+        absent = beyond if beyond.any() else None
         atoms = self.embedding(species).repeat(n_frames, 1)
         for convolution in self.convolutions:
-            atoms = convolution(atoms, flat, basis)
+            atoms = convolution(atoms, flat, basis, absent)
         pooled = atoms[(targets + first_atoms).view(-1)]
         pooled = (pooled - self.mean) / self.scale
         return torch.softmax(self.output(torch.relu(self.hidden(pooled))), dim=-1)

@@ -27,6 +27,7 @@ from benchmarks._systems import SYSTEMS, System, system
 from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vamp2
 from graphkoopman import GraphFeaturizer, GraphTrajectory
 from graphkoopman.cli._timing import alternate, spread_text
+from graphkoopman.graphs._build import SHELL_WIDTH
 from graphkoopman.lobes import GatedEncoder, GDyNetLobe, build_lobe
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.training import (
@@ -37,7 +38,9 @@ from graphkoopman.training import (
     sample_batch,
 )
 from graphkoopman.training._initialise import fit_output, initialise_hidden
+from graphkoopman.trajectories import Trajectory
 
+MOST_TIES = 12  # neighbours beyond the number asked for
 N_STATES = 3
 EPSILON = 1e-6
 TOLERANCE = 1e-5
@@ -146,16 +149,30 @@ class Plain:
 def plain(this: System, n_conv: int) -> Plain:
     """The plain side: graphs of all atoms."""
     run = this.trajectory
-    found = [k_nearest(frame, run.cell, this.n_neighbors) for frame in run.positions]
+    indices, distances = whole_shells(run, this.n_neighbors)
     species, index = np.unique(run.species, return_inverse=True)
     inputs = (
         torch.tensor(index),
-        torch.tensor(np.stack([indices for indices, _ in found])),
-        torch.tensor(np.stack([distances for _, distances in found]), dtype=torch.float32),
+        torch.tensor(indices),
+        torch.tensor(distances, dtype=torch.float32),
         torch.tensor(run.targets),
     )
     network = PlainGDyNet(len(species), N_STATES, n_conv=n_conv)
     return Plain(network, inputs, torch.optim.Adam(network.parameters(), lr=1e-3))
+
+
+def whole_shells(run: Trajectory, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest of every atom and who is as far as the last, (n_frames, n_atoms, M).
+
+    M is that of the atom with most neighbours; others have some at infinity.
+    """
+    found = [k_nearest(frame, run.cell, k + MOST_TIES) for frame in run.positions]
+    indices, distances = (np.stack(arrays) for arrays in zip(*found, strict=True))
+    beyond = distances > distances[..., k - 1 : k] + SHELL_WIDTH
+    if not beyond[..., -1].all():
+        raise ValueError(f"a shell has more than {MOST_TIES} atoms too many")
+    most = int((~beyond).sum(axis=-1).max())
+    return indices[..., :most], np.where(beyond, np.inf, distances)[..., :most]
 
 
 def _our_step(name: str, n_conv: int, n_pairs: int) -> Callable[[], None]:

@@ -1,13 +1,15 @@
 """States in words: order parameters, their effects, and rules that reproduce the states."""
 
+import re
 import warnings
 
+import mdtraj
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 from structure_systems import TRICLINIC, distances_of, gas, random_probs
 
-from graphkoopman.datasets import chain_rates, make_hopping, simulate_li_fcc
+from graphkoopman.datasets import chain_rates, load_example, make_hopping, simulate_li_fcc
 from graphkoopman.plotting import plot_state_description
 from graphkoopman.structure import EmptyStateWarning, bond_order, describe_states
 from graphkoopman.structure._first_shell import first_minimum
@@ -205,6 +207,25 @@ def test_residues_tell_atoms_of_one_element_apart():
     )
     result = describe_states(named, random_probs(30, 6, 2), "element Li")
     assert set(result.radii) == {"Li", "O of PEO", "O of TFS"}
+
+
+def test_contacts_of_the_polymer_electrolyte_with_anions_are_named():
+    """Lithium with an oxygen of an anion within 3 Å, counted by mdtraj, against that without."""
+    run = load_example("peo_litfsi", sample=True).trajectories[0]
+    frames = run.to_mdtraj()
+    lithium, oxygens = (
+        frames.topology.select(words) for words in ("element Li", "resname TFS and element O")
+    )
+    pairs = np.array([(i, j) for i in lithium for j in oxygens])
+    distances = 10.0 * mdtraj.compute_distances(frames, pairs)  # Å
+    bound = (distances.reshape(len(run), len(lithium), -1) < 3.0).any(axis=2)
+    assert 0.02 < bound.mean() < 0.2
+    result = describe_states(run, np.eye(2)[bound.astype(int)], "element Li")
+    assert {"O of PEO", "O of TFS"} <= set(result.radii)
+    assert result.kappa > 0.95
+    free, contact = result.sentences
+    assert re.search(r"nearest O of TFS above 3\.\d+ Å", free)
+    assert re.search(r"nearest O of TFS at most 3\.\d+ Å", contact)
 
 
 def test_charges_in_the_first_shells():

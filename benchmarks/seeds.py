@@ -81,7 +81,9 @@ def main() -> None:
     header = ["seed", "time / frames", "data only", "with refits", "refits", "CPU s"]
     print(markdown(header, shown))
     for name in ("without", "interval"):
-        widths = [np.log(row[name][1] / row[name][0]) for row in rows]
+        limits = np.array([row[name] for row in rows])
+        with np.errstate(divide="ignore"):  # a lower limit of zero: nothing is known
+            widths = np.log(limits[:, 1] / limits[:, 0])
         print(
             f"{name}: disjoint pairs {disjoint_pairs([row[name] for row in rows])}, "
             f"median width factor {np.exp(np.median(widths)):.2f}"

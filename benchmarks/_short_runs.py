@@ -65,7 +65,7 @@ def of_learned(system, events, n_times, seed, chain, simulate):
     features = 2.0 * np.eye(n_states)[states]
     features += SPREAD * rng.normal(size=features.shape)
     samples = [FeatureTrajectory(features.astype(np.float32), timestep=1.0)]
-    # longer training from more starts gives the same intervals, at three times the cost
+    # one start and a short training, so that many data sets can be had
     estimator = GDyNetEstimator(
         n_states, LAGTIME, n_hidden=12, n_init=1, max_epochs=10, patience=5, random_state=seed
     ).fit(samples)

@@ -394,6 +394,10 @@ def add_input_arguments(
     add_reading_arguments(parser, format_option)
     add("--neighbors", type=int, help=f"M nearest neighbours per atom ({DEFAULT_NEIGHBORS})")
     add("--cutoff", type=float, help="neighbours within this many Å, in place of --neighbors")
+    add(
+        "--per-species", type=int, metavar="N",
+        help="neighbours of every species that a target has at least, however far (0)",
+    )  # fmt: skip
     add("--species-labels", nargs="+", metavar="LABEL=SELECTION", help=LABELS_HELP)
     add("--jobs", type=int, help="threads for building graphs")
     add("--cache", type=Path, help="folder that holds positions and graphs in place of memory")
@@ -425,6 +429,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the network and its training that commands which train share."""
     add = parser.add_argument
     add("--convolutions", type=int, default=3, help="convolution layers (3)")
+    add("--reach", type=float, default=8.0, help="Å up to which distances are told apart (8)")
     add("--epochs", type=int, default=50, help="most training epochs (50)")
     add("--seed", type=int, default=0, help="random seed (0)")
 

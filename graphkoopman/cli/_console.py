@@ -18,6 +18,7 @@ OPTIONS = {
     "n_states": "--states",
     "lagtime": "--lag",
     "n_neighbors": "--neighbors",
+    "n_per_species": "--per-species",
     "max_epochs": "--epochs",
     "n_init": "--restarts",
     "n_conv": "--convolutions",

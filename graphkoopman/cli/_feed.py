@@ -60,11 +60,12 @@ def apply_feed(
     for name, value in fed.items():
         if hasattr(options, name) and getattr(options, name) == getattr(defaults, name, None):
             setattr(merged, name, value)
-    for name in ("neighbors", "cutoff"):
+    for name in ("neighbors", "cutoff", "per_species"):
         asked, own = getattr(options, name), fed.get(name)
         if fed and asked is not None and asked != own and not (own is None and name == "neighbors"):
+            option = f"--{name.replace('_', '-')}"
             raise ValueError(
-                f"--{name} is {own} in the model, got {asked}; leave --{name} out: the model knows"
+                f"{option} is {own} in the model, got {asked}; leave {option} out: the model knows"
             )
     return merged
 

@@ -131,7 +131,7 @@ def estimator_of(options: argparse.Namespace, timestep: float) -> GDyNetEstimato
     return GDyNetEstimator(
         n_states=options.states,
         lagtime=lag_in_frames(options.lag, timestep, options.console.say),
-        encoder=GatedEncoder(n_conv=options.convolutions),
+        encoder=GatedEncoder(n_conv=options.convolutions, r_max=options.reach),
         max_epochs=options.epochs,
         n_init=options.restarts,
         checkpoint_dir=options.checkpoint,

@@ -43,6 +43,7 @@ def featurizer_of(options: argparse.Namespace, n_hops: int) -> GraphFeaturizer:
         targets=options.targets,
         n_neighbors=None if options.cutoff is not None else neighbors,
         cutoff=options.cutoff,
+        n_per_species=options.per_species or 0,
         n_hops=n_hops,
         species_labels=labels_of(options),
         cache_dir=options.cache,

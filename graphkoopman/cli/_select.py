@@ -52,7 +52,7 @@ def select(options: argparse.Namespace) -> int:
             lags,
             options.states,
             estimator=GDyNetEstimator(
-                encoder=GatedEncoder(n_conv=options.convolutions),
+                encoder=GatedEncoder(n_conv=options.convolutions, r_max=options.reach),
                 max_epochs=options.epochs,
                 random_state=options.seed,
             ),

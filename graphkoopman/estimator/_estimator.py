@@ -160,6 +160,8 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
         Class and settings that all samples must share with those in training.
     n_neighbors_, cutoff_ : int or None, float or None
         M or the cutoff (Å) of the graphs in training.
+    n_per_species_ : int
+        Of the graphs in training.
     training_frames_ : list of (str, int, int)
         Run, first frame and end of every stretch of a named run in training.
 
@@ -595,6 +597,12 @@ class GDyNetEstimator(CallbackSupport, TransformerMixin, BaseEstimator):
     def cutoff_(self) -> float | None:
         """Å, of the graphs in training."""
         return self._of_kind("cutoff")
+
+    @property
+    def n_per_species_(self) -> int:
+        """Neighbours of every node type at least, of the graphs in training."""
+        n: int = self._of_kind("n_per_species")
+        return n
 
     def _of_kind(self, name: str) -> Any:
         kind = vars(self).get("kind_", {})

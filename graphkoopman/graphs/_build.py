@@ -8,22 +8,19 @@ from joblib import Parallel, delayed
 
 from graphkoopman._compiling import njit
 from graphkoopman.graphs._directions import edge_directions
+from graphkoopman.graphs._search import neighbors_of, with_species
+from graphkoopman.graphs._species import nearest_of_species
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.neighbors import (
     build_grid,
     check_not_nanometre,
     k_nearest,
-    nearest_of,
     occupancy_for_cutoff,
     occupancy_for_nearest,
-    within_of,
 )
 from graphkoopman.trajectories import Targets, Trajectory, check_not_fractional
 
 CHUNK_BYTES = 32 * 2**20  # worst-case edges of one chunk of frames
-# Å: neighbours of a rigid lattice this close in distance are one shell, which single precision of
-# the positions has split. Two neighbours of a moving atom are hardly ever.
-SHELL_WIDTH = 1e-5
 
 
 def build_graphs(
@@ -32,6 +29,7 @@ def build_graphs(
     *,
     n_neighbors: int | None = 20,
     cutoff: float | None = None,
+    n_per_species: int = 0,
     n_hops: int = 3,
     directions: bool = False,
     species: np.ndarray | None = None,
@@ -50,6 +48,8 @@ def build_graphs(
         be chance, and equivalent sites would differ.
     cutoff : float or None
         Å, all neighbours nearer than it; exactly one of the two is given.
+    n_per_species : int
+        Neighbours that the atoms of targets have of every node type at least, however far.
     n_hops : int
         Number of convolutions to support.
     directions : bool
@@ -77,6 +77,7 @@ def build_graphs(
         targets,
         n_neighbors=n_neighbors,
         cutoff=cutoff,
+        n_per_species=n_per_species,
         n_hops=n_hops,
         directions=directions,
         species=species,
@@ -94,6 +95,7 @@ def graphs_of(
     n_hops: int,
     species: np.ndarray | None,
     n_jobs: int | None,
+    n_per_species: int = 0,
     directions: bool = False,
     levels: Mapping[str, np.ndarray] | None = None,
     chunk_bytes: int = CHUNK_BYTES,
@@ -101,13 +103,15 @@ def graphs_of(
     """`build_graphs` of a trajectory that has been checked, in chunks of a given size."""
     k = None if n_neighbors is None else int(n_neighbors)
     cutoff = None if cutoff is None else float(cutoff)
-    first = _chunk_of_graphs(trajectory, slice(0, 1), targets.atoms, k, cutoff, n_hops)
+    labels = trajectory.species if species is None else np.asarray(species)
+    kinds = np.unique(labels, return_inverse=True)[1]
+    how = targets.atoms, k, cutoff, kinds, int(n_per_species), n_hops
+    first = _chunk_of_graphs(trajectory, slice(0, 1), *how)
     # edges per atom, of a radius graph from its first frame: how many frames fit a chunk
     degree = k or max(2 * len(first[2]) // max(1, len(first[1])), 16)
     slices = list(_chunks(trajectory, degree, chunk_bytes))
     chunks = Parallel(n_jobs=n_jobs, require="sharedmem")(
-        delayed(_chunk_of_graphs)(trajectory, frames, targets.atoms, k, cutoff, n_hops)
-        for frames in slices
+        delayed(_chunk_of_graphs)(trajectory, frames, *how) for frames in slices
     )
     hop_counts, atoms, neighbors, distances, degrees = (
         np.concatenate(parts) for parts in zip(*chunks, strict=True)
@@ -124,10 +128,11 @@ def graphs_of(
         neighbors=neighbors.astype(np.min_scalar_type(most_atoms - 1), copy=False),
         distances=distances,
         degrees=None if k and np.all(degrees == k) else degrees,
-        species=trajectory.species if species is None else np.asarray(species),
+        species=labels,
         target_offsets=targets.offsets,
         n_neighbors=k,
         cutoff=cutoff,
+        n_per_species=int(n_per_species),
         timestep=trajectory.timestep,
         parent=trajectory.parent,
         start=trajectory.start,
@@ -182,6 +187,8 @@ def _chunk_of_graphs(
     target_atoms: np.ndarray,
     k: int | None,
     cutoff: float | None,
+    kinds: np.ndarray,
+    n_per_species: int,
     n_hops: int,
 ) -> tuple[np.ndarray, ...]:
     positions = np.ascontiguousarray(trajectory.positions[frames], dtype=np.float64)
@@ -192,6 +199,9 @@ def _chunk_of_graphs(
         cells = np.ascontiguousarray(trajectory.cell[None])
     else:
         cells = np.ascontiguousarray(trajectory.cell[frames])
+    system = positions, cells, trajectory.cell is not None, target_atoms.astype(np.int64)
+    # None, not an empty list: what is not asked for is not compiled
+    of_species = nearest_of_species(*system, kinds, n_per_species) if n_per_species else None
     hop_counts = np.empty((n_frames, n_hops + 1), np.int32)
     atoms = np.empty(n_frames * n_atoms, np.uint32)
     degrees = np.empty(n_frames * n_atoms, np.int32)
@@ -200,12 +210,10 @@ def _chunk_of_graphs(
         neighbors = np.empty(capacity, np.uint32)
         distances = np.empty(capacity, np.float32)
         n_stored, n_rows, n_edges = _receptive_fields(
-            positions,
-            cells,
-            trajectory.cell is not None,
-            target_atoms.astype(np.int64),
+            *system,
             k or 64,
             cutoff,
+            of_species,
             np.full(n_atoms, -1),
             hop_counts,
             atoms,
@@ -229,24 +237,23 @@ def _chunk_of_graphs(
 
 @njit(cache=True, nogil=True)
 def _receptive_fields(
-    positions, cells, periodic, targets, size, cutoff, local, hop_counts, atoms, degrees, neighbors,
-    distances,
+    positions, cells, periodic, targets, size, cutoff, of_species, local, hop_counts, atoms,
+    degrees, neighbors, distances,
 ):  # fmt: skip
     """Fill hop-ordered atoms and edges of a chunk of frames; return how many there are.
 
     A frame's atoms are a growing queue: the targets, then every neighbour not seen before in the
     order found. Atoms up to hop ``n_hops - 1`` are searched, atoms at hop ``n_hops`` only listed.
     ``size`` is the number of neighbours of every atom, and ``cutoff`` None, which leaves the other
-    search out of what is compiled; or there is a cutoff, and room for so many at first. ``local``
-    is -1 for all atoms of the system. The numbers returned are of atoms, of rows (atoms that were
-    searched) and of edges, which may exceed the room there is.
+    search out of what is compiled; or there is a cutoff, and room for so many at first.
+    ``of_species`` is what `nearest_of_species` found, or None. ``local`` is -1 for all atoms of the
+    system. The numbers returned are of atoms, of rows (atoms that were searched) and of edges,
+    which may exceed the room there is.
     """
     n_frames, n_atoms, _ = positions.shape
     n_hops = hop_counts.shape[1] - 1
-    capacity = len(neighbors)
     # of nearest neighbours one more than asked for, to see whether it is of the last one's shell
-    index = np.empty(size + 1, np.int64)
-    distance = np.empty(size + 1, np.float64)
+    index, distance = np.empty(size + 1, np.int64), np.empty(size + 1, np.float64)
     n_stored, n_rows, n_edges = 0, 0, 0
     for f in range(n_frames):
         cell = cells[min(f, len(cells) - 1)]
@@ -266,36 +273,21 @@ def _receptive_fields(
             # search every atom that the hop before has listed; it may list new ones
             while row < hop_counts[f, hop - 1]:
                 atom = np.int64(atoms[n_stored + row])
-                if cutoff is None:
-                    own_index, own_distance = index, distance
-                    found = nearest_of(atom, grid, own_index, own_distance)
-                    # a shell is taken whole: ask for twice as many until one lies beyond it
-                    shell = own_distance[size - 1] + SHELL_WIDTH
-                    while found == len(own_index) and own_distance[found - 1] <= shell:
-                        own_index = np.empty(2 * found, np.int64)
-                        own_distance = np.empty(2 * found, np.float64)
-                        found = nearest_of(atom, grid, own_index, own_distance)
-                    # and drop what lies beyond
-                    while found > size and own_distance[found - 1] > shell:
-                        found -= 1
-                else:
-                    found = within_of(atom, grid, cutoff, index, distance)
-                    if found > len(index):
-                        index = np.empty(2 * found, np.int64)
-                        distance = np.empty(2 * found, np.float64)
-                        found = within_of(atom, grid, cutoff, index, distance)
-                    own_index, own_distance = index, distance
+                found, index, distance = neighbors_of(atom, grid, size, cutoff, index, distance)
+                if of_species is not None and row < len(targets):
+                    found, index, distance = with_species(
+                        f, row, of_species, size, cutoff, found, index, distance
+                    )
                 for j in range(found):
-                    neighbor = own_index[j]
                     # not seen before in this frame: next place in the queue
-                    if local[neighbor] < 0:
-                        local[neighbor] = queue
-                        atoms[n_stored + queue] = neighbor
+                    if local[index[j]] < 0:
+                        local[index[j]] = queue
+                        atoms[n_stored + queue] = index[j]
                         queue += 1
                     # without room, edges are counted only, and the caller makes room for all
-                    if n_edges < capacity:
-                        neighbors[n_edges] = local[neighbor]
-                        distances[n_edges] = own_distance[j]
+                    if n_edges < len(neighbors):
+                        neighbors[n_edges] = local[index[j]]
+                        distances[n_edges] = distance[j]
                     n_edges += 1
                 degrees[n_rows] = found
                 n_rows += 1

@@ -28,7 +28,8 @@ from graphkoopman.trajectories import (
 )
 
 # far beyond use; more is a slip, and would ask for all memory
-LARGEST = {"n_neighbors": 10_000, "n_hops": 100}
+SMALLEST = {"n_neighbors": 1, "n_per_species": 0, "n_hops": 1}
+LARGEST = {"n_neighbors": 10_000, "n_per_species": 1000, "n_hops": 100}
 MAX_THREADS = 1024
 DEFAULT_BUDGET = 2**30
 
@@ -46,6 +47,10 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         M of the M-nearest graph (the paper's). Periodic images count one by one.
     cutoff : float or None
         Å, of a radius graph instead; exactly one of ``n_neighbors`` and ``cutoff`` is set.
+    n_per_species : int
+        Neighbours of every node type that the atoms of targets have at least, wherever they are.
+        Where an ion is rare, what it waits for may be the next ion, far beyond M neighbours: with
+        1 or 2 the targets see it. Give the encoder an ``r_max`` that reaches as far.
     n_hops : int
         Number of convolutions that the graphs must support. Atoms out of reach of a target are
         neither searched nor stored.
@@ -99,6 +104,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         *,
         n_neighbors: int | None = 20,
         cutoff: float | None = None,
+        n_per_species: int = 0,
         n_hops: int = 3,
         directions: bool = False,
         levels: Any = (),
@@ -111,6 +117,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self.targets = targets
         self.n_neighbors = n_neighbors
         self.cutoff = cutoff
+        self.n_per_species = n_per_species
         self.n_hops = n_hops
         self.directions = directions
         self.levels = levels
@@ -197,7 +204,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
             value = getattr(self, name)
             if name == "n_neighbors" and value is None:
                 continue
-            check_integer(value, name, 1, most)
+            check_integer(value, name, SMALLEST[name], most)
         if not isinstance(self.directions, bool | np.bool_):
             raise TypeError(f"directions must be True or False, got {self.directions!r}")
         threads = self.n_jobs
@@ -254,6 +261,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         settings: dict[str, Any] = {
             "n_neighbors": self.n_neighbors,
             "cutoff": self.cutoff,
+            "n_per_species": self.n_per_species,
             "n_hops": self.n_hops,
             "directions": bool(self.directions),
         }

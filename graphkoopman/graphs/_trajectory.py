@@ -23,7 +23,7 @@ from graphkoopman.tables import html_table, symbol
 if TYPE_CHECKING:
     from graphkoopman.graphs._batch import GraphBatch
 
-GRAPHS = FileKind("graphkoopman-graphs", 2, "graph file", "delete it and featurize again", oldest=2)
+GRAPHS = FileKind("graphkoopman-graphs", 3, "graph file", "delete it and featurize again", oldest=3)
 ATOM, EDGE, ROW = "atom", "edge", "row"  # stored atoms, edges, atoms that have edges
 
 
@@ -54,6 +54,8 @@ class GraphTrajectory(ColumnSamples):
         M of the M-nearest graph.
     cutoff : float or None
         Å, of the radius graph; exactly one of the two is set.
+    n_per_species : int
+        Neighbours that the atoms of targets have of every node type at least.
     timestep : float
         ps per frame.
     parent, start : str or None, int
@@ -80,6 +82,7 @@ class GraphTrajectory(ColumnSamples):
     n_neighbors: int | None
     cutoff: float | None
     timestep: float
+    n_per_species: int = 0
     parent: str | None = None
     start: int = 0
     degrees: np.ndarray | None = None
@@ -106,9 +109,10 @@ class GraphTrajectory(ColumnSamples):
     scalars: ClassVar = (
         Scalar("n_neighbors", lambda k: k is None or (is_int(k) and k > 0)),
         Scalar("cutoff", lambda cutoff: cutoff is None or is_positive(cutoff)),
+        Scalar("n_per_species", lambda n: is_int(n) and n >= 0),
         *OF_A_RUN,
     )
-    shared: ClassVar = ("n_neighbors", "cutoff")
+    shared: ClassVar = ("n_neighbors", "cutoff", "n_per_species")
     file: ClassVar = GRAPHS
     made_by: ClassVar = "GraphFeaturizer"
 
@@ -211,6 +215,7 @@ class GraphTrajectory(ColumnSamples):
 
     def __repr__(self) -> str:
         kind = f"n_neighbors={self.n_neighbors}" if self.n_neighbors else f"cutoff={self.cutoff} Å"
+        kind += f", n_per_species={self.n_per_species}" if self.n_per_species else ""
         return (
             f"GraphTrajectory({len(self)} frames of {self.timestep:g} ps, {self.n_targets} "
             f"targets, {kind}, n_hops={self.n_hops}, {self.nbytes / 2**20:.1f} MiB)"
@@ -221,6 +226,8 @@ class GraphTrajectory(ColumnSamples):
         named = zip(kinds.tolist(), counts.tolist(), strict=True)
         edges = len(self.distances) / len(self)
         near = f"{self.n_neighbors} nearest" if self.n_neighbors else f"within {self.cutoff:g} Å"
+        if self.n_per_species:
+            near += f" and {self.n_per_species} of every species"
         rows = [
             ["frames", f"{len(self)}, {self.timestep:g} ps apart"],
             ["targets", f"{self.n_targets}"],

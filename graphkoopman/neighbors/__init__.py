@@ -16,6 +16,8 @@ numba functions that these are made of. They release the GIL and keep no state::
             nearest_of(atom, grid, indices[row], distances[row])
 
 - ``build_grid(positions, cell, periodic, occupancy) -> Grid``: once per frame.
+- ``build_grid_around(positions, n_atoms, cell, periodic, occupancy) -> Grid``: of some atoms, to
+  search from other points as well.
 - ``nearest_of(atom, grid, out_index, out_distance) -> int``: as many as the outputs hold.
 - ``within_of(atom, grid, cutoff, out_index, out_distance) -> int``: all below the cutoff; a
   returned count above the outputs' size asks for larger ones.
@@ -29,7 +31,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graphkoopman.neighbors._frame import check_frame, check_not_nanometre, k_nearest, within
-    from graphkoopman.neighbors._grid import Grid, build_grid
+    from graphkoopman.neighbors._grid import Grid, build_grid, build_grid_around
     from graphkoopman.neighbors._search import (
         nearest_of,
         occupancy_for_cutoff,

@@ -28,10 +28,10 @@ RELATIVE_SLACK = 1e-10
 class Grid(NamedTuple):
     """Atoms of one frame in bins. A *slot* is the place of an atom in the order of the bins."""
 
-    positions: np.ndarray  # (n_atoms, 3) by slot, Å, wrapped into the reduced cell
-    coordinates: np.ndarray  # (n_atoms, 3) by slot, in bins: the integer part is the bin
-    atoms: np.ndarray  # (n_atoms,) atom of every slot
-    slots: np.ndarray  # (n_atoms,) slot of every atom
+    positions: np.ndarray  # (n_points, 3) by slot, Å, wrapped into the reduced cell
+    coordinates: np.ndarray  # (n_points, 3) by slot, in bins: the integer part is the bin
+    atoms: np.ndarray  # (n_atoms,) atom of every slot; points that are no atoms come after these
+    slots: np.ndarray  # (n_points,) slot of every atom, and of the points after them
     starts: np.ndarray  # (n_bins + 1,) first slot of every bin, last axis fastest
     shape: tuple[int, int, int]  # bins along each lattice vector
     widths: tuple[float, float, float]  # Å between opposite faces of a bin
@@ -62,7 +62,28 @@ def build_grid(positions, cell, periodic, occupancy):
     -------
     Grid
     """
-    n_atoms = positions.shape[0]
+    return build_grid_around(positions, len(positions), cell, periodic, occupancy)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def build_grid_around(positions, n_atoms, cell, periodic, occupancy):
+    """`build_grid` of the first ``n_atoms`` positions; those after them are centres only.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_points, 3), float64, C-contiguous
+        In Å. A search from one of the last ``n_points - n_atoms`` points finds atoms, and no
+        search finds such a point.
+    n_atoms : int
+        At least one.
+    cell, periodic, occupancy
+        As of `build_grid`.
+
+    Returns
+    -------
+    Grid
+    """
+    n_points = len(positions)
     box, origin = _reduce(cell) if periodic else _bounding_box(positions)
     normals, heights, volume, packing = _faces(box)
     fractions, wrapped = _wrap(positions, box, origin, normals, heights, periodic)
@@ -71,19 +92,19 @@ def build_grid(positions, cell, periodic, occupancy):
     n_bins = min(most, max(1.0, n_atoms / occupancy))
     while True:
         shape = _bins_per_axis(heights, n_bins)
-        bins, starts, company = _count(fractions, shape)
+        bins, starts, company = _count(fractions, n_atoms, shape)
         if company < CROWDED * occupancy or n_bins >= most:
             break
         n_bins = min(most, n_bins * company / occupancy)
 
-    atoms, slots = _sort(bins, starts)
-    places = np.empty((n_atoms, 3))
-    coordinates = np.empty((n_atoms, 3))
+    atoms, slots = _sort(bins, starts, n_points)
+    places = np.empty((n_points, 3))
+    coordinates = np.empty((n_points, 3))
     diagonal = 0.0
     for axis in range(3):
-        for slot in range(n_atoms):
-            places[slot, axis] = wrapped[atoms[slot], axis]
-            coordinates[slot, axis] = fractions[atoms[slot], axis] * shape[axis]
+        for point in range(n_points):
+            places[slots[point], axis] = wrapped[point, axis]
+            coordinates[slots[point], axis] = fractions[point, axis] * shape[axis]
         diagonal += _dot(box[axis], box[axis])
     # distances between faces, not lengths of edges: these bound what a sphere reaches
     widths = (heights[0] / shape[0], heights[1] / shape[1], heights[2] / shape[2])
@@ -220,12 +241,11 @@ def _bins_per_axis(heights, n_bins):
 
 
 @njit(cache=True, error_model="numpy")
-def _count(fractions, shape):
+def _count(fractions, n_atoms, shape):
     """Return the bin of every atom, where each bin starts in the sorted order, the mean company.
 
     The company of an atom is the number of other atoms in its bin.
     """
-    n_atoms = len(fractions)
     n_bins = shape[0] * shape[1] * shape[2]
     bins = np.empty(n_atoms, np.int64)
     starts = np.empty(n_bins + 1, np.int64)
@@ -249,11 +269,11 @@ def _count(fractions, shape):
 
 
 @njit(cache=True, error_model="numpy")
-def _sort(bins, starts):
-    """Return the atom of every slot and the slot of every atom (a stable counting sort)."""
+def _sort(bins, starts, n_points):
+    """Return the atom of every slot and the slot of every point (a stable counting sort)."""
     free = starts.copy()
     atoms = np.empty(len(bins), np.int64)
-    slots = np.empty(len(bins), np.int64)
+    slots = np.arange(n_points)
     for atom in range(len(bins)):
         slot = free[bins[atom]]
         free[bins[atom]] += 1

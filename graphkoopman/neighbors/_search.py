@@ -52,11 +52,13 @@ def nearest_of(atom, grid, out_index, out_distance):
     Returns
     -------
     int
-        Neighbours found: k, or n_atoms - 1 if a non-periodic system has fewer.
+        Neighbours found: k, or all others if a non-periodic system has fewer.
     """
     k = out_index.size
     slot = grid.slots[atom]
-    wanted = k if grid.periodic else min(k, grid.atoms.size - 1)
+    # a centre that is no atom of the grid comes after all of these
+    others = grid.atoms.size - (slot < grid.atoms.size)
+    wanted = k if grid.periodic else min(k, others)
     # a sphere of density ρ holds SURPLUS k atoms at r = (3 SURPLUS k / 4πρ)^(1/3)
     radius = (0.75 / math.pi * SURPLUS * k / grid.density) ** (1.0 / 3.0)
     found = _search(slot, grid, radius, k, out_index, out_distance)

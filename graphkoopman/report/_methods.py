@@ -33,6 +33,8 @@ def methods(study: Study, record: Mapping[str, Any] | None) -> str:
         graph = f"{estimator.n_neighbors_} nearest neighbours"
     else:
         graph = f"neighbours within {estimator.cutoff_:g} Å"
+    if estimator.n_per_species_:
+        graph += f", of targets at least {estimator.n_per_species_} of every species,"
     convolutions = settings.get("n_conv", settings.get("encoder__n_conv"))
     layers = f"{convolutions} graph convolutions" if convolutions else "a graph network"
     seed = settings.get("random_state")

@@ -26,7 +26,7 @@ MOST_FOLLOWED = 500  # targets in the list of the viewer
 READING: dict[str, Any] = {
     "top": None, "timestep": None, "targets": None, "molecules": None, "stride": 1, "skip": 0,
     "cell": None, "exclude": None, "elements": None, "ignore_times": False, "unwrapped": False,
-    "neighbors": None, "cutoff": None,
+    "neighbors": None, "cutoff": None, "per_species": None,
 }  # fmt: skip
 DIFFERENCE = (
     "Relaxation times tell how fast populations of all states return to equilibrium; residence "

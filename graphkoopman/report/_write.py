@@ -124,6 +124,7 @@ def _study(
             targets,
             n_neighbors=estimator.n_neighbors_,
             cutoff=estimator.cutoff_,
+            n_per_species=estimator.n_per_species_,
             n_hops=estimator.n_hops_,
         )
     targets = getattr(featurizer, "targets", None) if targets is None else targets

@@ -73,6 +73,10 @@ def test_fit_prints_and_writes_states_and_times(hopping, files, capsys):
             "exclude each other",
         ),
         (["{run}/first.xtc", "--top", "{run}/box.pdb", "--neighbors", "0"], "--neighbors must be"),
+        (
+            ["{run}/first.xtc", "--top", "{run}/box.pdb", "--per-species", "-1"],
+            "--per-species must be",
+        ),
     ],
 )
 def test_bad_input_ends_in_one_line_and_exit_code_2(files, capsys, arguments, message):

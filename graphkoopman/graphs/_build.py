@@ -8,7 +8,7 @@ from joblib import Parallel, delayed
 
 from graphkoopman._compiling import njit
 from graphkoopman.graphs._directions import edge_directions
-from graphkoopman.graphs._search import neighbors_of, with_species
+from graphkoopman.graphs._search import nearest_shells, whole_shells, with_species
 from graphkoopman.graphs._species import nearest_of_species
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.neighbors import (
@@ -17,6 +17,7 @@ from graphkoopman.neighbors import (
     k_nearest,
     occupancy_for_cutoff,
     occupancy_for_nearest,
+    within_of,
 )
 from graphkoopman.trajectories import Targets, Trajectory, check_not_fractional
 
@@ -251,7 +252,7 @@ def _receptive_fields(
     which may exceed the room there is.
     """
     n_frames, n_atoms, _ = positions.shape
-    n_hops = hop_counts.shape[1] - 1
+    n_hops, capacity = hop_counts.shape[1] - 1, len(neighbors)
     # of nearest neighbours one more than asked for, to see whether it is of the last one's shell
     index, distance = np.empty(size + 1, np.int64), np.empty(size + 1, np.float64)
     n_stored, n_rows, n_edges = 0, 0, 0
@@ -273,21 +274,33 @@ def _receptive_fields(
             # search every atom that the hop before has listed; it may list new ones
             while row < hop_counts[f, hop - 1]:
                 atom = np.int64(atoms[n_stored + row])
-                found, index, distance = neighbors_of(atom, grid, size, cutoff, index, distance)
+                if cutoff is None:
+                    found = nearest_shells(atom, grid, size, index, distance)
+                    others, lengths = index, distance
+                    if found == 0:
+                        found, others, lengths = whole_shells(atom, grid, size)
+                else:
+                    found = within_of(atom, grid, cutoff, index, distance)
+                    if found > len(index):
+                        index = np.empty(2 * found, np.int64)
+                        distance = np.empty(2 * found, np.float64)
+                        found = within_of(atom, grid, cutoff, index, distance)
+                    others, lengths = index, distance
                 if of_species is not None and row < len(targets):
-                    found, index, distance = with_species(
-                        f, row, of_species, size, cutoff, found, index, distance
+                    found, others, lengths = with_species(
+                        f, row, of_species, size, cutoff, found, others, lengths
                     )
                 for j in range(found):
+                    neighbor = others[j]
                     # not seen before in this frame: next place in the queue
-                    if local[index[j]] < 0:
-                        local[index[j]] = queue
-                        atoms[n_stored + queue] = index[j]
+                    if local[neighbor] < 0:
+                        local[neighbor] = queue
+                        atoms[n_stored + queue] = neighbor
                         queue += 1
                     # without room, edges are counted only, and the caller makes room for all
-                    if n_edges < len(neighbors):
-                        neighbors[n_edges] = local[index[j]]
-                        distances[n_edges] = distance[j]
+                    if n_edges < capacity:
+                        neighbors[n_edges] = local[neighbor]
+                        distances[n_edges] = lengths[j]
                     n_edges += 1
                 degrees[n_rows] = found
                 n_rows += 1

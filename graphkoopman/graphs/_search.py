@@ -1,9 +1,9 @@
-"""Compiled searches of one atom for a graph: `neighbors_of`, `with_species`."""
+"""Compiled searches around one atom: `nearest_shells`, `whole_shells`, `with_species`."""
 
 import numpy as np
 
 from graphkoopman._compiling import njit
-from graphkoopman.neighbors import nearest_of, within_of
+from graphkoopman.neighbors import nearest_of
 
 # Å: neighbours of a rigid lattice this close in distance are one shell, which single precision of
 # the positions has split. Two neighbours of a moving atom are hardly ever.
@@ -11,47 +11,47 @@ SHELL_WIDTH = 1e-5
 
 
 @njit(cache=True, nogil=True)
-def neighbors_of(atom, grid, size, cutoff, index, distance):
-    """Neighbours of one atom, nearest first, in the arrays given or in longer ones.
+def nearest_shells(atom, grid, size, index, distance):
+    """Nearest neighbours of an atom, and all others at the distance of the last of them.
 
     Parameters
     ----------
     atom : int
     grid : Grid
     size : int
-        M nearest, and the whole shell of the last of them; of a radius graph without meaning.
-    cutoff : float or None
-        Å, of a radius graph.
-    index, distance : ndarray of shape (at least size + 1,)
+    index, distance : ndarray of shape (size + 1,)
+        Filled, one more than asked for, to see whether it is of the last one's shell.
+
+    Returns
+    -------
+    int
+        Neighbours found: ``size``, or all there are without a cell; 0 where the shell has more than
+        that, which `whole_shells` finds.
+    """
+    found = nearest_of(atom, grid, index, distance)
+    if found <= size:
+        return found
+    return 0 if distance[size] <= distance[size - 1] + SHELL_WIDTH else size
+
+
+@njit(cache=True, nogil=True)
+def whole_shells(atom, grid, size):
+    """The nearest ``size`` neighbours and all others at the distance of the last.
 
     Returns
     -------
     found : int
     index, distance : ndarray of shape (at least found,)
+        Nearest first.
     """
-    if cutoff is None:
-        return whole_shells(atom, grid, size, index, distance)
-    found = within_of(atom, grid, cutoff, index, distance)
-    if found > len(index):
-        index, distance = np.empty(2 * found, np.int64), np.empty(2 * found, np.float64)
-        found = within_of(atom, grid, cutoff, index, distance)
-    return found, index, distance
-
-
-@njit(cache=True, nogil=True)
-def whole_shells(atom, grid, size, index, distance):
-    """The nearest ``size`` neighbours and all others at the distance of the last, as above."""
-    found = nearest_of(atom, grid, index[: size + 1], distance[: size + 1])
-    if found <= size:  # all that a system without a cell has
-        return found, index, distance
-    shell = distance[size - 1] + SHELL_WIDTH
+    asked = size + 1
     # ask for twice as many until one lies beyond the shell
-    while distance[found - 1] <= shell:
-        if 2 * found > len(index):
-            index, distance = np.empty(2 * found, np.int64), np.empty(2 * found, np.float64)
-        asked = 2 * found
-        found = nearest_of(atom, grid, index[:asked], distance[:asked])
-        if found < asked:
+    while True:
+        asked *= 2
+        index, distance = np.empty(asked, np.int64), np.empty(asked, np.float64)
+        found = nearest_of(atom, grid, index, distance)
+        shell = distance[size - 1] + SHELL_WIDTH
+        if found < asked or distance[found - 1] > shell:
             break
     # and drop what does
     while found > size and distance[found - 1] > shell:
@@ -69,10 +69,13 @@ def with_species(frame, target, of_species, size, cutoff, found, index, distance
         Frame of the chunk, place among the atoms of all targets.
     of_species : tuple
         As `nearest_of_species` returns it.
-    size, cutoff
-        As of `neighbors_of`, which has found what follows.
+    size : int
+        Number of nearest neighbours, among those that follow.
+    cutoff : float or None
+        Å, of a radius graph.
     found : int
     index, distance : ndarray of shape (at least found,)
+        All neighbours up to there.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 import numpy as np
 
 from graphkoopman._compiling import njit
-from graphkoopman.graphs._search import whole_shells
+from graphkoopman.graphs._search import nearest_shells, whole_shells
 from graphkoopman.neighbors import build_grid_around, occupancy_for_nearest
 
 
@@ -57,15 +57,16 @@ def nearest_of_species(positions, cells, periodic, targets, kinds, size):
             for i in range(n_targets):
                 is_member = kinds[targets[i]] == kind
                 center = places[targets[i]] if is_member else len(atoms) + i
-                found, own_index, own_distance = whole_shells(
-                    center, grid, size, own_index, own_distance
-                )
+                others, lengths = own_index, own_distance
+                found = nearest_shells(center, grid, size, own_index, own_distance)
+                if found == 0 and (periodic or len(atoms) > is_member):
+                    found, others, lengths = whole_shells(center, grid, size)
                 if n + found > len(index):
                     index = np.concatenate((index, np.empty(len(index) + found, np.int64)))
                     distance = np.concatenate((distance, np.empty(len(index) - len(distance))))
                 starts[f, kind, i] = n
                 for j in range(found):
-                    index[n], distance[n] = atoms[own_index[j]], own_distance[j]
+                    index[n], distance[n] = atoms[others[j]], lengths[j]
                     n += 1
             starts[f, kind, n_targets] = n
     return starts, index[:n], distance[:n]

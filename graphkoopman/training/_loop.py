@@ -67,6 +67,8 @@ class Trainer:
         Draws the frames of every batch.
     state : dict or None
         What `state_dict` returned: continue there. None starts from the network as it is.
+    ceiling : float
+        VAMP-2 of the states on the frames that the run is judged by, at which it ends.
     keep_head : bool
         Whether the head is as an earlier run has left it; otherwise it is set from the untrained
         embedding.
@@ -89,9 +91,11 @@ class Trainer:
         rng: np.random.RandomState,
         state: dict[str, Any] | None = None,
         *,
+        ceiling: float = math.inf,
         keep_head: bool = False,
     ) -> None:
         self.lobe = lobe
+        self.ceiling = ceiling
         self.data = data
         self.training_blocks, validation_blocks = blocks
         self.stages = stages
@@ -238,19 +242,22 @@ class Trainer:
         """The next epoch, the next cycle from the best weights at full rate, or the next stage.
 
         A stage ends with a cycle that has not raised the score beyond the error of the rise, or,
-        without held-out frames, with its first.
+        without held-out frames, with its first. All of them end at the ceiling.
         """
         now, settings = self.position, self.settings
         now.epoch, now.step, now.scores, now.n_rollbacks, now.seconds = now.epoch + 1, 0, [], 0, 0.0
         out_of_epochs = now.epoch == settings.max_epochs
         whole = now.epoch - now.cycle_start == settings.patience
-        if not whole and not out_of_epochs:
+        at_ceiling = self.result.score >= self.ceiling
+        if not whole and not out_of_epochs and not at_ceiling:
             return
-        done = whole and not (self.holds_out and self._has_risen())
+        done = at_ceiling or (whole and not (self.holds_out and self._has_risen()))
         if done or out_of_epochs:
             self.result.converged = self.result.converged and done
-            self.result.train_score = 1.0  # scores of two stages are not comparable
-            self.position = Position(reference=self._reference(), stage=now.stage + 1)
+            following = len(self.stages) if at_ceiling else now.stage + 1
+            if following < len(self.stages):
+                self.result.train_score = 1.0  # scores of two stages are not comparable
+            self.position = Position(reference=self._reference(), stage=following)
         else:
             now.reference = self._reference()
             now.cycle, now.cycle_start = now.cycle + 1, now.epoch
@@ -282,7 +289,7 @@ class Trainer:
             group["lr"] = self._rate()
         n_frames = stage.batch_frames(self.lobe, self.settings.batch_size, self._most_targets)
         batch = self._sample(self.rng, n_frames)
-        score_of = stage.score(self.lobe, epsilon)
+        score_of = stage.score(self.lobe, epsilon, self._n_independent)
         try:
             score = backward_score(
                 stage.features(self.lobe), self.data, batch, score=score_of, epsilon=epsilon
@@ -362,6 +369,12 @@ class Trainer:
         cost = max(1.0, *(samples.cost for samples in self.data.samples))
         most = min(MOST_LINEAR_SAMPLES / self._most_targets, LINEAR_EDGES / cost)
         return max(1, int(most))
+
+    @property
+    def _n_independent(self) -> float:
+        """Samples two lag times apart, which is how long the fastest process of use lasts."""
+        pairs = sum(len(samples) * samples.n_targets for samples in self.data.samples)
+        return pairs / (2.0 * self.settings.lagtime)
 
     @property
     def _most_targets(self) -> int:

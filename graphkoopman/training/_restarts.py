@@ -26,6 +26,9 @@ from graphkoopman.training._validation import (
 
 GOOD_ERRORS = 2.0  # of the difference to the best start that a good one may be below it
 GOOD_SHARE = 0.05  # or of the best score's excess over the constant
+# Of the excess that starts have on frames they trained on: what they may have less on those they
+# held out before they count as overfitted.
+OVERFITTED_SHARE = 0.05
 MOST_DRAWS = 5  # of a network whose embedding does not tell targets apart
 
 
@@ -37,7 +40,9 @@ class Restarts:
     compared on one set of frames, those that any of them held out. The best goes on until its
     held-out frames gain no more, and then with all frames, one cycle in the subspace and one for
     every objective: scarce data are not left unused, and what is found does not hang on which
-    blocks were held out.
+    blocks were held out. Where starts score less on frames that they held out than on those they
+    trained on, nothing would tell this last training when to stop: it then ends at the score that
+    the best start had reached on its own training frames.
 
     Parameters
     ----------
@@ -234,8 +239,23 @@ class Restarts:
             self.settings,
             self.rng,
             state,
+            ceiling=self._ceiling(start.result),
             keep_head=True,
         )
+
+    def _ceiling(self, start: TrainingResult) -> float:
+        """Score at which the training on all frames ends; none where starts are not overfitted.
+
+        Training on all data until the objective is what it was when training on a part of them was
+        stopped by the rest: Goodfellow, Bengio and Courville, Deep Learning (2016), algorithm 7.3.
+        """
+        results = [run.result for run in self.starts if run.result.validated]
+        if not results:
+            return math.inf
+        seen = float(np.mean([result.train_score for result in results]))
+        unseen = float(np.mean([result.score for result in results]))
+        is_overfitted = seen - unseen > OVERFITTED_SHARE * (seen - 1.0)
+        return max(start.train_score, start.score) if is_overfitted else math.inf
 
     def _all(self) -> list[Block]:
         lengths = [len(samples) for samples in self.data.samples]

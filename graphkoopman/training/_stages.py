@@ -34,6 +34,9 @@ SPARE_PROCESSES = 2
 # learns to let them: rare, far outliers. Many samples per function and a ridge keep that small.
 SAMPLES_PER_FUNCTION = 100
 SUBSPACE_EPSILON = 1e-3
+# Scarce data need more of a ridge, as covariances of few independent samples do: one over the
+# samples per function, but not so much that it decides alone what is found.
+LARGEST_EPSILON = 0.1
 
 
 class Stage(Protocol):
@@ -62,8 +65,24 @@ class Stage(Protocol):
         """The part of the network whose outputs are scored."""
         ...
 
-    def score(self, lobe: GDyNetLobe, epsilon: float) -> Callable[..., Tensor]:
-        """Of moments of these outputs, to be maximised; takes ``(moments, epsilon=epsilon)``."""
+    def score(
+        self, lobe: GDyNetLobe, epsilon: float, n_independent: float
+    ) -> Callable[..., Tensor]:
+        """What is to be maximised.
+
+        Parameters
+        ----------
+        lobe : GDyNetLobe
+        epsilon : float
+            Ridge of the settings.
+        n_independent : float
+            Independent samples that all frames are worth at most.
+
+        Returns
+        -------
+        callable
+            Of moments of the outputs; takes ``(moments, epsilon=epsilon)``.
+        """
         ...
 
     def batch_frames(self, lobe: GDyNetLobe, batch_size: int | None, n_targets: int) -> int | None:
@@ -103,12 +122,16 @@ class SubspaceStage:
         """Responses of the hidden layer."""
         return lobe.respond
 
-    def score(self, lobe: GDyNetLobe, epsilon: float) -> Callable[..., Tensor]:
+    def score(
+        self, lobe: GDyNetLobe, epsilon: float, n_independent: float
+    ) -> Callable[..., Tensor]:
         """VAMP-2 of the best linear functions, a few more than the states have processes."""
         n_functions = min(lobe.head.n_states - 1 + SPARE_PROCESSES, lobe.head.n_hidden)
+        scarcity = min(lobe.head.n_hidden / n_independent, LARGEST_EPSILON)
+        ridge = max(SUBSPACE_EPSILON, scarcity)
 
         def score(moments: Moments, epsilon: float = epsilon) -> Tensor:
-            return subspace_score(moments, n_functions, epsilon=max(epsilon, SUBSPACE_EPSILON))
+            return subspace_score(moments, n_functions, epsilon=max(epsilon, ridge))
 
         return score
 
@@ -142,7 +165,9 @@ class StateStage:
         """The whole network."""
         return lobe
 
-    def score(self, lobe: GDyNetLobe, epsilon: float) -> Callable[..., Tensor]:
+    def score(
+        self, lobe: GDyNetLobe, epsilon: float, n_independent: float
+    ) -> Callable[..., Tensor]:
         """The objective."""
         return partial(score_of_moments, method=self.objective)
 

@@ -42,7 +42,7 @@ class Restarts:
     every objective: scarce data are not left unused, and what is found does not hang on which
     blocks were held out. Where starts score less on frames that they held out than on those they
     trained on, nothing would tell this last training when to stop: it then ends at the score that
-    the best start had reached on its own training frames.
+    starts have reached on their own training frames, on average.
 
     Parameters
     ----------
@@ -239,11 +239,11 @@ class Restarts:
             self.settings,
             self.rng,
             state,
-            ceiling=self._ceiling(start.result),
+            ceiling=self._ceiling(),
             keep_head=True,
         )
 
-    def _ceiling(self, start: TrainingResult) -> float:
+    def _ceiling(self) -> float:
         """Score at which the training on all frames ends; none where starts are not overfitted.
 
         Training on all data until the objective is what it was when training on a part of them was
@@ -255,7 +255,7 @@ class Restarts:
         seen = float(np.mean([result.train_score for result in results]))
         unseen = float(np.mean([result.score for result in results]))
         is_overfitted = seen - unseen > OVERFITTED_SHARE * (seen - 1.0)
-        return max(start.train_score, start.score) if is_overfitted else math.inf
+        return seen if is_overfitted else math.inf
 
     def _all(self) -> list[Block]:
         lengths = [len(samples) for samples in self.data.samples]

@@ -28,7 +28,7 @@ GOOD_ERRORS = 2.0  # of the difference to the best start that a good one may be 
 GOOD_SHARE = 0.05  # or of the best score's excess over the constant
 # Of the excess that starts have on frames they trained on: what they may have less on those they
 # held out before they count as overfitted.
-OVERFITTED_SHARE = 0.05
+OVERFITTED_SHARE = 0.1
 MOST_DRAWS = 5  # of a network whose embedding does not tell targets apart
 
 
@@ -252,7 +252,8 @@ class Restarts:
         results = [run.result for run in self.starts if run.result.validated]
         if not results:
             return math.inf
-        seen = float(np.mean([result.train_score for result in results]))
+        # one whose linear beginning remained the best has no score of an epoch, but 1
+        seen = float(np.mean([max(result.train_score, result.score) for result in results]))
         unseen = float(np.mean([result.score for result in results]))
         is_overfitted = seen - unseen > OVERFITTED_SHARE * (seen - 1.0)
         return seen if is_overfitted else math.inf

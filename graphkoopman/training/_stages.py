@@ -36,7 +36,7 @@ SAMPLES_PER_FUNCTION = 100
 SUBSPACE_EPSILON = 1e-3
 # Scarce data need more of a ridge, as covariances of few independent samples do: one over the
 # samples per function, but not so much that it decides alone what is found.
-LARGEST_EPSILON = 0.1
+LARGEST_EPSILON = 0.05
 
 
 class Stage(Protocol):

@@ -1,0 +1,91 @@
+"""Scarce data: a ridge that grows as samples get few, and an end of the training on all frames."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy.signal import lfilter
+
+from graphkoopman import GDyNetEstimator
+from graphkoopman.descriptors import FeatureTrajectory
+from graphkoopman.lobes import FeatureEncoder, build_lobe
+from graphkoopman.objectives import moments, subspace_score
+from graphkoopman.training._restarts import Restarts
+from graphkoopman.training._stages import SubspaceStage
+from graphkoopman.training._state import TrainingResult
+
+N_HIDDEN = 16
+MEMORY = 0.85  # of a frame for the one before; of the states 0.94
+
+
+def seen_chain(n_frames, n_noise, seed=0, n_targets=4, stay=0.97):
+    """Two states with one feature that tells them, and many that forget a little faster."""
+    rng = np.random.default_rng(seed)
+    flips = rng.random((n_frames, n_targets)) > stay
+    state = (np.cumsum(flips, axis=0) + rng.integers(2, size=n_targets)) % 2
+    told = state + 0.4 * rng.standard_normal((n_frames, n_targets))
+    kicks = rng.standard_normal((n_frames, n_targets, n_noise)) * np.sqrt(1.0 - MEMORY**2)
+    wander = lfilter([1.0], [1.0, -MEMORY], kicks, axis=0)
+    return FeatureTrajectory(
+        np.concatenate([told[..., None], wander], axis=-1).astype(np.float32), timestep=1.0
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_independent", "ridge"),
+    [(1e9, 1e-3), (N_HIDDEN / 2e-3, 2e-3), (N_HIDDEN / 0.03, 0.03), (3.0, 0.05)],
+)
+def test_the_ridge_is_the_functions_over_the_samples_within_bounds(n_independent, ridge):
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.standard_normal((200, N_HIDDEN)))
+    m = moments(x, x.roll(1, 0))
+    lobe = build_lobe([1], 2, encoder=FeatureEncoder(), n_hidden=N_HIDDEN, example=an_example())
+    score = SubspaceStage().score(lobe, 1e-6, n_independent)
+    torch.testing.assert_close(score(m), subspace_score(m, 3, epsilon=ridge))
+    # one of the settings that is larger counts
+    torch.testing.assert_close(score(m, epsilon=0.3), subspace_score(m, 3, epsilon=0.3))
+
+
+def an_example():
+    run = seen_chain(20, 2)
+    return run.batch(np.arange(5), np.zeros(len(run.species), int), 0)
+
+
+def starts_of(*results):
+    """Starts that have scored on the frames they trained on and on those they held out."""
+    runs = [
+        type("Start", (), {"result": TrainingResult({}, unseen, 0.01, train_score=seen)})()
+        for seen, unseen in results
+    ]
+    restarts = object.__new__(Restarts)
+    restarts.starts = runs
+    return restarts
+
+
+def test_the_last_training_ends_at_what_starts_had_reached_where_they_are_overfitted():
+    assert starts_of((1.8, 1.6), (1.6, 1.5))._ceiling() == pytest.approx(1.7)
+    assert starts_of((1.8, 1.75), (1.6, 1.6))._ceiling() == math.inf
+    # one with no epoch better than its beginning has the score of that
+    assert starts_of((1.8, 1.5), (1.0, 1.4))._ceiling() == pytest.approx(1.6)
+    # starts that saw nothing on frames they held out say nothing
+    assert starts_of((1.8, 1.0), (1.6, 1.0))._ceiling() == math.inf
+
+
+# so few frames earn every warning there is
+@pytest.mark.filterwarnings("ignore")
+def test_few_frames_are_not_learned_by_heart(monkeypatch):
+    """A long run that no fit saw tells: the slowest process is missed where training goes on."""
+    run, other = seen_chain(1000, 15, 1), seen_chain(4000, 15, 2)
+
+    def fits():
+        settings = {"n_hidden": N_HIDDEN, "n_init": 2}
+        return [GDyNetEstimator(2, 3, **settings, random_state=i).fit(run) for i in range(4)]
+
+    ended = fits()
+    monkeypatch.setattr(Restarts, "_ceiling", lambda self: math.inf)
+    longer = fits()
+    assert all(a.n_iter_ < b.n_iter_ for a, b in zip(ended, longer, strict=True))
+    assert all(fit.converged_ for fit in ended)
+    scores, others = ([fit.score(other) for fit in several] for several in (ended, longer))
+    assert min(scores) > max(others)

@@ -44,7 +44,6 @@ from graphkoopman.storage import read_arrays
 from graphkoopman.training import (
     CHECKPOINT,
     SampleData,
-    add_gradients,
     backward_score,
     sample_batch,
     share_runs,
@@ -90,15 +89,14 @@ class Step:
     def __call__(self) -> float:
         self.lobe.zero_grad()
         score = backward_score(self.lobe, self.data, self.batch, score="VAMP2", epsilon=EPSILON)
-        add_gradients(self.lobe, self.reducer)
         self.optimizer.step()
         return score
 
     @property
     def formula(self) -> int:
-        """Bytes of the moments of k states, 3k² + 4k numbers, and of the gradient."""
+        """Bytes of the moments of k states, 3k² + 2k numbers in two, and of the gradient."""
         n_parameters = sum(p.numel() for p in self.lobe.parameters() if p.requires_grad)
-        return 8 * (3 * N_STATES**2 + 4 * N_STATES) + 4 * n_parameters
+        return 8 * (2 * (3 * N_STATES**2 + 2 * N_STATES) + n_parameters)
 
 
 def graphs_of(name: str, n_frames: int, **settings: Any) -> list[Any]:

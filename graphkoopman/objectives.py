@@ -35,6 +35,9 @@ FAR = 1e4
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 
 
+Pairs = tuple[Tensor, Tensor]  # rows of features at t and at t + τ
+
+
 @dataclass(frozen=True)
 class Moments:
     """Centred second moments of features at ``t`` and ``t + τ``, float64.
@@ -95,7 +98,10 @@ def moments_of_rows(features: Tensor, start_rows: Tensor, end_rows: Tensor) -> M
     -------
     Moments
     """
-    return _moments_of_columns(_columns(features), (start_rows, end_rows), len(start_rows))[0]
+    columns = _columns(features)
+    _check_pairs((start_rows, end_rows), len(start_rows))
+    parts = _parts((start_rows, end_rows), columns)
+    return _moments_of_columns(columns, parts, len(start_rows))[0]
 
 
 def _columns(features: Tensor) -> Tensor:
@@ -108,9 +114,8 @@ def _columns(features: Tensor) -> Tensor:
 
 def _moments_of_columns(
     columns: Tensor,
-    pairs: tuple[Tensor, Tensor],
+    parts: Sequence[Pairs],
     n_pairs: int,
-    sizes: Sequence[int] | None = None,
     center: float | None = None,
     reducer: Reducer = ALONE,
 ) -> tuple[Moments, Tensor, Tensor]:
@@ -118,33 +123,27 @@ def _moments_of_columns(
 
     Around a centre near the means one sum over the ranks gives all; otherwise they come first.
     """
-    if len(pairs[1]) != len(pairs[0]) or n_pairs < 2:
-        raise ValueError(
-            f"start_rows and end_rows must hold the same number of rows, at least two, got "
-            f"{n_pairs} and {len(pairs[1])}; pair every frame with the one a lag later"
-        )
     zero = columns.new_zeros((2, len(columns)), dtype=torch.float64)
     if center is not None:
-        m, sums = _moments_around(columns, pairs, n_pairs, sizes, zero + center, reducer)
+        around = zero + center if center else None
+        m, sums = _moments_around(columns, parts, n_pairs, around, reducer)
         shift = sums.sum(dim=0) / n_pairs
         if not _is_far(m, shift):
             missing = (sums - n_pairs * in_two(shift)).sum(dim=0) / n_pairs
             return m, center + shift, missing
-    total = torch.stack([zero, zero])
-    for ends in _ends_by_parts(columns, pairs, zero, sizes):
-        total += in_two(torch.stack([end.sum(dim=1) for end in ends]))
+    ends = _ends_of(columns, parts, None)
+    total = _sum_of([torch.stack([x.sum(dim=1), y.sum(dim=1)]) for x, y in ends], zero)
     reducer.add(total)
     means = total.sum(dim=0) / n_pairs
-    m, sums = _moments_around(columns, pairs, n_pairs, sizes, means, reducer)
+    m, sums = _moments_around(columns, parts, n_pairs, means, reducer)
     return m, means, sums.sum(dim=0) / n_pairs
 
 
 def _moments_around(
     columns: Tensor,
-    pairs: tuple[Tensor, Tensor],
+    parts: Sequence[Pairs],
     n_pairs: int,
-    sizes: Sequence[int] | None,
-    around: Tensor,
+    around: Tensor | None,
     reducer: Reducer,
 ) -> tuple[Moments, Tensor]:
     """Moments from sums of features and of their products less vectors, and the former sums.
@@ -152,10 +151,11 @@ def _moments_around(
     The sums, (2, 2, n_features), are in two, see `in_two`, of the features at both ends.
     """
     k = len(columns)
-    total = columns.new_zeros((2, 3 * k + 2, k), dtype=torch.float64)
-    for x, y in _ends_by_parts(columns, pairs, around, sizes):
-        sums = [x @ x.T, x @ y.T, y @ y.T, x.sum(dim=1)[None], y.sum(dim=1)[None]]
-        total += in_two(torch.cat(sums))
+    sums = [
+        torch.cat([x @ x.T, x @ y.T, y @ y.T, x.sum(dim=1)[None], y.sum(dim=1)[None]])
+        for x, y in _ends_of(columns, parts, around)
+    ]
+    total = _sum_of(sums, columns.new_zeros((3 * k + 2, k), dtype=torch.float64))
     reducer.add(total)
     products, shift = (total.sum(dim=0) / n_pairs).split([3 * k, 2])
     # about the means themselves: Σ (x - a)(y - b)ᵀ less n times the product of their shifts
@@ -163,6 +163,11 @@ def _moments_around(
     outer = torch.stack([torch.outer(x, x), torch.outer(x, y), torch.outer(y, y)])
     c00, c0t, ctt = products.reshape(3, k, k) - outer
     return Moments(c00, c0t, ctt), total[:, 3 * k :]
+
+
+def _sum_of(parts: Sequence[Tensor], zero: Tensor) -> Tensor:
+    """Sum of some arrays in two, (2, ...), see `in_two`; of none of them it is zero."""
+    return in_two(torch.stack([zero, *parts])).sum(dim=1)
 
 
 def _is_far(m: Moments, shift: Tensor) -> bool:
@@ -173,24 +178,37 @@ def _is_far(m: Moments, shift: Tensor) -> bool:
     )
 
 
-def _split(rows: Tensor, n_features: int, sizes: Sequence[int] | None) -> list[Tensor]:
-    """Parts of some rows, none of which is of two runs."""
-    n_values = GPU_PART_VALUES if rows.is_cuda else PART_VALUES
-    most = max(1, n_values // n_features)
-    runs = [rows] if sizes is None else rows.split([*sizes, len(rows) - sum(sizes)])
-    return [part for run in runs for part in run.split(most) if len(part)]
+def _check_pairs(pairs: Pairs, n_pairs: int) -> None:
+    """Raise ValueError unless both ends have as many rows, and all ranks together two pairs."""
+    if len(pairs[1]) != len(pairs[0]) or n_pairs < 2:
+        raise ValueError(
+            f"start_rows and end_rows must hold the same number of rows, at least two, got "
+            f"{n_pairs} and {len(pairs[1])}; pair every frame with the one a lag later"
+        )
 
 
-def _ends_by_parts(
-    columns: Tensor,
-    pairs: tuple[Tensor, Tensor],
-    around: Tensor,
-    sizes: Sequence[int] | None = None,
+def _parts(pairs: Pairs, columns: Tensor, sizes: Sequence[int] | None = None) -> list[Pairs]:
+    """Some pairs after the other, never of two runs; ``sizes`` are the pairs of every run."""
+    n_values = GPU_PART_VALUES if columns.is_cuda else PART_VALUES
+    most = max(1, n_values // len(columns))
+    lengths = [
+        min(most, size - begin)
+        for size in ([len(pairs[0])] if sizes is None else sizes)
+        for begin in range(0, size, most)
+    ]
+    return list(zip(*(end.split(lengths) for end in pairs), strict=True))
+
+
+def _ends_of(
+    columns: Tensor, parts: Sequence[Pairs], around: Tensor | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Features (n_features, n_part) at the ends of some pairs, less a vector each, float64."""
-    for starts, ends in zip(*(_split(end, len(columns), sizes) for end in pairs), strict=True):
-        x, y = columns.index_select(1, starts), columns.index_select(1, ends)
-        yield x.double() - around[0].unsqueeze(1), y.double() - around[1].unsqueeze(1)
+    """Features (n_features, n_part) at the ends of some pairs, less vectors, float64."""
+    for starts, ends in parts:
+        x, y = columns.index_select(1, starts).double(), columns.index_select(1, ends).double()
+        if around is not None:
+            x -= around[0].unsqueeze(1)
+            y -= around[1].unsqueeze(1)
+        yield x, y
 
 
 def _whitening(covariance: Tensor, epsilon: float) -> Tensor:
@@ -491,9 +509,11 @@ def score_gradient(
     """
     columns = _columns(features)
     n_counted = len(pairs[0]) if sizes is None else sum(sizes)
-    counted = (pairs[0][:n_counted], pairs[1][:n_counted])
     n_pairs = n_counted if n_pairs is None else n_pairs
-    m, means, missing = _moments_of_columns(columns, counted, n_pairs, sizes, center, reducer)
+    _check_pairs(pairs, n_pairs)
+    counted = _parts((pairs[0][:n_counted], pairs[1][:n_counted]), columns, sizes)
+    others = _parts((pairs[0][n_counted:], pairs[1][n_counted:]), columns)
+    m, means, missing = _moments_of_columns(columns, counted, n_pairs, center, reducer)
     # matrices this small take a GPU longer than a CPU
     leaves = [c.cpu().requires_grad_() for c in (m.c00, m.c0t, m.ctt)]
     if isinstance(method, str):
@@ -502,22 +522,23 @@ def score_gradient(
         score = method(Moments(*leaves), epsilon=epsilon)
     gradients = torch.autograd.grad(score, leaves)
     g00, g0t, gtt = (g.to(means.device) / n_pairs for g in gradients)
+    g00, gtt = g00 + g00.T, gtt + gtt.T
 
     def gradient_of(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return (g00 + g00.T) @ x + g0t @ y, (gtt + gtt.T) @ y + g0t.T @ x
+        return g00 @ x + g0t @ y, gtt @ y + g0t.T @ x
 
     # the sum over all pairs is zero but for rounding, which large derivatives make matter: that of
     # the means, or, for a sum over the processes more, that of every product
     offsets = torch.stack(gradient_of(*missing.unsqueeze(2)))
     if center is None:
         offsets = torch.zeros_like(offsets)
-        for ends in _ends_by_parts(columns, counted, means, sizes):
+        for ends in _ends_of(columns, counted, means):
             offsets += torch.stack(gradient_of(*ends)).sum(dim=2, keepdim=True) / n_pairs
         reducer.add(offsets)
     gradient = torch.zeros_like(columns)
-    rows = zip(*(_split(end, len(columns), sizes) for end in pairs), strict=True)
-    for part_rows, ends in zip(rows, _ends_by_parts(columns, pairs, means, sizes), strict=True):
-        for end_rows, part, offset in zip(part_rows, gradient_of(*ends), offsets, strict=True):
+    parts = [*counted, *others]
+    for rows, ends in zip(parts, _ends_of(columns, parts, means), strict=True):
+        for end_rows, part, offset in zip(rows, gradient_of(*ends), offsets, strict=True):
             # several times faster than with int32 rows
             gradient.index_add_(1, end_rows.long(), (part - offset).to(gradient))
     return score.detach(), gradient.T.contiguous()

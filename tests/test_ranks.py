@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from rank_cases import DTYPES, ENCODERS, LAG, N_STATES, OBJECTIVES, results_of_group
 
 from graphkoopman import ranks
@@ -125,6 +126,18 @@ def test_a_checkpoint_goes_on_with_another_number_of_ranks(one, tmp_path):
     expected = one["fit|features"]
     for key in ("timescales", "matrix", "starts"):
         np.testing.assert_allclose(found[f"checkpoint|{folder}"][key], expected[key], rtol=1e-3)
+
+
+def test_sums_in_two_do_not_depend_on_the_order():
+    rng = np.random.default_rng(0)
+    values = torch.from_numpy(rng.normal(size=(300, 50)))
+    orders = [rng.permutation(300) for _ in range(5)]
+    # one after the other, as chunks and processes add
+    found = [sum(ranks.in_two(values[i]) for i in order).sum(dim=0) for order in orders]
+    plain = [sum(values[i] for i in order) for order in orders]
+    torch.testing.assert_close(found[0], plain[0], rtol=0, atol=1e-12)
+    assert all(torch.equal(sums, found[0]) for sums in found)
+    assert not all(torch.equal(sums, plain[0]) for sums in plain)
 
 
 def test_a_process_by_itself_needs_no_group():

@@ -13,6 +13,7 @@ covariances, which the ridge lifts and the cross-covariance leaves at zero.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ GPU_PART_VALUES = 2**24  # 128 MiB; fewer would not fill a GPU
 # Squared distance of a mean from the centre of sums, in variances, that takes less than the digits
 # between the ridge and float64: products then keep twelve.
 FAR = 1e4
+AT_A_TIME = 32  # sums of parts, in memory
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
 
 
@@ -132,7 +134,7 @@ def _moments_of_columns(
             missing = (sums - n_pairs * in_two(shift)).sum(dim=0) / n_pairs
             return m, center + shift, missing
     ends = _ends_of(columns, parts, None)
-    total = _sum_of([torch.stack([x.sum(dim=1), y.sum(dim=1)]) for x, y in ends], zero)
+    total = _sum_of((torch.stack([x.sum(dim=1), y.sum(dim=1)]) for x, y in ends), zero)
     reducer.add(total)
     means = total.sum(dim=0) / n_pairs
     m, sums = _moments_around(columns, parts, n_pairs, means, reducer)
@@ -151,10 +153,10 @@ def _moments_around(
     The sums, (2, 2, n_features), are in two, see `in_two`, of the features at both ends.
     """
     k = len(columns)
-    sums = [
+    sums = (
         torch.cat([x @ x.T, x @ y.T, y @ y.T, x.sum(dim=1)[None], y.sum(dim=1)[None]])
         for x, y in _ends_of(columns, parts, around)
-    ]
+    )
     total = _sum_of(sums, columns.new_zeros((3 * k + 2, k), dtype=torch.float64))
     reducer.add(total)
     products, shift = (total.sum(dim=0) / n_pairs).split([3 * k, 2])
@@ -165,9 +167,12 @@ def _moments_around(
     return Moments(c00, c0t, ctt), total[:, 3 * k :]
 
 
-def _sum_of(parts: Sequence[Tensor], zero: Tensor) -> Tensor:
-    """Sum of some arrays in two, (2, ...), see `in_two`; of none of them it is zero."""
-    return in_two(torch.stack([zero, *parts])).sum(dim=1)
+def _sum_of(arrays: Iterator[Tensor], zero: Tensor) -> Tensor:
+    """Sum of arrays in two, (2, ...), see `in_two`; of none of them it is zero."""
+    total = torch.stack([zero, zero])
+    while some := list(islice(arrays, AT_A_TIME)):
+        total += in_two(torch.stack(some)).sum(dim=1)
+    return total
 
 
 def _is_far(m: Moments, shift: Tensor) -> bool:

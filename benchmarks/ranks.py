@@ -9,6 +9,10 @@ counted and compared with the formula. Needs two idle processors, and about a mi
 and ranks (1, 2 and 4), and prints what the model says of an epoch over a million frames of 10⁵
 atoms on 64 ranks. About a minute.
 
+``python -m benchmarks.ranks fits`` compares whole fits with the settings of a fit by itself on one,
+two and four ranks, none of which cut a run: the timescales of their models have to agree to a
+thousandth. About two minutes.
+
 ``python -m benchmarks.ranks kill`` kills one of two ranks at random moments of a fit: the other one
 has to end with one error, nothing partial may be left, and one process goes on to the same held-out
 score. About a minute per kill.
@@ -44,7 +48,6 @@ from graphkoopman.storage import read_arrays
 from graphkoopman.training import (
     CHECKPOINT,
     SampleData,
-    add_gradients,
     backward_score,
     sample_batch,
     share_runs,
@@ -60,9 +63,13 @@ ENOUGH = 0.85
 # 10⁵ atoms with 1000 targets whose fields reach nearly all; sums of a step and seconds of each over
 # a network; seconds per edge on an H100, both passes, as in the table of benchmarks.device.
 FAR = (1_000_000, 1000, 6e6)
-SUMS, LATENCY = 4, 1e-4
+SUMS, LATENCY = 3, 1e-4
 GPU_PER_EDGE = (6.79e-3 + 0.762e-3) / 12_367_800
 BEGUN = "training"
+PARTS = ("scaling", "model", "fits", "kill")
+LENGTHS = (400, 150, 250, 120, 300)  # frames of the runs of whole fits
+SHARES = {1: (5,), 2: (1, 4), 4: (2, 0, 1, 2)}  # runs of every rank
+ALIKE = 1e-3
 
 
 class Step:
@@ -90,15 +97,14 @@ class Step:
     def __call__(self) -> float:
         self.lobe.zero_grad()
         score = backward_score(self.lobe, self.data, self.batch, score="VAMP2", epsilon=EPSILON)
-        add_gradients(self.lobe, self.reducer)
         self.optimizer.step()
         return score
 
     @property
     def formula(self) -> int:
-        """Bytes of the moments of k states, 3k² + 4k numbers, and of the gradient."""
+        """Bytes of the moments of k states, 3k² + 2k numbers in two, and of the gradient."""
         n_parameters = sum(p.numel() for p in self.lobe.parameters() if p.requires_grad)
-        return 8 * (3 * N_STATES**2 + 4 * N_STATES) + 4 * n_parameters
+        return 8 * (2 * (3 * N_STATES**2 + 2 * N_STATES) + n_parameters)
 
 
 def graphs_of(name: str, n_frames: int, **settings: Any) -> list[Any]:
@@ -218,11 +224,12 @@ def model_times(n_repeats: int, cases: Sequence[tuple[int, int, int, int]]) -> l
             step = Step(runs, reducer, n_conv)
             step()
             seconds = [timed(step) for _ in range(n_repeats)]
-            gradient = torch.zeros(sum(p.numel() for p in step.lobe.parameters()))
-            small = torch.zeros(3, N_STATES, N_STATES, dtype=torch.float64)
+            n_parameters = sum(p.numel() for p in step.lobe.parameters())
+            gradient = torch.zeros(n_parameters, dtype=torch.float64)
+            moments = torch.zeros(2, 3 * N_STATES + 2, N_STATES, dtype=torch.float64)
 
-            def sums(small: torch.Tensor = small, gradient: torch.Tensor = gradient) -> None:
-                reducer.add(small, small, small, gradient)
+            def sums(moments: torch.Tensor = moments, gradient: torch.Tensor = gradient) -> None:
+                reducer.add(moments, gradient)
 
             latency = float(np.median([timed(sums) for _ in range(20)]))
             work = n_frames * layer_edges(runs[0])
@@ -286,6 +293,40 @@ def prediction(per_edge: float, per_row: float) -> str:
             sums = frames / size * SUMS * LATENCY if size > 1 else 0.0
             rows.append([kind, size, f"{work / 3600:.3g}", f"{sums / 3600:.2g}"])
     return markdown(["rank", "ranks", "hours of work", "hours of sums, one frame a step"], rows)
+
+
+def whole_fit() -> dict[str, np.ndarray]:
+    """Timescales and weights of a fit on whole runs, with the settings that it has by itself."""
+    own = SHARES[distributed.get_world_size()]
+    first = sum(own[: distributed.get_rank()])
+    chain = chain_rates(N_STATES, slowest=20.0)
+    data = [make_hopping(chain, n, random_state=i) for i, n in enumerate(LENGTHS)]
+    graphs = GraphFeaturizer(n_neighbors=8, n_hops=2).fit_transform([d.trajectory for d in data])
+    runs = [run.of_run(f"run {i}") for i, run in enumerate(graphs)]
+    estimator = GDyNetEstimator(N_STATES, 5, encoder=GatedEncoder(n_conv=2), random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(runs[first : first + own[distributed.get_rank()]])
+    weights = torch.nn.utils.parameters_to_vector(estimator.lobe_.parameters())
+    return {"timescales": estimator.model_.timescales(), "weights": weights.detach().numpy()}
+
+
+def fits() -> bool:
+    """Print the timescales of fits on several numbers of ranks; whether they are alike."""
+    found = {size: in_group(size, "whole_fit")[0] for size in SHARES}
+    rows, well = [], True
+    for size, runs in SHARES.items():
+        apart = {
+            key: np.abs(value - found[1][key]).max() / np.abs(found[1][key]).max()
+            for key, value in found[size].items()
+        }
+        well &= bool(apart["timescales"] <= ALIKE)
+        times = ", ".join(f"{time:.6f}" for time in found[size]["timescales"])
+        shares = " + ".join(map(str, runs))
+        rows.append([size, shares, times, f"{apart['timescales']:.1g}", f"{apart['weights']:.1g}"])
+    header = ["ranks", "runs", "timescales / frames", "apart", "weights apart"]
+    print(markdown(header, rows))
+    return well
 
 
 def fit(folder: Path, n_frames: int, max_epochs: int) -> None:
@@ -378,7 +419,7 @@ def kill(options: argparse.Namespace) -> bool:
 def main() -> None:
     """Run a part and print its table; exit 1 unless it is as wanted."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", nargs="?", choices=("scaling", "model", "kill"), default="scaling")
+    parser.add_argument("part", nargs="?", choices=PARTS, default="scaling")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--frames", type=int, default=1200)
@@ -399,15 +440,20 @@ def main() -> None:
     if options.rank is not None:
         folder = Path(options.rank[2])
         name, arguments = pickle.loads((folder / "call.pickle").read_bytes())
-        found = {"step_times": step_times, "model_times": model_times}[name](*arguments)
+        functions = {"step_times": step_times, "model_times": model_times, "whole_fit": whole_fit}
+        found = functions[name](*arguments)
         (folder / f"{options.rank[0]}.pickle").write_bytes(pickle.dumps(found))
         distributed.destroy_process_group()
         return
     if options.part == "model":
         model(options.repeats)
         return
-    well = scaling(options.repeats) if options.part == "scaling" else kill(options)
-    if not well:
+    parts: dict[str, Callable[[], bool]] = {
+        "scaling": lambda: scaling(options.repeats),
+        "fits": fits,
+        "kill": lambda: kill(options),
+    }
+    if not parts[options.part]():
         raise SystemExit(1)
 
 

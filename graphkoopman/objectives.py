@@ -11,13 +11,14 @@ what makes the sum-to-one direction of a softmax harmless: it becomes a null dir
 covariances, which the ridge lifts and the cross-covariance leaves at zero.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
 
-from graphkoopman.ranks import ALONE, Reducer
+from graphkoopman.ranks import ALONE, Reducer, in_two
 
 __all__ = [
     "register_objective",
@@ -29,7 +30,14 @@ __all__ = [
 EPSILON = 1e-8
 PART_VALUES = 2**17  # features of pairs in float64 at a time: 1 MiB at each end
 GPU_PART_VALUES = 2**24  # 128 MiB; fewer would not fill a GPU
+# Squared distance of a mean from the centre of sums, in variances, that takes less than the digits
+# between the ridge and float64: products then keep twelve.
+FAR = 1e4
+AT_A_TIME = 32  # sums of parts, in memory
 MIN_VARIANCE = 1e-16  # of features that are probabilities in float32: below it is rounding noise
+
+
+Pairs = tuple[Tensor, Tensor]  # rows of features at t and at t + τ
 
 
 @dataclass(frozen=True)
@@ -92,7 +100,10 @@ def moments_of_rows(features: Tensor, start_rows: Tensor, end_rows: Tensor) -> M
     -------
     Moments
     """
-    return _moments_of_columns(_columns(features), start_rows, end_rows)[0]
+    columns = _columns(features)
+    _check_pairs((start_rows, end_rows), len(start_rows))
+    parts = _parts((start_rows, end_rows), columns)
+    return _moments_of_columns(columns, parts, len(start_rows))[0]
 
 
 def _columns(features: Tensor) -> Tensor:
@@ -105,49 +116,104 @@ def _columns(features: Tensor) -> Tensor:
 
 def _moments_of_columns(
     columns: Tensor,
-    start_rows: Tensor,
-    end_rows: Tensor,
-    n_pairs: int | None = None,
+    parts: Sequence[Pairs],
+    n_pairs: int,
+    center: float | None = None,
     reducer: Reducer = ALONE,
+) -> tuple[Moments, Tensor, Tensor]:
+    """Moments, means at both ends, (2, n_features), and what rounding has taken off these.
+
+    Around a centre near the means one sum over the ranks gives all; otherwise they come first.
+    """
+    zero = columns.new_zeros((2, len(columns)), dtype=torch.float64)
+    if center is not None:
+        around = zero + center if center else None
+        m, sums = _moments_around(columns, parts, n_pairs, around, reducer)
+        shift = sums.sum(dim=0) / n_pairs
+        if not _is_far(m, shift):
+            missing = (sums - n_pairs * in_two(shift)).sum(dim=0) / n_pairs
+            return m, center + shift, missing
+    ends = _ends_of(columns, parts, None)
+    total = _sum_of((torch.stack([x.sum(dim=1), y.sum(dim=1)]) for x, y in ends), zero)
+    reducer.add(total)
+    means = total.sum(dim=0) / n_pairs
+    m, sums = _moments_around(columns, parts, n_pairs, means, reducer)
+    return m, means, sums.sum(dim=0) / n_pairs
+
+
+def _moments_around(
+    columns: Tensor,
+    parts: Sequence[Pairs],
+    n_pairs: int,
+    around: Tensor | None,
+    reducer: Reducer,
 ) -> tuple[Moments, Tensor]:
-    """Moments, and the means at both ends, (2, n_features), of the ``n_pairs`` of all ranks."""
-    n_features = len(columns)
-    n_pairs = len(start_rows) if n_pairs is None else n_pairs
-    if len(end_rows) != len(start_rows) or n_pairs < 2:
+    """Moments from sums of features and of their products less vectors, and the former sums.
+
+    The sums, (2, 2, n_features), are in two, see `in_two`, of the features at both ends.
+    """
+    k = len(columns)
+    sums = (
+        torch.cat([x @ x.T, x @ y.T, y @ y.T, x.sum(dim=1)[None], y.sum(dim=1)[None]])
+        for x, y in _ends_of(columns, parts, around)
+    )
+    total = _sum_of(sums, columns.new_zeros((3 * k + 2, k), dtype=torch.float64))
+    reducer.add(total)
+    products, shift = (total.sum(dim=0) / n_pairs).split([3 * k, 2])
+    # about the means themselves: Σ (x - a)(y - b)ᵀ less n times the product of their shifts
+    x, y = shift
+    outer = torch.stack([torch.outer(x, x), torch.outer(x, y), torch.outer(y, y)])
+    c00, c0t, ctt = products.reshape(3, k, k) - outer
+    return Moments(c00, c0t, ctt), total[:, 3 * k :]
+
+
+def _sum_of(arrays: Iterator[Tensor], zero: Tensor) -> Tensor:
+    """Sum of arrays in two, (2, ...), see `in_two`; of none of them it is zero."""
+    total = torch.stack([zero, zero])
+    while some := list(islice(arrays, AT_A_TIME)):
+        total += in_two(torch.stack(some)).sum(dim=1)
+    return total
+
+
+def _is_far(m: Moments, shift: Tensor) -> bool:
+    """Whether means are so far from where products were summed that these have lost digits."""
+    return any(
+        bool((end.square().max() > FAR * covariance.diagonal().mean()).item())
+        for end, covariance in zip(shift, (m.c00, m.ctt), strict=True)
+    )
+
+
+def _check_pairs(pairs: Pairs, n_pairs: int) -> None:
+    """Raise ValueError unless both ends have as many rows, and all ranks together two pairs."""
+    if len(pairs[1]) != len(pairs[0]) or n_pairs < 2:
         raise ValueError(
             f"start_rows and end_rows must hold the same number of rows, at least two, got "
-            f"{n_pairs} and {len(end_rows)}; pair every frame with the one a lag later"
+            f"{n_pairs} and {len(pairs[1])}; pair every frame with the one a lag later"
         )
-    means = columns.new_zeros((2, n_features), dtype=torch.float64)
-    for ends in _ends_by_parts(columns, start_rows, end_rows, means):
-        means = means + torch.stack([end.sum(dim=1) for end in ends])
-    reducer.add(means)
-    means = means / n_pairs
-    sums = columns.new_zeros((3, n_features, n_features), dtype=torch.float64)
-    for x, y in _ends_by_parts(columns, start_rows, end_rows, means):
-        sums[0] += x @ x.T
-        sums[1] += x @ y.T
-        sums[2] += y @ y.T
-    reducer.add(sums)
-    c00, c0t, ctt = sums / n_pairs
-    return Moments(c00, c0t, ctt), means
 
 
-def _split(rows: Tensor, n_features: int) -> tuple[Tensor, ...]:
-    n_values = GPU_PART_VALUES if rows.is_cuda else PART_VALUES
-    return rows.split(max(1, n_values // n_features))
+def _parts(pairs: Pairs, columns: Tensor, sizes: Sequence[int] | None = None) -> list[Pairs]:
+    """Some pairs after the other, never of two runs; ``sizes`` are the pairs of every run."""
+    n_values = GPU_PART_VALUES if columns.is_cuda else PART_VALUES
+    most = max(1, n_values // len(columns))
+    lengths = [
+        min(most, size - begin)
+        for size in ([len(pairs[0])] if sizes is None else sizes)
+        for begin in range(0, size, most)
+    ]
+    return list(zip(*(end.split(lengths) for end in pairs), strict=True))
 
 
-def _ends_by_parts(
-    columns: Tensor, start_rows: Tensor, end_rows: Tensor, means: Tensor
+def _ends_of(
+    columns: Tensor, parts: Sequence[Pairs], around: Tensor | None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Centred features (n_features, n_part) at the ends of some pairs after the other, float64."""
-    n_features = len(columns)
-    for starts, ends in zip(
-        _split(start_rows, n_features), _split(end_rows, n_features), strict=True
-    ):
-        x, y = columns.index_select(1, starts), columns.index_select(1, ends)
-        yield x.double() - means[0].unsqueeze(1), y.double() - means[1].unsqueeze(1)
+    """Features (n_features, n_part) at the ends of some pairs, less vectors, float64."""
+    for starts, ends in parts:
+        x, y = columns.index_select(1, starts).double(), columns.index_select(1, ends).double()
+        if around is not None:
+            x -= around[0].unsqueeze(1)
+            y -= around[1].unsqueeze(1)
+        yield x, y
 
 
 def _whitening(covariance: Tensor, epsilon: float) -> Tensor:
@@ -402,8 +468,9 @@ def score_gradient(
     *,
     method: str | Callable[..., Tensor] = "VAMP2",
     epsilon: float = EPSILON,
-    n_counted: int | None = None,
     n_pairs: int | None = None,
+    sizes: Sequence[int] | None = None,
+    center: float | None = None,
     reducer: Reducer = ALONE,
 ) -> tuple[Tensor, Tensor]:
     """A score and its exact gradient with respect to every feature.
@@ -425,13 +492,20 @@ def score_gradient(
         A callable takes ``(moments, epsilon=epsilon)``, like `subspace_score`.
     epsilon : float
         Ridge relative to the mean variance.
-    n_counted : int or None
-        Of several processes: the first of ``pairs``, which are counted here; the others are
-        counted elsewhere, and the features of one of their ends are of this process.
     n_pairs : int or None
         Counted on all processes; None is those given.
+    sizes : sequence of int or None
+        Pairs of every run, of the first of ``pairs``. Sums are made run by run, and have the same
+        bits whichever process has a run. Of several processes only these pairs are counted here;
+        the others are counted elsewhere, and the features of one of their ends are of this process.
+        None is one run.
+    center : float or None
+        Known to be near the means of all features: one sum over the processes instead of three,
+        with less exact moments, which float32 features do not feel. It is left alone where it turns
+        out to be far from them.
     reducer : Reducer
-        Of the processes. Moments are summed, ``3 k² + 4 k`` float64 numbers for k features.
+        Of the processes. Moments are summed, ``3 k² + 2 k`` numbers in two float64 each, for k
+        features; without a center ``6 k`` float64 more.
 
     Returns
     -------
@@ -439,9 +513,12 @@ def score_gradient(
     gradient : Tensor of shape (n_samples, n_features), of the features' dtype, where they are
     """
     columns = _columns(features)
-    counted = (pairs[0][:n_counted], pairs[1][:n_counted])
-    n_pairs = len(counted[0]) if n_pairs is None else n_pairs
-    m, means = _moments_of_columns(columns, *counted, n_pairs, reducer)
+    n_counted = len(pairs[0]) if sizes is None else sum(sizes)
+    n_pairs = n_counted if n_pairs is None else n_pairs
+    _check_pairs(pairs, n_pairs)
+    counted = _parts((pairs[0][:n_counted], pairs[1][:n_counted]), columns, sizes)
+    others = _parts((pairs[0][n_counted:], pairs[1][n_counted:]), columns)
+    m, means, missing = _moments_of_columns(columns, counted, n_pairs, center, reducer)
     # matrices this small take a GPU longer than a CPU
     leaves = [c.cpu().requires_grad_() for c in (m.c00, m.c0t, m.ctt)]
     if isinstance(method, str):
@@ -450,19 +527,23 @@ def score_gradient(
         score = method(Moments(*leaves), epsilon=epsilon)
     gradients = torch.autograd.grad(score, leaves)
     g00, g0t, gtt = (g.to(means.device) / n_pairs for g in gradients)
+    g00, gtt = g00 + g00.T, gtt + gtt.T
 
     def gradient_of(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return (g00 + g00.T) @ x + g0t @ y, (gtt + gtt.T) @ y + g0t.T @ x
+        return g00 @ x + g0t @ y, gtt @ y + g0t.T @ x
 
-    # the sum over all pairs is zero but for rounding, which large derivatives make matter
-    offsets = torch.zeros_like(means)
-    for ends in _ends_by_parts(columns, *counted, means):
-        offsets += torch.stack([part.sum(dim=1) for part in gradient_of(*ends)]) / n_pairs
-    reducer.add(offsets)
+    # the sum over all pairs is zero but for rounding, which large derivatives make matter: that of
+    # the means, or, for a sum over the processes more, that of every product
+    offsets = torch.stack(gradient_of(*missing.unsqueeze(2)))
+    if center is None:
+        offsets = torch.zeros_like(offsets)
+        for ends in _ends_of(columns, counted, means):
+            offsets += torch.stack(gradient_of(*ends)).sum(dim=2, keepdim=True) / n_pairs
+        reducer.add(offsets)
     gradient = torch.zeros_like(columns)
-    rows = zip(*(_split(end, len(columns)) for end in pairs), strict=True)
-    for part_rows, ends in zip(rows, _ends_by_parts(columns, *pairs, means), strict=True):
-        for end_rows, part, offset in zip(part_rows, gradient_of(*ends), offsets, strict=True):
+    parts = [*counted, *others]
+    for rows, ends in zip(parts, _ends_of(columns, parts, means), strict=True):
+        for end_rows, part, offset in zip(rows, gradient_of(*ends), offsets, strict=True):
             # several times faster than with int32 rows
-            gradient.index_add_(1, end_rows.long(), (part - offset.unsqueeze(1)).to(gradient))
+            gradient.index_add_(1, end_rows.long(), (part - offset).to(gradient))
     return score.detach(), gradient.T.contiguous()

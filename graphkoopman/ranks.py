@@ -252,6 +252,32 @@ def agree(reducer: Reducer, call: Callable[[], T]) -> T:
     return done
 
 
+def in_two(values: "torch.Tensor") -> "torch.Tensor":
+    """Numbers as sums of two with 24 and 29 bits: their sums do not depend on the order.
+
+    A float64 holds 53 bits, so that sums of a few numbers of about one size, with so many bits
+    each, have no rounding. It comes in only where the two sums are put together.
+
+    Parameters
+    ----------
+    values : Tensor, float64
+
+    Returns
+    -------
+    Tensor of shape (2, ...)
+        The leading bits, and what they leave.
+
+    References
+    ----------
+    Dekker, Numer. Math. 18, 224 (1971), section 5.
+    """
+    import torch
+
+    scaled = values * (2.0**29 + 1.0)
+    leading = scaled - (scaled - values)
+    return torch.stack([leading, values - leading])
+
+
 def _of_all(error: Exception) -> Exception:
     error.__dict__["of_all_ranks"] = True
     return error

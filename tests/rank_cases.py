@@ -78,10 +78,15 @@ def runs_of(encoder):
 
 
 def shards(runs, size, how="cut"):
-    """Unequal shares of every rank: a run is cut, or a rank has nothing; both with four ranks."""
+    """Unequal shares of every rank: a run is cut, or a rank has nothing; both with four ranks.
+
+    Of whole runs none is cut, and two of four ranks have nothing.
+    """
     long, short = runs
     if (size, how) == (2, "empty"):
         return [[], [long, short]]
+    if how == "whole" and size > 1:
+        return {2: [[long], [short]], 4: [[], [long], [], [short]]}[size]
     return {
         1: [[long, short]],
         2: [[long[:90]], [long[90:], short]],
@@ -165,11 +170,11 @@ def small_estimator(**changes):
     return GDyNetEstimator(**settings | changes)
 
 
-def fit_case(size, rank, **changes):
+def fit_case(size, rank, how="cut", **changes):
     """A whole fit on the shares of the ranks."""
     estimator = small_estimator(**changes)
     encoder = "features" if isinstance(estimator.encoder, FeatureEncoder) else "gated"
-    own = shards(runs_of(encoder), size)[rank]
+    own = shards(runs_of(encoder), size, how)[rank]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimator.fit(own)
@@ -264,8 +269,8 @@ def run_case(name, rank, size):
         with joined() as reducer:
             return steps_case(reducer, *words)
     if kind == "fit":
-        changes = {"encoder": FeatureEncoder()} if words == ["features"] else {}
-        return fit_case(size, rank, **changes)
+        changes = {"encoder": FeatureEncoder()} if words[0] == "features" else {}
+        return fit_case(size, rank, *words[1:], **changes)
     if kind == "checkpoint":
         return fit_case(size, rank, encoder=FeatureEncoder(), checkpoint_dir=words[0])
     if kind == "interrupted":

@@ -208,6 +208,36 @@ def test_score_gradient_of_float32(method):
     torch.testing.assert_close(gradient, double.float(), rtol=0, atol=atol)
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_sums_around_a_centre_are_those_around_the_means(offset):
+    """Means that turn out to be far from it come first."""
+    features = torch.from_numpy(latent_pairs()[0]) + offset
+    pairs = torch.arange(390), torch.arange(10, 400)
+    expected, gradient = score_gradient(features, pairs, epsilon=1e-6)
+    score, found = score_gradient(features, pairs, epsilon=1e-6, center=0.0)
+    assert (score.item() == expected.item()) == (offset > 0.0)
+    # rounding of 1e-16 of squares, some ten times the variance; it would be 1e12 times
+    assert score.item() == pytest.approx(expected.item(), rel=1e-12)
+    # of means, 1e-16 of the offset
+    size = gradient.abs().max().item()
+    torch.testing.assert_close(found, gradient, rtol=0, atol=size * (1e-12 + 1e-15 * offset))
+
+
+def test_pairs_that_are_not_counted_have_a_gradient():
+    """Of the first pairs, of two runs, moments are made; the others only use them."""
+    features = torch.from_numpy(latent_pairs()[0])
+    first, second = torch.arange(100), torch.arange(200, 300)
+    starts = torch.cat([first, second, first])
+    pairs = starts, starts + 10
+    expected, gradient = score_gradient(features, (starts[:200], starts[:200] + 10), epsilon=1e-6)
+    score, found = score_gradient(features, pairs, epsilon=1e-6, sizes=[100, 100])
+    assert score.item() == pytest.approx(expected.item(), rel=1e-13)
+    gradient[:110] *= 2
+    # rounding relative to the largest element
+    size = gradient.abs().max().item()
+    torch.testing.assert_close(found, gradient, rtol=0, atol=1e-12 * size)
+
+
 @pytest.mark.parametrize("block", [1, 7, 390])
 def test_blocks_of_pairs_do_not_matter(method, block, monkeypatch):
     features, _ = softmax_pairs()

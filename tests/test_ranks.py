@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from rank_cases import DTYPES, ENCODERS, LAG, N_STATES, OBJECTIVES, results_of_group
 
 from graphkoopman import ranks
@@ -13,16 +14,17 @@ EMPTY = ["steps|gated|VAMP2|float64|empty", "steps|features|VAMP2|float32|empty"
 # rounding of the features and of sums in another order; relative to the length of the vector
 TOLERANCES = {"float32": 1e-6, "float64": 1e-12}
 FITS = ["fit|gated", "fit|features"]
+WHOLE = "fit|gated|whole"
 
 
 @pytest.fixture(scope="module")
 def one():
-    return results_of_group(1, [*STEPS, *EMPTY, *FITS])[0]
+    return results_of_group(1, [*STEPS, *EMPTY, *FITS, WHOLE])[0]
 
 
 @pytest.fixture(scope="module")
 def group():
-    return results_of_group(2, [*STEPS, *EMPTY, *FITS, "errors", "leaving"])
+    return results_of_group(2, [*STEPS, *EMPTY, *FITS, WHOLE, "errors", "leaving"])
 
 
 def assert_same_steps(found, expected, dtype):
@@ -42,10 +44,24 @@ def test_twenty_steps_of_every_stage_are_those_of_one_process(one, group, name):
         assert_same_steps(rank[name], one[name], name.split("|")[3])
 
 
-def test_four_ranks_one_of_them_empty(one):
-    name = "steps|gated|VAMP2|float64"
-    for rank in results_of_group(4, [name]):
-        assert_same_steps(rank[name], one[name], "float64")
+@pytest.fixture(scope="module")
+def four():
+    return results_of_group(4, [STEPS[1], WHOLE])
+
+
+def test_four_ranks_one_of_them_empty(one, four):
+    for rank in four:
+        assert_same_steps(rank[STEPS[1]], one[STEPS[1]], "float64")
+
+
+@pytest.mark.parametrize("size", ["group", "four"])
+def test_a_fit_on_whole_runs_is_that_of_one_process(one, size, request):
+    """Sums have the same bits whoever has a run: training has nothing to amplify."""
+    expected = one[WHOLE]
+    for rank in request.getfixturevalue(size):
+        # the model is a sum of float64 numbers in another order
+        np.testing.assert_allclose(rank[WHOLE]["timescales"], expected["timescales"], rtol=1e-9)
+        np.testing.assert_array_equal(rank[WHOLE]["parameters"], expected["parameters"])
 
 
 @pytest.mark.parametrize("name", FITS)
@@ -66,13 +82,15 @@ def test_a_whole_fit_is_that_of_one_process(one, group, name):
 
 
 def test_bytes_of_a_step_are_those_of_the_formula(group, one):
-    """Moments of k functions, 3k² + 4k numbers of 8 bytes, and a gradient; pairs across ranks."""
+    """Moments of k functions, 3k² + 2k numbers in two of 8 bytes, and a gradient; pairs across
+    ranks. In float64 means come first, in two, and the rounding of the derivative."""
     for name in STEPS:
         dtype = name.split("|")[3]
         n_parameters = len(one[name]["parameters"][0])
         size = DTYPES[dtype].itemsize
         for k, sent in zip((16, N_STATES), group[0][name]["sent"], strict=True):
-            moments_and_gradient = 8 * (3 * k**2 + 4 * k) + size * n_parameters
+            first = 2 * 2 * k + 2 * k if dtype == "float64" else 0
+            moments_and_gradient = 8 * (2 * (3 * k**2 + 2 * k) + first + n_parameters)
             exchanged = sent - moments_and_gradient
             # both ends of every pair across a cut, of 8 targets, whatever the phase
             assert 0 < exchanged <= 2 * 2 * LAG * 8 * k * size
@@ -108,6 +126,18 @@ def test_a_checkpoint_goes_on_with_another_number_of_ranks(one, tmp_path):
     expected = one["fit|features"]
     for key in ("timescales", "matrix", "starts"):
         np.testing.assert_allclose(found[f"checkpoint|{folder}"][key], expected[key], rtol=1e-3)
+
+
+def test_sums_in_two_do_not_depend_on_the_order():
+    rng = np.random.default_rng(0)
+    values = torch.from_numpy(rng.normal(size=(300, 50)))
+    orders = [rng.permutation(300) for _ in range(5)]
+    # one after the other, as chunks and processes add
+    found = [sum(ranks.in_two(values[i]) for i in order).sum(dim=0) for order in orders]
+    plain = [sum(values[i] for i in order) for order in orders]
+    torch.testing.assert_close(found[0], plain[0], rtol=0, atol=1e-12)
+    assert all(torch.equal(sums, found[0]) for sums in found)
+    assert not all(torch.equal(sums, plain[0]) for sums in plain)
 
 
 def test_a_process_by_itself_needs_no_group():

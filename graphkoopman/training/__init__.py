@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from graphkoopman.training._batches import StatisticsBatch, all_frames, sample_batch
     from graphkoopman.training._checkpoint import CHECKPOINT, Checkpoint, resume
     from graphkoopman.training._data import SampleData
-    from graphkoopman.training._features import add_gradients, backward_score, evaluate
+    from graphkoopman.training._features import backward_score, evaluate
     from graphkoopman.training._interruption import Interruption
     from graphkoopman.training._loop import Trainer
     from graphkoopman.training._memory import memory_budget

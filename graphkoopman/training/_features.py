@@ -2,23 +2,25 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from graphkoopman.objectives import score_gradient
-from graphkoopman.ranks import Reducer
 from graphkoopman.samples import Batch
 from graphkoopman.training._batches import Run, StatisticsBatch
 from graphkoopman.training._data import SampleData
+from graphkoopman.training._gradients import ParameterGradients
 from graphkoopman.training._memory import is_out_of_memory
 from graphkoopman.training._shares import Share
 
 T = TypeVar("T")
 
 Chunk = tuple[int, np.ndarray]  # trajectory, frames
+# Probabilities, and responses of whitened vectors, are about as far from zero as they vary.
+CENTER = 0.0
 
 
 def chunks_of(data: SampleData, runs: Sequence[Run]) -> Iterator[Chunk]:
@@ -114,8 +116,8 @@ def backward_score(
     The exact gradient of the score with respect to the features of all chunks comes first, then
     each chunk is back-propagated with its slice of it. Where the whole batch fits in memory, what
     the first pass has computed is kept; otherwise chunks are computed again. The result does not
-    depend on either, nor on the chunk size. Of several processes each evaluates its own frames; the
-    score is that of all, and the sum of their gradients is that of one process.
+    depend on either, nor on the chunk size. Of several processes each evaluates its own frames;
+    score and gradient are those of all.
 
     Parameters
     ----------
@@ -142,21 +144,22 @@ def backward_score(
         rows,
         method=score,
         epsilon=epsilon,
-        n_counted=share.n_counted,
         n_pairs=share.n_pairs,
+        sizes=share.sizes,
+        center=CENTER if features.dtype == torch.float32 else None,
         reducer=data.reducer,
     )
-    start = _gradients_of(function)
+    gradients = ParameterGradients(function)
 
     def second_pass() -> None:
-        for parameter, before in start:
-            parameter.grad = None if before is None else before.clone()
+        gradients.clear()
         try:
-            _second_pass(function, data, share.runs, gradient, kept)
+            _second_pass(function, data, share.runs, gradient, kept, gradients)
         finally:
             kept.clear()  # what is left of it would be taken for all
 
     _as_memory_bears(data, second_pass)
+    gradients.add_to_parameters(data.reducer)
     return value.item()
 
 
@@ -180,6 +183,7 @@ def _second_pass(
     runs: Sequence[Run],
     gradient: Tensor,
     kept: list[Tensor],
+    gradients: ParameterGradients,
 ) -> None:
     """Back-propagate the gradient with respect to the features, chunk by chunk."""
     outputs: Iterator[Tensor] = (
@@ -191,16 +195,9 @@ def _second_pass(
     for output in outputs:
         piece = gradient[row : row + len(output)]
         output.backward(-piece.to(output.dtype))
+        gradients.take()
         row += len(output)
         del output  # holds the graphs of its chunk, which must be gone before the next one
-
-
-def _gradients_of(function: Any) -> list[tuple[torch.nn.Parameter, Tensor | None]]:
-    """Parameters of a module or of its method, with copies of their gradients so far."""
-    module = getattr(function, "__self__", function)
-    if not isinstance(module, torch.nn.Module):
-        return []
-    return [(p, None if p.grad is None else p.grad.clone()) for p in module.parameters()]
 
 
 def _as_memory_bears(data: SampleData, call: Callable[[], T]) -> T:
@@ -218,16 +215,3 @@ def _as_memory_bears(data: SampleData, call: Callable[[], T]) -> T:
             RuntimeWarning,
             stacklevel=3,
         )
-
-
-def add_gradients(module: torch.nn.Module, reducer: Reducer) -> None:
-    """Sum the gradients of all processes, in place; those of one process are as they are."""
-    if reducer.size == 1:
-        return
-    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    for parameter in trained:
-        if parameter.grad is None:  # no frame of the batch is of this process
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.nn.utils.parameters_to_vector([p.grad for p in trained if p.grad is not None])
-    reducer.add(flat)
-    torch.nn.utils.vector_to_parameters(flat, [p.grad for p in trained if p.grad is not None])

@@ -14,7 +14,7 @@ from torch import Tensor
 from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._data import SampleData
-from graphkoopman.training._features import add_gradients, backward_score, evaluate
+from graphkoopman.training._features import backward_score, evaluate
 from graphkoopman.training._initialise import initialise_hidden
 from graphkoopman.training._schedule import rate_in_cycle
 from graphkoopman.training._stages import Stage, SubspaceStage
@@ -296,7 +296,6 @@ class Trainer:
             )
         except torch.linalg.LinAlgError:  # outputs that are not finite
             return None
-        add_gradients(self.lobe, self.data.reducer)
         norm = torch.nn.utils.clip_grad_norm_(self.lobe.parameters(), MAX_GRADIENT_NORM)
         enough = 1.0 + COLLAPSED_SHARE * (self.result.score - 1.0)
         if not math.isfinite(score) or not torch.isfinite(norm) or score < enough:

@@ -7,6 +7,8 @@ of the other end, a few numbers, for the derivative with respect to their own.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,8 @@ class Share:
         Where their features are among those of the whole batch; empty for a process by itself.
     start_rows, end_rows : ndarray of shape (n_own_pairs,)
         Rows of the features evaluated here, followed by ``n_exchanged`` of the exchange.
-    n_counted : int
-        Pairs, the first ones, that are counted on this rank.
+    sizes : list of int
+        Pairs, the first ones, that are counted on this rank, of every trajectory that has some.
     n_pairs : int
         Of the batch.
     lent_rows, places : ndarray of shape (n_lent,)
@@ -41,7 +43,7 @@ class Share:
     rows: np.ndarray
     start_rows: np.ndarray
     end_rows: np.ndarray
-    n_counted: int
+    sizes: list[int]
     n_pairs: int
     lent_rows: np.ndarray
     places: np.ndarray
@@ -51,14 +53,17 @@ class Share:
 def whole(batch: StatisticsBatch) -> Share:
     """All of a batch, for a process by itself."""
     none = np.empty(0, np.int64)
-    n_pairs = len(batch.start_rows)
+    sizes = [
+        (run.trajectory, (len(run.frames) - run.lag_steps) * batch.n_targets[run.trajectory])
+        for run in batch.runs
+    ]
     return Share(
         runs=batch.runs,
         rows=none,  # all of them
         start_rows=batch.start_rows,
         end_rows=batch.end_rows,
-        n_counted=n_pairs,
-        n_pairs=n_pairs,
+        sizes=_of_trajectories(sizes),
+        n_pairs=len(batch.start_rows),
         lent_rows=none,
         places=none,
         n_exchanged=0,
@@ -111,7 +116,9 @@ def share_of(batch: StatisticsBatch, samples: Sequence[Any], rank: int) -> Share
         rows=np.concatenate(rows),
         start_rows=start_rows,
         end_rows=end_rows,
-        n_counted=sum(len(ends[0]) for ends in counted),
+        sizes=_of_trajectories(
+            [(run.trajectory, len(ends[0])) for run, ends in zip(batch.runs, counted, strict=True)]
+        ),
         n_pairs=n_pairs,
         lent_rows=lent_rows,
         places=places,
@@ -140,6 +147,12 @@ class _Part:
     def n_own(self) -> int:
         """Rows evaluated here."""
         return len(self.own_run.frames) * self.n_targets
+
+
+def _of_trajectories(numbers: Sequence[tuple[int, int]]) -> list[int]:
+    """Pairs of every trajectory that has some, from those of its runs, which stand together."""
+    having = [(trajectory, n) for trajectory, n in numbers if n > 0]
+    return [sum(n for _, n in own) for _, own in groupby(having, key=itemgetter(0))]
 
 
 def _spread(frames: np.ndarray, n_targets: int) -> np.ndarray:

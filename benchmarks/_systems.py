@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphkoopman import Trajectory
-from graphkoopman.graphs._build import SHELL_WIDTH
+from graphkoopman.graphs._search import SHELL_WIDTH
 from graphkoopman.neighbors import k_nearest
 
 STEP = 0.05  # Å per frame and direction

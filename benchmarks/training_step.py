@@ -27,7 +27,7 @@ from benchmarks._systems import SYSTEMS, System, system
 from benchmarks.plain_gdynet import PlainGDyNet, copy_weights, paired, plain_vamp2
 from graphkoopman import GraphFeaturizer, GraphTrajectory
 from graphkoopman.cli._timing import alternate, spread_text
-from graphkoopman.graphs._build import SHELL_WIDTH
+from graphkoopman.graphs._search import SHELL_WIDTH
 from graphkoopman.lobes import GatedEncoder, GDyNetLobe, build_lobe
 from graphkoopman.neighbors import k_nearest
 from graphkoopman.training import (

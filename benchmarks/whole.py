@@ -1,8 +1,11 @@
 """Whole systems and large molecules as one target. ``python -m benchmarks.whole [lj7 chain cost]``
 
 * ``lj7``: seven discs, all of them the target (`graphkoopman.datasets.simulate_lj7`), 40 ns, four
-  states. Success is every relaxation time within 10 % and every population within 0.02 of those of
-  the quenched frames, at the same lag.
+  states. Success is every relaxation time of the model within 10 % and the share of frames whose
+  most probable state it is within 0.02 of those of the quenched frames, both at one lag: twice that
+  of the training, since a disc on a ridge quenches to one side and to the other from frame to
+  frame, which makes the labels look faster the shorter the lag is. Times at the lag of the training
+  are printed, too.
 * ``chain``: chains of 1000 atoms in which one residue of twenty flips
   (`graphkoopman.datasets.make_chain_molecule`), by way of the residues, and one mean over all atoms
   beside it. Success is the relaxation time within 10 % of that of the true states of the same
@@ -47,7 +50,7 @@ from graphkoopman.training._batches import sample_batch
 from graphkoopman.training._features import backward_score
 
 TIME_TOLERANCE, POPULATION_TOLERANCE = 0.1, 0.02
-LJ7_LAG, LJ7_DURATION = 10, 40_000.0  # frames of 1 ps, ps
+LJ7_LAG, LJ7_JUDGED_LAG, LJ7_DURATION = 10, 20, 40_000.0  # frames of 1 ps, ps
 CHAIN_ATOMS, CHAIN_FRAMES, CHAIN_LAG, CHAIN_NEIGHBORS = 1000, 2000, 10, 6
 POOLINGS = {"residues": HierarchicalPooling(), "mean": MeanPooling()}
 COST_ATOMS, COST_FRAMES, ATOMS_PER_CHUNK = (500, 1000, 2000, 5000), 200, 50_000
@@ -75,14 +78,20 @@ def lj7_fit(_: str, seed: int) -> dict[str, Any]:
     _, cpu = cpu_of(lambda: estimator.fit(graphs))
     probs = estimator.transform(graphs)[0]
     true = np.eye(4)[run.labels]
-    truth = label_timescales(run.labels, LJ7_LAG, run.trajectory.timestep)
-    order = align_states(true, probs)
+    truth, short = (
+        label_timescales(run.labels, lag, run.trajectory.timestep)
+        for lag in (LJ7_JUDGED_LAG, LJ7_LAG)
+    )
+    found = order_of(probs, align_states(true, probs))
+    shares = np.eye(4)[found].mean(axis=(0, 1))
     return {
         "cpu_seconds": cpu,
-        "times": estimator.model_.timescales_ps(3).tolist(),
+        "times": estimator.koopman_model(graphs, lagtime=LJ7_JUDGED_LAG).timescales_ps(3).tolist(),
         "true_times": truth.timescales.tolist(),
-        "population_error": float(np.abs((probs[..., order] - true).mean(axis=(0, 1))).max()),
-        "agreement": float((order_of(probs, order) == run.labels).mean()),
+        "short_times": estimator.model_.timescales_ps(3).tolist(),
+        "true_short_times": short.timescales.tolist(),
+        "population_error": float(np.abs(shares - truth.populations).max()),
+        "agreement": float((found == run.labels).mean()),
     }
 
 
@@ -240,16 +249,23 @@ def success_table(rows: Sequence[dict[str, Any]]) -> str:
     for name in dict.fromkeys(" ".join(map(str, row["key"][:-1])) for row in rows):
         mine = [row for row in rows if " ".join(map(str, row["key"][:-1])) == name]
         off = np.array([np.divide(row["times"], row["true_times"]) - 1.0 for row in mine])
+        short = [
+            np.divide(row["short_times"], row["true_short_times"]) - 1.0
+            for row in mine
+            if "short_times" in row
+        ]
         table.append([
             name,
             f"{sum(map(succeeded, mine))} of {len(mine)}",
             ", ".join(f"{low:+.1%} to {high:+.1%}"
                       for low, high in zip(off.min(axis=0), off.max(axis=0), strict=True)),
+            f"{np.min(short):+.1%} to {np.max(short):+.1%}" if short else "",
             f"{max(row['population_error'] for row in mine):.3f}",
             f"{min(row['agreement'] for row in mine):.3f}",
             f"{np.median([row['cpu_seconds'] for row in mine]):.0f}",
         ])  # fmt: skip
-    header = ["system", "success", "times off, slowest first", "population off, largest"]
+    header = ["system", "success", "times off, slowest first", "at the lag of the training"]
+    header += ["population off, largest"]
     return markdown([*header, "frames right, fewest", "CPU / s, median"], table)
 
 

@@ -330,7 +330,7 @@ TRANSFORMS = {
     "another M": (
         run_with(), {"n_neighbors": 7},
         r"graphs must have the n_neighbors=6 of those in training, got n_neighbors=7; featurize "
-        r"with GraphFeaturizer\(n_neighbors=6, cutoff=None\)",
+        r"with GraphFeaturizer\(n_neighbors=6, cutoff=None, n_per_species=0\)",
     ),
     "a cutoff instead": (
         run_with(), {"n_neighbors": None, "cutoff": 3.0},

@@ -47,7 +47,7 @@ def test_parameters():
     featurizer = GraphFeaturizer("element Li", n_neighbors=7, n_hops=2)
     copy = clone(featurizer)
     assert copy.get_params() == featurizer.get_params() == {
-        "targets": "element Li", "n_neighbors": 7, "cutoff": None, "n_hops": 2,
+        "targets": "element Li", "n_neighbors": 7, "cutoff": None, "n_per_species": 0, "n_hops": 2,
         "directions": False, "levels": (), "axes": None,
         "species_labels": None, "cache_dir": None, "memory_budget": None, "n_jobs": None,
     }  # fmt: skip

@@ -141,9 +141,7 @@ class Trainer:
         now = self.position
         score = self._step()
         if score is None:
-            now.damping *= DAMPING
-            now.n_rollbacks += 1
-            self._restart()
+            self._roll_back()
         else:
             now.scores.append(score)
         now.step += 1
@@ -201,7 +199,7 @@ class Trainer:
     def _end_epoch(self, begin: float) -> None:
         """Make states, validate, keep the best weights, go on to the next epoch, cycle or stage."""
         now, stage = self.position, self.stages[self.position.stage]
-        train_score = stage.make_states(self.lobe, self._responses, self._linear_rows())
+        train_score = stage.make_states(self.lobe, self._finite_responses, self._linear_rows())
         self._agree()
         if train_score is None:
             train_score = float(np.mean(now.scores)) if now.scores else math.nan
@@ -325,9 +323,23 @@ class Trainer:
         self.lobe.eval()
         return evaluate(self.data, self.linear_batch(), self.lobe.respond)
 
+    def _finite_responses(self) -> Tensor:
+        """The same, of the best network if the last step of an epoch has diverged."""
+        responses = self._responses()
+        if torch.isfinite(responses).all():
+            return responses
+        self._roll_back()
+        return self._responses()
+
     def _linear_rows(self) -> tuple[np.ndarray, np.ndarray]:
         batch = self.linear_batch()
         return batch.start_rows, batch.end_rows
+
+    def _roll_back(self) -> None:
+        """Back to the best weights, and on in shorter steps."""
+        self.position.damping *= DAMPING
+        self.position.n_rollbacks += 1
+        self._restart()
 
     def _restart(self) -> None:
         """Back to the best weights, with a fresh optimiser."""

@@ -4,8 +4,9 @@
 other of two independent runs of the electrolyte, the last fifth of the frames elsewhere. Two states
 throughout; every seed is another network and another choice of validation blocks. Methods:
 
-* ``default``: `GDyNetEstimator` as it comes, but for ``r_max=12``, on graphs of the nearest atoms
-  (20, of water 12) and, around targets, of two of every species, ``n_per_species=2``;
+* ``default``: `GDyNetEstimator` as it comes, on graphs of the nearest atoms (20, of water 12);
+* ``species``: the same on graphs in which targets see two atoms of every species at least, however
+  far, ``n_per_species=2``, with ``r_max=12``;
 * ``frozen``: the same with ``freeze="encoder"``, random features with a trained head;
 * ``vamp distances``, ``vamp near``, ``vamp soap``: deeptime's linear VAMP on the distances to the 6
   nearest atoms of every species up to 10 Å, on the same up to 5 Å, about as far as edges to
@@ -78,11 +79,13 @@ def loaded(name: str, data: str) -> RealSet:
 
 
 @cache
-def graphs_of(name: str, data: str) -> tuple[list[GraphTrajectory], list[GraphTrajectory]]:
+def graphs_of(
+    name: str, data: str, n_per_species: int
+) -> tuple[list[GraphTrajectory], list[GraphTrajectory]]:
     """Graphs of the training and the test runs."""
     this = loaded(name, data)
     featurizer = GraphFeaturizer(
-        this.targets, n_neighbors=this.n_neighbors, n_per_species=GRAPH_PER_SPECIES
+        this.targets, n_neighbors=this.n_neighbors, n_per_species=n_per_species
     )
     return featurizer.fit_transform(this.training), featurizer.fit_transform(this.test)
 
@@ -96,16 +99,18 @@ def features_of(name: str, data: str, kind: str) -> tuple[list[NDArray], list[ND
     return tuple([function(run, this.atoms) for run in runs] for runs in (this.training, this.test))
 
 
-def default(name: str, data: str, seed: int, freeze: str | None = None) -> Functions:
-    """States of `GDyNetEstimator`, as it comes but for the reach of its encoder."""
-    training, test = graphs_of(name, data)
+def default(
+    name: str, data: str, seed: int, *, freeze: str | None = None, species: bool = False
+) -> Functions:
+    """States of `GDyNetEstimator` as it comes, or with its encoder frozen, or seeing further."""
+    training, test = graphs_of(name, data, GRAPH_PER_SPECIES if species else 0)
     begin = time.process_time()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         estimator = GDyNetEstimator(
             N_STATES,
             loaded(name, data).lagtime,
-            encoder=GatedEncoder(r_max=REACH),
+            encoder=GatedEncoder(r_max=REACH) if species else None,
             freeze=freeze,
             random_state=seed,
         ).fit(training)
@@ -123,7 +128,7 @@ def default(name: str, data: str, seed: int, freeze: str | None = None) -> Funct
 
 def plain(name: str, data: str, seed: int) -> Functions:
     """States of the default network, trained the plain way."""
-    training, test = graphs_of(name, data)
+    training, test = graphs_of(name, data, 0)
     lagtime = loaded(name, data).lagtime
     begin = time.process_time()
     species = np.unique(training[0].species)
@@ -131,7 +136,7 @@ def plain(name: str, data: str, seed: int) -> Functions:
     these = SampleData(training, rows, 3, None, torch.device("cpu"))
     torch.manual_seed(seed)
     rng = np.random.RandomState(seed)
-    lobe = build_lobe(species, N_STATES, encoder=GatedEncoder(r_max=REACH), n_hidden=16)
+    lobe = build_lobe(species, N_STATES, n_hidden=16)
     blocks, validation = block_split(
         [len(item) for item in training], VALIDATION_SHARE, lagtime=lagtime, random_state=rng
     )
@@ -243,6 +248,7 @@ def vampnet(name: str, data: str, seed: int) -> Functions:
 
 METHODS: dict[str, Callable[[str, str, int], Functions]] = {
     "default": default,
+    "species": partial(default, species=True),
     "frozen": partial(default, freeze="encoder"),
     "vamp distances": partial(linear_vamp, kind="distances"),
     "vamp near": partial(linear_vamp, kind="near"),

@@ -49,7 +49,7 @@ def test_the_ridge_is_the_functions_over_the_samples_within_bounds(n_independent
 
 def an_example():
     run = seen_chain(20, 2)
-    return run.batch(np.arange(5), np.zeros(len(run.species), int), 0)
+    return run.batch(np.arange(5), np.arange(len(run.species)), 0)
 
 
 def starts_of(*results):

@@ -1,7 +1,6 @@
 """The real trajectories of `benchmarks.real`, and hand-made features of their targets.
 
-Public: :class:`RealSet`, :func:`real_set`, :data:`SETS`, :data:`GRAPH_PER_SPECIES`,
-:data:`REACH`, :func:`argyrodite`,
+Public: :class:`RealSet`, :func:`real_set`, :data:`SETS`, :func:`argyrodite`,
 :func:`electrolyte_in_time`, :func:`sorted_distances`, :func:`soap`.
 """
 
@@ -22,8 +21,6 @@ from graphkoopman import Trajectory, read_trajectory
 from graphkoopman.trajectories import minimum_image
 
 PER_SPECIES, FARTHEST = 6, 10.0  # sorted distances, Å
-# Of graphs: targets see two atoms of every species, and the network tells distances up to 12 Å
-GRAPH_PER_SPECIES, REACH = 2, 12.0
 SOAP_CUTOFF, SOAP_N, SOAP_L = 5.0, 2, 2  # Å; small, since seven species make 315 numbers of it
 TRAINING_SHARE = 0.8
 

@@ -11,8 +11,8 @@ STEPS = [f"steps|gated|{objective}|float64" for objective in OBJECTIVES]
 STEPS += [f"steps|{name}|VAMP2|float64" for name in list(ENCODERS)[1:]]
 STEPS += ["steps|features|VAMP2|float32"]
 EMPTY = ["steps|gated|VAMP2|float64|empty", "steps|features|VAMP2|float32|empty"]
-# graphs of a run that is cut lie in other batches, and are rounded in other ways; states that are
-# made of an untrained network divide by how little it varies
+# two convolutions of a run that is cut are rounded in other ways, in other batches, and states that
+# are made of an untrained network divide by how little it varies: 2e-6, so whole runs of these
 EMPTY += ["steps|gated|VAMP2|float32|whole"]
 # rounding of the features and of sums in another order; relative to the length of the vector
 TOLERANCES = {"float32": 1e-6, "float64": 1e-12}

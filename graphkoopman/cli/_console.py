@@ -22,6 +22,7 @@ OPTIONS = {
     "max_epochs": "--epochs",
     "n_init": "--restarts",
     "n_conv": "--convolutions",
+    "r_max": "--reach",
     "random_state": "--seed",
     "checkpoint_dir": "--checkpoint",
     "cache_dir": "--cache",

@@ -27,9 +27,8 @@ from graphkoopman.trajectories import (
     resolve_targets,
 )
 
-# far beyond use; more is a slip, and would ask for all memory
-SMALLEST = {"n_neighbors": 1, "n_per_species": 0, "n_hops": 1}
-LARGEST = {"n_neighbors": 10_000, "n_per_species": 1000, "n_hops": 100}
+# least and most; the latter is far beyond use, more is a slip and would ask for all memory
+BOUNDS = {"n_neighbors": (1, 10_000), "n_per_species": (0, 1000), "n_hops": (1, 100)}
 MAX_THREADS = 1024
 DEFAULT_BUDGET = 2**30
 
@@ -50,7 +49,8 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
     n_per_species : int
         Neighbours of every node type that the atoms of targets have at least, wherever they are.
         Where an ion is rare, what it waits for may be the next ion, far beyond M neighbours: with
-        1 or 2 the targets see it. Give the encoder an ``r_max`` that reaches as far.
+        1 or 2 the targets see it. Give the encoder an ``r_max`` that reaches as far. More to see is
+        more to overfit.
     n_hops : int
         Number of convolutions that the graphs must support. Atoms out of reach of a target are
         neither searched nor stored.
@@ -200,11 +200,11 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
                 "give exactly one of n_neighbors and cutoff, got "
                 f"n_neighbors={self.n_neighbors} and cutoff={self.cutoff}; set the other to None"
             )
-        for name, most in LARGEST.items():
+        for name, bounds in BOUNDS.items():
             value = getattr(self, name)
             if name == "n_neighbors" and value is None:
                 continue
-            check_integer(value, name, SMALLEST[name], most)
+            check_integer(value, name, *bounds)
         if not isinstance(self.directions, bool | np.bool_):
             raise TypeError(f"directions must be True or False, got {self.directions!r}")
         threads = self.n_jobs

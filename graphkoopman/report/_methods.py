@@ -33,8 +33,9 @@ def methods(study: Study, record: Mapping[str, Any] | None) -> str:
         graph = f"{estimator.n_neighbors_} nearest neighbours"
     else:
         graph = f"neighbours within {estimator.cutoff_:g} Å"
+    graph += " per atom"
     if estimator.n_per_species_:
-        graph += f", of targets at least {estimator.n_per_species_} of every species,"
+        graph += f", and of at least {estimator.n_per_species_} of every species per target"
     convolutions = settings.get("n_conv", settings.get("encoder__n_conv"))
     layers = f"{convolutions} graph convolutions" if convolutions else "a graph network"
     seed = settings.get("random_state")
@@ -44,7 +45,7 @@ def methods(study: Study, record: Mapping[str, Any] | None) -> str:
         f"The data are {len(frames)} trajector{'y' if len(frames) == 1 else 'ies'} of "
         f"{total:.4g} ps in all, sampled every {float(estimator.timestep_):g} ps, with "
         f"{study.probabilities[0].shape[1]} targets.",
-        f"Each target's surroundings are a graph of {graph} per atom, mapped to "
+        f"Each target's surroundings are a graph of {graph}, mapped to "
         f"{study.n_states} state probabilities by {layers} that maximise the VAMP-2 score [2, 3] "
         f"at a lag of {study.lag:g} ps, with {estimator.n_iter_} epochs"
         f"{f' and random seed {seed}' if seed is not None else ''}.",

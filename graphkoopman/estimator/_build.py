@@ -9,6 +9,7 @@ import torch
 from sklearn.base import clone
 
 from graphkoopman.checks import is_integer
+from graphkoopman.devices import device_of
 from graphkoopman.estimator._checks import check_objectives, species_rows
 from graphkoopman.lobes import (
     FeatureEncoder,
@@ -19,7 +20,7 @@ from graphkoopman.lobes import (
     describe_part,
     transfer_weights,
 )
-from graphkoopman.ranks import ALONE, Reducer, group_is_initialised, local_rank
+from graphkoopman.ranks import ALONE, Reducer
 from graphkoopman.samples import Batch, Samples
 from graphkoopman.storage import digest
 from graphkoopman.training import SampleData, TrainingSettings
@@ -33,15 +34,6 @@ MIN_FRAMES_PER_BATCH = 50
 INITIALISING = threading.Lock()  # threads of a process share torch's global generator
 MOST_SEEN = 2_000  # frames that a part is adapted to
 MOST_EDGES = 1_000_000  # of those whose atom vectors are in memory at a time
-
-
-def device_of(device: str) -> torch.device:
-    """Torch device behind the ``device`` parameter; of several processes each has its own GPU."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and group_is_initialised():
-        return torch.device("cuda", local_rank() % torch.cuda.device_count())
-    return torch.device(device)
 
 
 def sample_data(

@@ -10,6 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from graphkoopman.checks import check_choice, check_integer, check_number, is_integer
+from graphkoopman.devices import check_device
 from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
 from graphkoopman.ranks import Reducer
@@ -104,26 +105,6 @@ def _check_numbers(settings: dict[str, Any]) -> None:
 
 def _is_seed(value: Any) -> bool:
     return is_integer(value, 0) and int(value) <= MAX_SEED
-
-
-def check_device(device: str) -> None:
-    """Raise ValueError unless torch has the device."""
-    if not isinstance(device, str):
-        raise TypeError(f"device must be a string such as 'auto', 'cpu' or 'cuda', got {device!r}")
-    if device == "auto":
-        return
-    try:
-        place = torch.device(device)
-        torch.empty(0, device=place)
-    # torch raises AssertionError where it was built without CUDA
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = (str(error).splitlines() or ["unknown"])[0][:100]
-        raise ValueError(
-            f"device must be 'auto' or a device of this machine such as 'cpu' or 'cuda', got "
-            f"{device!r} ({reason}); device='auto' runs anywhere"
-        ) from error
-    if place.type == "meta":
-        raise ValueError("device must hold numbers, got 'meta'; use device='auto'")
 
 
 def check_objectives(objective: str | Sequence[str]) -> tuple[str, ...]:

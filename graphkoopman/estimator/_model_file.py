@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 
-from graphkoopman.estimator._build import device_of, plain_lobe, plain_settings
-from graphkoopman.estimator._checks import check_device, check_settings
+from graphkoopman.devices import check_device, device_of
+from graphkoopman.estimator._build import plain_lobe, plain_settings
+from graphkoopman.estimator._checks import check_settings
 from graphkoopman.koopman import KoopmanModel, LaggedMoments, StateMap
 from graphkoopman.lobes import describe_part, part_of
 from graphkoopman.storage import FileKind, read_arrays, write_arrays

@@ -1,12 +1,16 @@
 """Receptive fields of the targets, frame by frame, compiled."""
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from graphkoopman._compiling import njit
+from graphkoopman.devices import device_of
 from graphkoopman.graphs._directions import edge_directions
 from graphkoopman.graphs._search import nearest_shells, whole_shells, with_species
 from graphkoopman.graphs._species import nearest_of_species
@@ -21,7 +25,13 @@ from graphkoopman.neighbors import (
 )
 from graphkoopman.trajectories import Targets, Trajectory, check_not_fractional
 
+if TYPE_CHECKING:
+    import torch
+
 CHUNK_BYTES = 32 * 2**20  # worst-case edges of one chunk of frames
+BYTES_PER_EDGE = 12  # four of an index, four of a distance, and four of what is kept beside them
+MOST_FRAMES = 5000  # of a chunk
+ONE_ATOM = np.zeros(1, np.int64)
 
 
 def build_graphs(
@@ -36,6 +46,7 @@ def build_graphs(
     species: np.ndarray | None = None,
     levels: Mapping[str, np.ndarray] | None = None,
     n_jobs: int | None = None,
+    device: str = "cpu",
 ) -> GraphTrajectory:
     """Neighbour graphs of everything that ``n_hops`` convolutions over the targets can see.
 
@@ -61,6 +72,8 @@ def build_graphs(
         Groups of atoms for pooling, residues say, by name.
     n_jobs : int or None
         Threads over chunks of frames, joblib's convention.
+    device : str
+        Where neighbours are searched; they are the same everywhere.
 
     Returns
     -------
@@ -84,6 +97,7 @@ def build_graphs(
         species=species,
         levels=levels,
         n_jobs=n_jobs,
+        device=device,
     )
 
 
@@ -99,6 +113,7 @@ def graphs_of(
     n_per_species: int = 0,
     directions: bool = False,
     levels: Mapping[str, np.ndarray] | None = None,
+    device: str = "cpu",
     chunk_bytes: int = CHUNK_BYTES,
 ) -> GraphTrajectory:
     """`build_graphs` of a trajectory that has been checked, in chunks of a given size."""
@@ -106,14 +121,12 @@ def graphs_of(
     cutoff = None if cutoff is None else float(cutoff)
     labels = trajectory.species if species is None else np.asarray(species)
     kinds = np.unique(labels, return_inverse=True)[1]
-    how = targets.atoms, k, cutoff, kinds, int(n_per_species), n_hops
-    first = _chunk_of_graphs(trajectory, slice(0, 1), *how)
-    # edges per atom, of a radius graph from its first frame: how many frames fit a chunk
-    degree = k or max(2 * len(first[2]) // max(1, len(first[1])), 16)
-    slices = list(_chunks(trajectory, degree, chunk_bytes))
-    chunks = Parallel(n_jobs=n_jobs, require="sharedmem")(
-        delayed(_chunk_of_graphs)(trajectory, frames, *how) for frames in slices
-    )
+    gpu = None if n_per_species else _gpu_of(device)
+    if gpu is None:
+        how = targets.atoms, k, cutoff, kinds, int(n_per_species), n_hops
+        chunks = _on_threads(trajectory, how, n_jobs, chunk_bytes)
+    else:
+        chunks = _on_device(trajectory, (targets.atoms, k, cutoff, n_hops), gpu)
     hop_counts, atoms, neighbors, distances, degrees = (
         np.concatenate(parts) for parts in zip(*chunks, strict=True)
     )
@@ -145,6 +158,69 @@ def graphs_of(
     return replace(graphs, directions=edge_directions(trajectory, graphs, n_jobs))
 
 
+def _on_threads(
+    trajectory: Trajectory, how: tuple[Any, ...], n_jobs: int | None, chunk_bytes: int
+) -> list[tuple[np.ndarray, ...]]:
+    """Columns of chunks of frames, found by the compiled search."""
+    first = _chunk_of_graphs(trajectory, slice(0, 1), *how)
+    # edges per atom, of a radius graph from its first frame: how many frames fit a chunk
+    degree = how[1] or max(2 * len(first[2]) // max(1, len(first[1])), 16)
+    size = chunk_bytes // (trajectory.n_atoms * degree * BYTES_PER_EDGE)
+    slices = _chunks(trajectory, min(size, MOST_FRAMES))
+    chunks: list[tuple[np.ndarray, ...]] = Parallel(n_jobs=n_jobs, require="sharedmem")(
+        delayed(_chunk_of_graphs)(trajectory, frames, *how) for frames in slices
+    )
+    return chunks
+
+
+def _on_device(
+    trajectory: Trajectory, how: tuple[Any, ...], gpu: "torch.device"
+) -> list[tuple[np.ndarray, ...]]:
+    """The same found on a GPU."""
+    from graphkoopman.graphs._gpu_fields import device_fields, frames_at_a_time
+
+    size = frames_at_a_time(trajectory.n_atoms, how[1], gpu)
+    return [
+        device_fields(trajectory.positions[frames], *_lattice(trajectory, frames), *how, gpu)
+        for frames in _chunks(trajectory, size)
+    ]
+
+
+@lru_cache
+def _gpu_of(device: str) -> "torch.device | None":
+    """The GPU behind a ``device`` parameter that Triton runs on; None takes the CPU.
+
+    Where torch sees a GPU that Triton does not run on, a warning says so, once.
+    """
+    if device == "cpu":
+        return None
+    place = device_of(device)
+    if place.type != "cuda":
+        return None
+    try:
+        from graphkoopman.graphs._gpu_fields import device_fields
+
+        # one atom among its own images: what is compiled for it serves whatever comes
+        device_fields(np.zeros((1, 1, 3)), np.eye(3)[None], True, ONE_ATOM, 1, None, 1, place)
+    except Exception as error:  # no Triton, no compiler or headers for it, a GPU it does not know
+        warnings.warn(
+            f"Triton does not run on {place} ({type(error).__name__}: {error}): neighbours are "
+            "searched on the CPU; install what is missing, or pass device='cpu'",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return None
+    return place
+
+
+def _lattice(trajectory: Trajectory, frames: slice) -> tuple[np.ndarray, bool]:
+    """Cells (n_frames or 1, 3, 3), zeros where there is none, and whether there is one."""
+    if trajectory.cell is None:
+        return np.zeros((1, 3, 3)), False
+    cells = trajectory.cell[None] if trajectory.cell.ndim == 2 else trajectory.cell[frames]
+    return np.ascontiguousarray(cells), True
+
+
 def check_searchable(trajectory: Trajectory, n_neighbors: int | None) -> None:
     """Raise if atoms are fewer than neighbours, or seem to be in nm."""
     if n_neighbors is not None:
@@ -174,10 +250,8 @@ def offsets_of(counts: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
 
 
-def _chunks(trajectory: Trajectory, degree: int, chunk_bytes: int) -> Iterator[slice]:
-    # four bytes of an index, four of a distance, and four of what is kept beside them
-    per_frame = trajectory.n_atoms * degree * 12
-    size = int(np.clip(chunk_bytes // per_frame, 1, 5000))
+def _chunks(trajectory: Trajectory, size: int) -> Iterator[slice]:
+    size = max(1, size)
     for begin in range(0, trajectory.n_frames, size):
         yield slice(begin, min(begin + size, trajectory.n_frames))
 
@@ -194,13 +268,7 @@ def _chunk_of_graphs(
 ) -> tuple[np.ndarray, ...]:
     positions = np.ascontiguousarray(trajectory.positions[frames], dtype=np.float64)
     n_frames, n_atoms, _ = positions.shape
-    if trajectory.cell is None:
-        cells = np.zeros((1, 3, 3))
-    elif trajectory.cell.ndim == 2:
-        cells = np.ascontiguousarray(trajectory.cell[None])
-    else:
-        cells = np.ascontiguousarray(trajectory.cell[frames])
-    system = positions, cells, trajectory.cell is not None, target_atoms.astype(np.int64)
+    system = positions, *_lattice(trajectory, frames), target_atoms.astype(np.int64)
     # None, not an empty list: what is not asked for is not compiled
     of_species = nearest_of_species(*system, kinds, n_per_species) if n_per_species else None
     hop_counts = np.empty((n_frames, n_hops + 1), np.int32)

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.checks import check_integer, is_integer, is_positive
+from graphkoopman.devices import check_device
 from graphkoopman.graphs._axes import axes_of_targets
 from graphkoopman.graphs._build import build_graphs
 from graphkoopman.graphs._levels import levels_of
@@ -76,6 +77,10 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         least one frame is built at a time.
     n_jobs : int or None
         Threads over chunks of frames, joblib's convention.
+    device : str
+        Where neighbours are searched, ``"cpu"`` or ``"cuda"``; ``"auto"`` takes a GPU where there
+        is one. Graphs are the same everywhere, to the last bit. ``n_per_species`` is searched on
+        the CPU whatever the device.
 
     Notes
     -----
@@ -113,6 +118,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         cache_dir: str | os.PathLike[str] | None = None,
         memory_budget: int | None = None,
         n_jobs: int | None = None,
+        device: str = "cpu",
     ) -> None:
         self.targets = targets
         self.n_neighbors = n_neighbors
@@ -126,6 +132,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self.cache_dir = cache_dir
         self.memory_budget = memory_budget
         self.n_jobs = n_jobs
+        self.device = device
 
     @with_callbacks
     def fit(self, X: TrajectoriesLike, y: object = None) -> "GraphFeaturizer":
@@ -216,6 +223,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
                 f"processors, got {threads!r}"
             )
         self._check_budget()
+        check_device(self.device)
         if self.cutoff is not None and not is_positive(self.cutoff):
             raise ValueError(f"cutoff must be a positive distance in Å, got {self.cutoff!r}")
 
@@ -266,6 +274,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
             "directions": bool(self.directions),
         }
         how: dict[str, Any] = {"species": labels, "levels": levels, "n_jobs": self.n_jobs}
+        how["device"] = self.device
         if self.cache_dir is None:
             return build_graphs(trajectory, targets, **settings, **how)
         folder = Path(self.cache_dir)

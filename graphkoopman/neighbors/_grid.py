@@ -100,21 +100,56 @@ def build_grid_around(positions, n_atoms, cell, periodic, occupancy):
     atoms, slots = _sort(bins, starts, n_points)
     places = np.empty((n_points, 3))
     coordinates = np.empty((n_points, 3))
-    diagonal = 0.0
     for axis in range(3):
         for point in range(n_points):
             places[slots[point], axis] = wrapped[point, axis]
             coordinates[slots[point], axis] = fractions[point, axis] * shape[axis]
-        diagonal += _dot(box[axis], box[axis])
     # distances between faces, not lengths of edges: these bound what a sphere reaches
     widths = (heights[0] / shape[0], heights[1] / shape[1], heights[2] / shape[2])
     # an atom that sees `company` others in its bin lives at that density, not at the mean one
     density = max(n_atoms, company * shape[0] * shape[1] * shape[2]) / volume
-    slack = RELATIVE_SLACK * math.sqrt(diagonal)
     return Grid(
         places, coordinates, atoms, slots, starts, shape, widths, box, periodic,
-        density, packing, slack,
+        density, packing, _slack(box),
     )  # fmt: skip
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def lattices(positions, cells, periodic):
+    """What `build_grid` takes from the cells of some frames, for searches elsewhere than on the CPU.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (n_frames, n_atoms, 3), float64, C-contiguous
+        In Å.
+    cells : ndarray of shape (n_frames or 1, 3, 3), float64, C-contiguous
+    periodic : bool
+        False takes the bounding box of every frame.
+
+    Returns
+    -------
+    boxes, origins, normals, heights, volumes, packings, slacks : ndarray
+        Of shapes (n, 3, 3), (n, 3), (n, 3, 3), (n, 3), (n,), (n,) and (n,), n being 1 where all
+        frames share a cell: reduced lattice vectors in rows and their origin, Å; unit normals of
+        the faces in rows and the distances between faces, Å; the volume, Å^3; `Grid.packing` and
+        `Grid.slack`.
+    """
+    n = len(cells) if periodic else len(positions)
+    boxes, origins, normals = np.empty((n, 3, 3)), np.empty((n, 3)), np.empty((n, 3, 3))
+    heights, volumes, packings, slacks = np.empty((n, 3)), np.empty(n), np.empty(n), np.empty(n)
+    for f in range(n):
+        box, origin = _reduce(cells[f]) if periodic else _bounding_box(positions[f])
+        boxes[f], origins[f] = box, origin
+        normals[f], heights[f], volumes[f], packings[f] = _faces(box)
+        slacks[f] = _slack(box)
+    return boxes, origins, normals, heights, volumes, packings, slacks
+
+
+@njit(cache=True, error_model="numpy")
+def _slack(box):
+    """Return what coordinates inside a box may be off by rounding, Å, and far more."""
+    diagonal = _dot(box[0], box[0]) + _dot(box[1], box[1]) + _dot(box[2], box[2])
+    return RELATIVE_SLACK * math.sqrt(diagonal)
 
 
 @njit(cache=True, error_model="numpy")

@@ -14,6 +14,7 @@ from lobe_cases import (
 )
 
 from graphkoopman.lobes import _gpu_kernels, _updates
+from graphkoopman.lobes._basis import gaussian_basis
 from graphkoopman.lobes._gpu_kernels import MOST_PROGRAMS, ROWS, GatedUpdate
 from graphkoopman.trajectories import Trajectory
 
@@ -110,9 +111,50 @@ def star(n_rows, size=1.0, seed=0):
     distances = torch.rand(2 * n_rows, generator=generator)
     offsets = 2 * torch.arange(n_rows + 1)
     inputs = [tensor.to(DEVICE).requires_grad_() for tensor in terms]
-    graph = [tensor.to(DEVICE) for tensor in (neighbors, distances, offsets)]
+    crowd = torch.tensor(2.0 * n_rows)
+    graph = [tensor.to(DEVICE) for tensor in (neighbors, distances, offsets, crowd)]
     upstream = size * torch.rand(n_rows, 16, generator=generator).to(DEVICE)
     return inputs, (basis.to(DEVICE), STEP, SPACING, *graph), upstream
+
+
+def test_totals_do_not_depend_on_the_order_of_edges():
+    """Each of a thousand numbers of both signs is added as two, whose sums are never rounded."""
+    inputs, rest, upstream = star(500)
+    *tables, neighbors, distances, offsets, crowd = rest
+    upstream *= torch.logspace(-6, 0, 500, device=DEVICE).unsqueeze(1)
+    upstream[::2] *= -1.0
+    order = torch.randperm(500, generator=torch.Generator().manual_seed(1)).to(DEVICE)
+    totals = []
+    for rows in (torch.arange(500, device=DEVICE), order):
+        terms = [inputs[0][rows], *inputs[1:]]
+        far = distances.view(-1, 2)[rows].flatten()
+        GatedUpdate.apply(*terms, *tables, neighbors, far, offsets, crowd).backward(upstream[rows])
+        totals.append((inputs[1].grad[0], inputs[2].grad[0]))
+        inputs[1].grad = inputs[2].grad = None
+    assert torch.equal(totals[0][0], totals[1][0])
+    assert torch.equal(totals[0][1], totals[1][1])
+    exact = upstream.double().sum(dim=0)
+    assert_relative(totals[0][0].double(), exact, 1e-6)
+
+
+def test_an_edge_of_any_length_reaches_its_gaussians():
+    """Rows of one block with edges from zero to beyond the basis, a window at a time."""
+    inputs, rest, upstream = star(ROWS + 5)
+    basis, step, spacing, neighbors, distances, offsets, crowd = rest
+    distances = torch.linspace(0.0, 4.0, len(distances), device=DEVICE)
+    distances = distances[torch.randperm(len(distances), generator=torch.Generator().manual_seed(2))]
+    table = gaussian_basis(step * torch.arange(-1, 24 * 32 - 1), 17).to(DEVICE)
+    for term, n in ((3, (16, 17)), (4, (17,))):
+        inputs[term] = torch.randn(n, device=DEVICE).requires_grad_()
+    graph = neighbors, distances, offsets, crowd
+    GatedUpdate.apply(*inputs, table, step, spacing, *graph).backward(upstream)
+    # all messages are positive: attention is that of two logits, and m is linear in W₃
+    exact = inputs[3].detach().double().requires_grad_()
+    logits = inputs[4].detach().double()
+    u = gaussian_basis(distances.double(), 17)
+    attention = torch.softmax((u @ logits).view(-1, 2), dim=1).reshape(-1, 1)
+    (attention * (u @ exact.T)).backward(upstream.double().repeat_interleave(2, dim=0))
+    assert_relative(inputs[3].grad.double(), exact.grad, RTOL)
 
 
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])

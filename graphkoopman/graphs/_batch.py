@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -79,6 +80,11 @@ class GraphBatch:
         if self.row_offsets is not None:
             return torch.from_numpy(self.row_offsets[: n_rows + 1]).to(device)
         return torch.arange(n_rows + 1, device=device) * (self.n_neighbors or 0)
+
+    @cached_property
+    def crowd(self) -> Tensor:
+        """Edges that end at one atom, at most, (), float32; found once for all convolutions."""
+        return torch.bincount(self.neighbors, minlength=1).max().float()
 
     def n_edges(self, n_rows: int) -> int:
         """Number of edges of the first ``n_rows`` atoms."""

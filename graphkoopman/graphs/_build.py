@@ -180,10 +180,12 @@ def _on_device(
     from graphkoopman.graphs._gpu_fields import device_fields, frames_at_a_time
 
     size = frames_at_a_time(trajectory.n_atoms, how[1], gpu)
-    return [
-        device_fields(trajectory.positions[frames], *_lattice(trajectory, frames), *how, gpu)
-        for frames in _chunks(trajectory, size)
-    ]
+    chunks = []
+    for frames in _chunks(trajectory, size):
+        lattice = _lattice(trajectory, frames)
+        fields = device_fields(trajectory.positions[frames], *lattice, *how, gpu)
+        chunks.append(fields.columns(trajectory.n_atoms))
+    return chunks
 
 
 @lru_cache

@@ -148,6 +148,7 @@ def gpu_update(terms: Terms, edges: Edges) -> Tensor:
         batch.neighbors[:n_edges],
         batch.distances[:n_edges],
         batch.offsets_on_device(n_rows),
+        batch.crowd,
     )
     return terms.finish(update)
 

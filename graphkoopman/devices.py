@@ -7,8 +7,6 @@ from graphkoopman.ranks import group_is_initialised, local_rank
 if TYPE_CHECKING:
     import torch
 
-__all__: list[str] = []
-
 
 def check_device(device: str) -> None:
     """Raise ValueError unless torch has the device."""

@@ -173,6 +173,11 @@ class Samples(Protocol):
 SamplesLike: TypeAlias = Samples | Sequence[Samples]
 
 
+def class_name(item: Any) -> str:
+    """What samples are for a network: their class, or the one that they stand for."""
+    return str(getattr(item, "class_name", type(item).__name__))
+
+
 def join_adjacent_samples(pieces: Sequence[Any]) -> list[Any]:
     """Merge pieces of one run that follow each other, so that no lagged pair is lost.
 

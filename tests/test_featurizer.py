@@ -50,6 +50,7 @@ def test_parameters():
         "targets": "element Li", "n_neighbors": 7, "cutoff": None, "n_per_species": 0, "n_hops": 2,
         "directions": False, "levels": (), "axes": None,
         "species_labels": None, "cache_dir": None, "memory_budget": None, "n_jobs": None,
+        "device": "cpu", "store": True,
     }  # fmt: skip
     copy.set_params(n_neighbors=None, cutoff=3.0)
     (graphs,) = copy.fit_transform(gas())

@@ -29,7 +29,7 @@ def run_of(name, n_frames=2, dtype=np.float32):
 def on_both(monkeypatch, run, **settings):
     """Graphs found by the CPU, and by the kernels for a GPU, through the transformer."""
     (on_cpu,) = GraphFeaturizer(n_hops=2, **settings).fit_transform(run)
-    monkeypatch.setattr(_build, "_gpu_of", lambda device: DEVICE if device == "cuda" else None)
+    monkeypatch.setattr(_build, "gpu_of", lambda device: DEVICE if device == "cuda" else None)
     monkeypatch.setattr("graphkoopman.graphs._featurizer.check_device", lambda device: None)
     (on_gpu,) = GraphFeaturizer(n_hops=2, device="cuda", **settings).fit_transform(run)
     return on_cpu, on_gpu
@@ -110,11 +110,11 @@ def test_falls_back_to_the_cpu_where_triton_does_not_run(monkeypatch):
 
     monkeypatch.setattr("graphkoopman.graphs._gpu_fields.device_fields", no_compiler)
     monkeypatch.setattr(_build, "device_of", lambda device: torch.device("cuda"))
-    _build._gpu_of.cache_clear()
+    _build.gpu_of.cache_clear()
     with pytest.warns(RuntimeWarning, match="searched on the CPU; install what is missing"):
-        assert _build._gpu_of("cuda") is None
-    assert _build._gpu_of("cuda") is None
-    _build._gpu_of.cache_clear()
+        assert _build.gpu_of("cuda") is None
+    assert _build.gpu_of("cuda") is None
+    _build.gpu_of.cache_clear()
 
 
 def test_a_device_that_is_not_there():

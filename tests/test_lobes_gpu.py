@@ -140,9 +140,11 @@ def test_totals_do_not_depend_on_the_order_of_edges():
 def test_an_edge_of_any_length_reaches_its_gaussians():
     """Rows of one block with edges from zero to beyond the basis, a window at a time."""
     inputs, rest, upstream = star(ROWS + 5)
-    basis, step, spacing, neighbors, distances, offsets, crowd = rest
+    _, step, spacing, neighbors, distances, offsets, crowd = rest
     distances = torch.linspace(0.0, 4.0, len(distances), device=DEVICE)
-    distances = distances[torch.randperm(len(distances), generator=torch.Generator().manual_seed(2))]
+    distances = distances[
+        torch.randperm(len(distances), generator=torch.Generator().manual_seed(2))
+    ]
     table = gaussian_basis(step * torch.arange(-1, 24 * 32 - 1), 17).to(DEVICE)
     for term, n in ((3, (16, 17)), (4, (17,))):
         inputs[term] = torch.randn(n, device=DEVICE).requires_grad_()

@@ -49,6 +49,7 @@ def featurizer_of(options: argparse.Namespace, n_hops: int) -> GraphFeaturizer:
         cache_dir=options.cache,
         memory_budget=None if options.memory is None else max(1, int(options.memory * 2**30)),
         n_jobs=options.jobs,
+        device=getattr(options, "device", "cpu"),  # of the commands that train
     )
 
 

@@ -14,7 +14,7 @@ from graphkoopman.devices import check_device
 from graphkoopman.lobes import describe_part, needs_of
 from graphkoopman.objectives import SCORES
 from graphkoopman.ranks import Reducer
-from graphkoopman.samples import Samples
+from graphkoopman.samples import Samples, class_name
 from graphkoopman.training import Interruption, Restarts, SharedRun, memory_budget
 from graphkoopman.trajectories import Trajectory, items_of
 
@@ -157,11 +157,6 @@ def check_alike(samples: Sequence[Any]) -> None:
             )
 
 
-def class_name(item: Any) -> str:
-    """Class of samples; of a run on several processes, that of its pieces."""
-    return item.class_name if isinstance(item, SharedRun) else type(item).__name__
-
-
 def _noun(item: Samples) -> str:
     """What samples are called in messages."""
     return "features" if "features" in item.offers else "graphs"
@@ -238,7 +233,7 @@ def check_lagtime(samples: Sequence[Samples], lagtime: int) -> None:
 def check_same_kind(samples: Sequence[Samples], estimator: "GDyNetEstimator") -> None:
     """Raise ValueError unless the samples are like those that the network was trained on."""
     trained = dict(estimator.kind_)
-    name, got = trained.pop("class"), type(samples[0]).__name__
+    name, got = trained.pop("class"), class_name(samples[0])
     if got != name:
         raise ValueError(f"X must hold {name} as in training, got {got}")
     for name, value in trained.items():

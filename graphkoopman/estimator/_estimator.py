@@ -24,7 +24,6 @@ from graphkoopman.estimator._checks import (
     check_same_settings,
     check_samples,
     check_training_data,
-    class_name,
 )
 from graphkoopman.estimator._fit import fit_network
 from graphkoopman.estimator._gap import check_gap, frame_ranges
@@ -44,7 +43,7 @@ from graphkoopman.lobes import (
 )
 from graphkoopman.randomness import RandomState
 from graphkoopman.ranks import agree, joined
-from graphkoopman.samples import SamplesLike, join_adjacent_samples
+from graphkoopman.samples import SamplesLike, class_name, join_adjacent_samples
 from graphkoopman.training import Interruption, SampleData, all_frames, evaluate, share_runs
 
 # what None may stand for

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,10 @@ from graphkoopman._compiling import njit
 from graphkoopman.graphs._trajectory import GraphTrajectory
 from graphkoopman.samples import tensors_to
 from graphkoopman.threads import over_parts
+
+if TYPE_CHECKING:
+    from graphkoopman.graphs._gpu_fields import DeviceFields
+    from graphkoopman.graphs._unstored import UnstoredGraphs
 
 MIN_EDGES_PER_THREAD = 100_000
 DTYPES = {"species": torch.int32, "neighbors": torch.int32, "distances": torch.float32}
@@ -171,6 +176,29 @@ def collate(
     )
 
 
+def batch_on_device(
+    fields: "DeviceFields", graphs: "UnstoredGraphs", frames: np.ndarray, species_index: np.ndarray
+) -> GraphBatch:
+    """Graphs of some frames that were searched on a GPU as one batch there, see `collate`."""
+    device, k = fields.atoms.device, graphs.n_neighbors
+    ragged = k is None or bool((fields.degrees != k).any())
+    rows = torch.from_numpy(np.asarray(species_index, np.int32)).to(device)
+    batch = GraphBatch(
+        species=rows[fields.atoms],
+        neighbors=fields.neighbors.int(),
+        distances=fields.distances.float(),
+        row_offsets=_offsets(fields.degrees.cpu().numpy()) if ragged else None,
+        hop_counts=tuple(fields.hop_counts.sum(dim=0).tolist()),
+        target_of_atom=_target_of_atom(graphs, len(frames)),
+        n_frames=len(frames),
+        n_targets=graphs.n_targets,
+        n_neighbors=None if ragged else k,
+        levels=_levels(graphs, len(frames)),
+        axes=None if graphs.axes is None else _axes(graphs.axes[frames]),
+    )
+    return batch.to(device)
+
+
 def _fill_on_threads(
     graphs: GraphTrajectory,
     frames: np.ndarray,
@@ -228,7 +256,7 @@ def _extra_edges(
     return out
 
 
-def _levels(graphs: GraphTrajectory, n_frames: int) -> Tensor | None:
+def _levels(graphs: "GraphTrajectory | UnstoredGraphs", n_frames: int) -> Tensor | None:
     """Groups of the target atoms, (n_levels, n_target_atoms of all frames)."""
     if graphs.levels is None:
         return None
@@ -266,10 +294,15 @@ def _ragged_offsets(
 ) -> np.ndarray:
     degrees = np.empty(n_rows, np.int64)
     _scatter_degrees(counts, before, graphs.row_offsets[frames], graphs.degrees, degrees)
-    return np.concatenate([[0], np.cumsum(degrees)])
+    return _offsets(degrees)
 
 
-def _target_of_atom(graphs: GraphTrajectory, n_frames: int) -> Tensor | None:
+def _offsets(degrees: np.ndarray) -> np.ndarray:
+    """Where the edges of every row start, (n_rows + 1,) int64."""
+    return np.concatenate([[0], np.cumsum(degrees, dtype=np.int64)])
+
+
+def _target_of_atom(graphs: "GraphTrajectory | UnstoredGraphs", n_frames: int) -> Tensor | None:
     sizes = np.diff(graphs.target_offsets)
     if np.all(sizes == 1):
         return None

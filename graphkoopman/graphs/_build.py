@@ -121,7 +121,7 @@ def graphs_of(
     cutoff = None if cutoff is None else float(cutoff)
     labels = trajectory.species if species is None else np.asarray(species)
     kinds = np.unique(labels, return_inverse=True)[1]
-    gpu = None if n_per_species else _gpu_of(device)
+    gpu = None if n_per_species else gpu_of(device)
     if gpu is None:
         how = targets.atoms, k, cutoff, kinds, int(n_per_species), n_hops
         chunks = _on_threads(trajectory, how, n_jobs, chunk_bytes)
@@ -174,7 +174,9 @@ def _on_threads(
 
 
 def _on_device(
-    trajectory: Trajectory, how: tuple[Any, ...], gpu: "torch.device"
+    trajectory: Trajectory,
+    how: tuple[np.ndarray, int | None, float | None, int],
+    gpu: "torch.device",
 ) -> list[tuple[np.ndarray, ...]]:
     """The same found on a GPU."""
     from graphkoopman.graphs._gpu_fields import device_fields, frames_at_a_time
@@ -182,14 +184,14 @@ def _on_device(
     size = frames_at_a_time(trajectory.n_atoms, how[1], gpu)
     chunks = []
     for frames in _chunks(trajectory, size):
-        lattice = _lattice(trajectory, frames)
-        fields = device_fields(trajectory.positions[frames], *lattice, *how, gpu)
+        cells, periodic = _lattice(trajectory, frames)
+        fields = device_fields(trajectory.positions[frames], cells, periodic, *how, gpu)
         chunks.append(fields.columns(trajectory.n_atoms))
     return chunks
 
 
 @lru_cache
-def _gpu_of(device: str) -> "torch.device | None":
+def gpu_of(device: str) -> "torch.device | None":
     """The GPU behind a ``device`` parameter that Triton runs on; None takes the CPU.
 
     Where torch sees a GPU that Triton does not run on, a warning says so, once.

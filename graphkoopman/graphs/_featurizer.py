@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -14,7 +14,7 @@ from graphkoopman.callbacks import CallbackSupport, FitTask, with_callbacks
 from graphkoopman.checks import check_integer, is_integer, is_positive
 from graphkoopman.devices import check_device
 from graphkoopman.graphs._axes import axes_of_targets
-from graphkoopman.graphs._build import build_graphs
+from graphkoopman.graphs._build import build_graphs, check_searchable
 from graphkoopman.graphs._levels import levels_of
 from graphkoopman.graphs._stream import write_graph_file
 from graphkoopman.graphs._trajectory import GRAPHS, GraphTrajectory
@@ -27,6 +27,9 @@ from graphkoopman.trajectories import (
     as_trajectories,
     resolve_targets,
 )
+
+if TYPE_CHECKING:
+    from graphkoopman.graphs._unstored import UnstoredGraphs
 
 # least and most; the latter is far beyond use, more is a slip and would ask for all memory
 BOUNDS = {"n_neighbors": (1, 10_000), "n_per_species": (0, 1000), "n_hops": (1, 100)}
@@ -81,6 +84,9 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         Where neighbours are searched, ``"cpu"`` or ``"cuda"``; ``"auto"`` takes a GPU where there
         is one. Graphs are the same everywhere, to the last bit. ``n_per_species`` is searched on
         the CPU whatever the device.
+    store : bool
+        Whether graphs are kept. False gives `UnstoredGraphs`, which are searched again for every
+        batch, for runs whose graphs do not fit on disk; a GPU makes that bearable.
 
     Notes
     -----
@@ -119,6 +125,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         memory_budget: int | None = None,
         n_jobs: int | None = None,
         device: str = "cpu",
+        store: bool = True,
     ) -> None:
         self.targets = targets
         self.n_neighbors = n_neighbors
@@ -133,6 +140,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         self.memory_budget = memory_budget
         self.n_jobs = n_jobs
         self.device = device
+        self.store = store
 
     @with_callbacks
     def fit(self, X: TrajectoriesLike, y: object = None) -> "GraphFeaturizer":
@@ -158,7 +166,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
         task.end()
         return self
 
-    def transform(self, X: TrajectoriesLike) -> list[GraphTrajectory]:
+    def transform(self, X: TrajectoriesLike) -> list[Any]:
         """Graphs of every trajectory.
 
         Parameters
@@ -167,7 +175,7 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        list of GraphTrajectory
+        list of GraphTrajectory, or of UnstoredGraphs without ``store``
 
         Raises
         ------
@@ -181,6 +189,11 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
             axes_of_targets(self.axes, trajectory, targets.n_targets)
             for trajectory, (targets, *_) in zip(trajectories, resolved, strict=True)
         ]
+        if not self.store:
+            return [
+                self._unstored(trajectory, *found, vectors)
+                for trajectory, found, vectors in zip(trajectories, resolved, axes, strict=True)
+            ]
         # tasks of joblib, so that the workers of a cluster may write the files of a shared folder;
         # without one, graphs would have to be sent back
         parallel = Parallel() if self.cache_dir is not None else _one_after_the_other
@@ -212,8 +225,14 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
             if name == "n_neighbors" and value is None:
                 continue
             check_integer(value, name, *bounds)
-        if not isinstance(self.directions, bool | np.bool_):
-            raise TypeError(f"directions must be True or False, got {self.directions!r}")
+        for name in ("directions", "store"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if not self.store and self.cache_dir is not None:
+            raise ValueError(
+                f"store=False keeps no graphs, got cache_dir={self.cache_dir!r}; leave one of "
+                "them out"
+            )
         threads = self.n_jobs
         if threads is not None and (
             not is_integer(threads, -MAX_THREADS) or not 0 < abs(int(threads)) <= MAX_THREADS
@@ -258,6 +277,37 @@ class GraphFeaturizer(CallbackSupport, TransformerMixin, BaseEstimator):
                 )
         levels = levels_of(self.levels, trajectory)
         return resolve_targets(self.targets, trajectory), labels, levels
+
+    def _unstored(
+        self,
+        trajectory: Trajectory,
+        targets: Targets,
+        labels: np.ndarray,
+        levels: dict[str, np.ndarray],
+        axes: np.ndarray | None,
+    ) -> "UnstoredGraphs":
+        from graphkoopman.graphs._unstored import UnstoredGraphs
+
+        check_searchable(trajectory, self.n_neighbors)
+        return UnstoredGraphs(
+            positions=trajectory.positions,
+            cells=trajectory.cells,
+            species=labels,
+            atoms=targets.atoms,
+            target_offsets=targets.offsets,
+            n_neighbors=self.n_neighbors,
+            cutoff=self.cutoff,
+            n_hops=self.n_hops,
+            timestep=trajectory.timestep,
+            n_per_species=self.n_per_species,
+            with_directions=bool(self.directions),
+            parent=trajectory.parent,
+            start=trajectory.start,
+            levels=np.stack(list(levels.values())) if levels else None,
+            level_names=np.array(list(levels)) if levels else None,
+            axes=axes,
+            device=self.device,
+        )
 
     def _graphs(
         self,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphkoopman.graphs._search import SHELL_WIDTH
-from graphkoopman.neighbors._gpu_search import Neighbors, device_grid, nearest_on, within_on
+from graphkoopman.neighbors import Neighbors, device_grid, nearest_on, within_on
 
 TYPICAL_NEIGHBORS = 32  # of a radius graph, for which bins are cut
 # Bytes per atom of a frame and neighbour asked for: candidates twice, with their distances and

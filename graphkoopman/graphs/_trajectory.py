@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 GRAPHS = FileKind("graphkoopman-graphs", 3, "graph file", "delete it and featurize again", oldest=3)
 ATOM, EDGE, ROW = "atom", "edge", "row"  # stored atoms, edges, atoms that have edges
+SETTINGS = (  # of the search, which all samples of a fit share
+    Scalar("n_neighbors", lambda k: k is None or (is_int(k) and k > 0)),
+    Scalar("cutoff", lambda cutoff: cutoff is None or is_positive(cutoff)),
+    Scalar("n_per_species", lambda n: is_int(n) and n >= 0),
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,13 +111,8 @@ class GraphTrajectory(ColumnSamples):
         Column("axes", FRAME, "f", (None, 3), optional=True),
         Column("target_offsets", SYSTEM, "i"),
     )
-    scalars: ClassVar = (
-        Scalar("n_neighbors", lambda k: k is None or (is_int(k) and k > 0)),
-        Scalar("cutoff", lambda cutoff: cutoff is None or is_positive(cutoff)),
-        Scalar("n_per_species", lambda n: is_int(n) and n >= 0),
-        *OF_A_RUN,
-    )
-    shared: ClassVar = ("n_neighbors", "cutoff", "n_per_species")
+    scalars: ClassVar = (*SETTINGS, *OF_A_RUN)
+    shared: ClassVar = tuple(setting.name for setting in SETTINGS)
     file: ClassVar = GRAPHS
     made_by: ClassVar = "GraphFeaturizer"
 
@@ -275,10 +275,11 @@ class GraphTrajectory(ColumnSamples):
         axes = arrays["axes"]
         if axes is not None and axes.shape[:2] != (n_frames, len(targets) - 1):
             raise ValueError("axes do not fit to frames and targets")
-        _check_levels(arrays["levels"], arrays["level_names"], len(arrays["species"]))
+        check_levels(arrays["levels"], arrays["level_names"], len(arrays["species"]))
 
 
-def _check_levels(levels: Any, names: Any, n_atoms: int) -> None:
+def check_levels(levels: Any, names: Any, n_atoms: int) -> None:
+    """Raise ValueError unless groups of atoms are of all levels and all atoms."""
     if levels is None and names is None:
         return
     if levels is None or names is None or levels.shape != (len(names), n_atoms):

@@ -23,14 +23,26 @@ numba functions that these are made of. They release the GIL and keep no state::
   returned count above the outputs' size asks for larger ones.
 - ``occupancy_for_nearest(k)``, ``occupancy_for_cutoff(n_atoms, cell, periodic, cutoff)``.
 
-Positions and cell are C-contiguous float64 of shapes (n_atoms, 3) and (3, 3); the cell is any
-(3, 3) array when ``periodic`` is false. They check nothing: `check_frame` does, once.
+On a GPU
+--------
+``device_grid`` takes many frames at a time, and ``nearest_on`` and ``within_on`` find there what
+``nearest_of`` and ``within_of`` find, bit by bit, in Triton.
+
+Compiled code takes positions and cell as C-contiguous float64 of shapes (n_atoms, 3) and (3, 3);
+the cell is any (3, 3) array when ``periodic`` is false. It checks nothing: `check_frame`
+does, once.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from graphkoopman.neighbors._frame import check_frame, check_not_nanometre, k_nearest, within
+    from graphkoopman.neighbors._gpu_search import (
+        Neighbors,
+        device_grid,
+        nearest_on,
+        within_on,
+    )
     from graphkoopman.neighbors._grid import Grid, build_grid, build_grid_around
     from graphkoopman.neighbors._search import (
         nearest_of,

@@ -116,7 +116,7 @@ def build_grid_around(positions, n_atoms, cell, periodic, occupancy):
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def lattices(positions, cells, periodic):
-    """What `build_grid` takes from the cells of some frames, for searches elsewhere than on the CPU.
+    """What `build_grid` takes from the cells of some frames, for searches not on the CPU.
 
     Parameters
     ----------

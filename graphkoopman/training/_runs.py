@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphkoopman.ranks import Reducer, agree
-from graphkoopman.samples import Batch, Samples, join_adjacent_samples
+from graphkoopman.samples import Batch, Samples, class_name, join_adjacent_samples
 from graphkoopman.storage import digest
 from graphkoopman.trajectories import adjacent_runs
 
@@ -181,7 +181,7 @@ def _check_pieces(headers: Sequence[Header]) -> None:
 
 def _header(item: Samples) -> Header:
     return Header(
-        type(item).__name__,
+        class_name(item),
         len(item),
         float(item.timestep),
         item.parent,

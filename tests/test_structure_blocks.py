@@ -9,12 +9,12 @@ from structure_systems import TRICLINIC, gas
 from graphkoopman.structure._blocks import Division, divide, ratio_interval
 from graphkoopman.structure._inputs import check_runs
 from graphkoopman.trajectories import segments
-from graphkoopman.uncertainty import Block, block_scatter
+from graphkoopman.uncertainty import Block
 
 
 def division(n_blocks, time=0.0):
     blocks = [Block(0, i, i + 1, run=0) for i in range(n_blocks)]
-    return Division(blocks, block_scatter(blocks, time))
+    return Division.of(blocks, time)
 
 
 def runs_of(trajectories, probs):
@@ -37,8 +37,9 @@ def test_states_that_change_slowly_get_fewer_and_longer_blocks():
     fast = np.eye(2)[np.random.default_rng(0).integers(2, size=(400, 1))]
     run = [gas(TRICLINIC, 400, [3])]
     few, many = (divide(runs_of(run, [p]), "auto", None) for p in (slow, fast))
-    assert len(few) == 6
-    assert len(many) > 40
+    assert few.n_blocks == 6
+    assert len(few) == 48
+    assert many.n_blocks > 40
     assert few.scatter.degrees < 5
     assert few.scatter.share < many.scatter.share
 

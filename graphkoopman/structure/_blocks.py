@@ -1,4 +1,5 @@
-"""Time blocks and the intervals from them: `Division`, `divide`, `ratio_interval`, `block_error`.
+"""Time blocks and the intervals from them: `Division`, `divide`, `ratio_interval`,
+`influence_interval`.
 
 Every average of this layer is a ratio of two sums over frames and targets, such as counted
 neighbours over expected ones. Blocks hold all targets of their frames, so targets that move
@@ -18,15 +19,16 @@ from graphkoopman.trajectories import Trajectory
 from graphkoopman.uncertainty import (
     Block,
     Scatter,
-    block_scatter,
     check_unit,
     correlation_time,
     cut_blocks,
-    effective_units,
+    cut_pieces,
+    error_of_mean,
+    piece_scatter,
     t_quantile,
 )
 
-__all__ = ["UNITS", "Division", "block_error", "divide", "ratio_interval"]
+__all__ = ["UNITS", "Division", "divide", "influence_interval", "ratio_interval"]
 
 Array = NDArray[np.float64]
 
@@ -36,23 +38,50 @@ UNITS = ("auto", "trajectories", "blocks")
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """Blocks of time of all trajectories, and what their scatter shows.
+    """Blocks of time of all trajectories, cut into pieces, and what their scatter shows.
+
+    Its length and entries are those of the pieces: sums are taken over them.
 
     Attributes
     ----------
     blocks : list of Block
+    pieces : list of Block
+        Equally many of each block, in its order.
     scatter : Scatter
-        For blocks weighted by their frames.
+        For blocks weighted by their frames, with the block of each piece.
     """
 
     blocks: list[Block]
+    pieces: list[Block]
     scatter: Scatter
 
+    @classmethod
+    def of(
+        cls, blocks: list[Block], time: float, n_targets: Sequence[int] | None = None
+    ) -> "Division":
+        """Cut blocks into pieces, for states of that correlation time."""
+        pieces, block_of = cut_pieces(blocks)
+        weights = [
+            piece.n_frames * (1 if n_targets is None else n_targets[piece.trajectory])
+            for piece in pieces
+        ]
+        return cls(blocks, pieces, piece_scatter(pieces, block_of, time, weights=weights))
+
     def __len__(self) -> int:
-        return len(self.blocks)
+        return len(self.pieces)
 
     def __iter__(self) -> Iterator[Block]:
-        return iter(self.blocks)
+        return iter(self.pieces)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks."""
+        return len(self.blocks)
+
+    @property
+    def follows(self) -> NDArray[np.bool_]:
+        """Whether each block but the first begins where the one before it ends."""
+        return np.array([b.follows(a) for a, b in pairwise(self.blocks)], dtype=bool)
 
 
 def divide(runs: Sequence[StructureRun], unit: str, n_blocks: int | None) -> Division:
@@ -85,8 +114,7 @@ def divide(runs: Sequence[StructureRun], unit: str, n_blocks: int | None) -> Div
         n_blocks=n_blocks,
         runs=_continued([run.trajectory for run in runs]),
     )
-    weights = [block.n_frames * runs[block.trajectory].n_targets for block in blocks]
-    return Division(blocks, block_scatter(blocks, time, weights=weights))
+    return Division.of(blocks, time, [run.n_targets for run in runs])
 
 
 def _continued(trajectories: Sequence[Trajectory]) -> list[tuple[int, int]]:
@@ -102,69 +130,55 @@ def _continued(trajectories: Sequence[Trajectory]) -> list[tuple[int, int]]:
 def ratio_interval(
     numerator: Array, denominator: Array, division: Division, *, lowest: float = 0.0
 ) -> tuple[Array, Array]:
-    r"""Ratio of sums over blocks with its 95 % interval.
+    r"""Ratio of sums over pieces of time with its 95 % interval.
 
-    With :math:`R = \sum_b x_b / \sum_b y_b`, residuals :math:`e_b = (x_b - R y_b) /
-    \sqrt{1 - h_b}` and leverages :math:`h_b = y_b / \sum_b y_b`, the squared standard error is
-    the larger of two,
-
-    .. math::
-        \frac{\sum_b e_b^2}{s\,(\sum_b y_b)^2}\quad\text{and}\quad
-        \frac{\sum_b e_b^2 + 2 \max(0, \sum_b e_b e_{b+1})}{(\sum_b y_b)^2},
-
-    with the share s of the variance that blocks of the states' correlation time show, and the
-    correlation that is seen between blocks that follow one another. The interval is Student's t
-    with :math:`(\sum_b y_b)^2 / \sum_b y_b^2 - 1` degrees of freedom, or those of the blocks if
-    these are fewer.
+    With :math:`R = \sum_p x_p / \sum_p y_p`, a piece adds :math:`(x_p - R y_p)/\sum_p y_p` to it;
+    see `influence_interval`.
 
     Parameters
     ----------
-    numerator : ndarray of shape (n_blocks, ...)
-    denominator : ndarray of shape (n_blocks, ...)
+    numerator : ndarray of shape (n_pieces, ...)
+    denominator : ndarray of shape (n_pieces, ...)
         Not negative; broadcasts against the numerator.
     division : Division
-        Into ``n_blocks`` blocks.
+        Into ``n_pieces`` pieces.
     lowest : float
         Bound that the quantity cannot be below.
 
     Returns
     -------
     ratio : ndarray of shape (...)
-        NaN where the denominator is zero in all blocks.
+        NaN where the denominator is zero everywhere.
     interval : ndarray of shape (..., 2)
         Low and high; ``lowest`` and infinity where the data are those of one block only.
     """
     total = denominator.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = numerator.sum(axis=0) / total
-        leverage = denominator / total
-        residual = (numerator - ratio * denominator) / np.sqrt(1.0 - leverage) / total
-    # a block that holds all the data has no scatter of its own: what is left is rounding
-    residual = np.where(leverage < 1.0, residual, 0.0)
-    error = block_error(residual, division)
-    quantile = t_quantile(np.minimum(effective_units(denominator), 1.0 + division.scatter.degrees))
-    with np.errstate(invalid="ignore"):
-        half = np.where(np.isfinite(quantile), quantile * error, np.inf)
-    half = np.where(np.isnan(ratio), np.nan, half)
-    interval = np.stack([np.maximum(ratio - half, lowest), ratio + half], axis=-1)
-    return ratio, interval
+        influence = (numerator - ratio * denominator) / total
+    interval = influence_interval(ratio, influence, denominator, division)
+    return ratio, np.maximum(interval, lowest)
 
 
-def block_error(deviations: Array, division: Division) -> Array:
-    """Standard error from what each block adds to an estimate, as in `ratio_interval`.
+def influence_interval(
+    estimate: Array, influence: Array, weights: Array, division: Division
+) -> Array:
+    """95 % interval of an estimate from what each piece of time adds to it, (..., 2).
+
+    Student's t with error and degrees of freedom of `graphkoopman.uncertainty.error_of_mean`, where
+    blocks that follow one another count with the correlation that is seen between them, too.
 
     Parameters
     ----------
-    deviations : ndarray of shape (n_blocks, ...)
+    estimate : ndarray of shape (...)
+    influence : ndarray of shape (n_pieces, ...)
+    weights : ndarray of shape (n_pieces, ...)
     division : Division
-
-    Returns
-    -------
-    ndarray of shape (...)
+        Into these pieces.
     """
-    follows = np.array([b.follows(a) for a, b in pairwise(division.blocks)], dtype=bool)
-    variance = np.sum(deviations**2, axis=0)
-    neighbours = np.sum(deviations[1:][follows] * deviations[:-1][follows], axis=0)
-    return np.sqrt(
-        np.maximum(variance / division.scatter.share, variance + 2.0 * np.maximum(neighbours, 0.0))
-    )
+    error, n_units = error_of_mean(influence, weights, division.scatter, division.follows)
+    quantile = t_quantile(n_units)
+    with np.errstate(invalid="ignore"):
+        half = np.where(np.isfinite(quantile), quantile * error, np.inf)
+    half = np.where(np.isnan(estimate), np.nan, half)
+    return np.stack([estimate - half, estimate + half], axis=-1)

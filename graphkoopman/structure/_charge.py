@@ -179,7 +179,7 @@ def charge_integral(
         charge_interval=charge_interval,
         own_charge=own_charge,
         populations=weights.sum(axis=0) / rows.sum(),
-        n_blocks=len(blocks),
+        n_blocks=blocks.n_blocks,
     )
 
 

@@ -304,7 +304,7 @@ def describe_states(
         if shells is None
         else dict(zip(shells.names, map(float, shells.radii), strict=True)),
         n_samples=len(samples.values),
-        n_blocks=len(blocks),
+        n_blocks=blocks.n_blocks,
     )
 
 

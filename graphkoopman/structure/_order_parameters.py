@@ -125,7 +125,7 @@ class Samples:
     values : ndarray of shape (n_samples, n_parameters)
     probs : ndarray of shape (n_samples, n_states)
     block : ndarray of shape (n_samples,)
-        Number of the time block of each sample.
+        Number of the piece of time of each sample.
     parameters : tuple of OrderParameter
     division : Division
         The blocks.
@@ -168,7 +168,7 @@ def _shell_counts(
 ) -> Array:
     """Neighbours of all targets by species and distance, in a few frames of every block."""
     counts = np.zeros(shape)
-    for block in blocks:
+    for block in blocks.blocks:
         run, column = runs[block.trajectory], columns[block.trajectory]
         # the first minimum needs few frames: each has all targets
         step = max(1, (block.stop - block.start) // FRAMES_FOR_SHELLS)

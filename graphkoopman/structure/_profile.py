@@ -157,7 +157,7 @@ def state_profile(
         probability_interval=np.minimum(probability_interval, 1.0),
         counts=counts.sum(axis=0).astype(np.int64),
         axis=vector,
-        n_blocks=len(blocks),
+        n_blocks=blocks.n_blocks,
     )
 
 

@@ -205,7 +205,7 @@ def state_rdf(
         populations=populations,
         populations_interval=np.minimum(populations_interval, 1.0),
         density=density,
-        n_blocks=len(blocks),
+        n_blocks=blocks.n_blocks,
     )
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.tree import DecisionTreeClassifier
 
-from graphkoopman.structure._blocks import Division, block_error
+from graphkoopman.structure._blocks import Division, influence_interval
 from graphkoopman.structure._order_parameters import OrderParameter, Samples
-from graphkoopman.uncertainty import effective_units, t_quantile
+from graphkoopman.uncertainty import jackknife_influence
 
 __all__ = ["Rule", "cohens_kappa", "jackknife_interval", "rule_of_all_states", "rule_of_state"]
 
@@ -63,7 +63,7 @@ def rule_of_all_states(
     labels = samples.probs.argmax(axis=1)
     tree = _tree(samples, depth, None)
     found = _unseen_predictions(tree, samples, labels)
-    confusion = _confusions(labels, found, samples.block, samples.probs.shape[1])
+    confusion = _confusions(labels, found, samples, samples.probs.shape[1])
     kappa, interval = _kappa_with_interval(confusion, samples.division)
     return tree.fit(samples.values, labels), kappa, interval, confusion.sum(axis=0)
 
@@ -123,7 +123,7 @@ def _candidate(
     """κ on unseen time with its interval, confusion, columns and the tree to grow."""
     part = replace(samples, values=samples.values[:, columns])
     tree = _tree(part, depth, weight)
-    confusion = _confusions(inside, _unseen_predictions(tree, part, inside), samples.block, 2)
+    confusion = _confusions(inside, _unseen_predictions(tree, part, inside), samples, 2)
     kappa = _kappa_with_interval(confusion, samples.division)
     return (*kappa, confusion.sum(axis=0), columns, tree)
 
@@ -151,31 +151,20 @@ def cohens_kappa(confusion: Array) -> Array:
 def jackknife_interval(
     estimate: Array, replicates: Array, weights: Array, division: Division
 ) -> Array:
-    """95 % interval from estimates without one block each, (..., 2).
-
-    The variance is that of `ratio_interval`, with the jackknife's deviations in place of residuals:
-    blocks that follow one another, or are shorter than the states' correlation time, are not
-    independent.
+    """95 % interval from estimates without one piece of time each, (..., 2).
 
     Parameters
     ----------
     estimate : ndarray of shape (...)
-    replicates : ndarray of shape (n_blocks, ...)
-    weights : ndarray of shape (n_blocks, ...)
-        Data of each block; Student's t takes their effective number.
+    replicates : ndarray of shape (n_pieces, ...)
+    weights : ndarray of shape (n_pieces, ...)
+        Data of each piece.
     division : Division
-        Into these blocks.
+        Into these pieces.
     """
-    n = len(replicates)
-    if n < 2:
-        return np.stack([np.full_like(estimate, -np.inf), np.full_like(estimate, np.inf)], axis=-1)
-    deviations = np.sqrt((n - 1) / n) * (replicates - replicates.mean(axis=0))
-    error = block_error(deviations, division)
-    units = np.minimum(effective_units(weights), 1.0 + division.scatter.degrees)
-    with np.errstate(invalid="ignore"):
-        half = t_quantile(units) * error
-    half = np.where(np.isnan(half), np.inf, half)
-    return np.stack([estimate - half, estimate + half], axis=-1)
+    influence = jackknife_influence(estimate, replicates, weights)
+    interval = influence_interval(estimate, influence, weights, division)
+    return np.where(np.isnan(interval), [-np.inf, np.inf], interval)
 
 
 def _tree(samples: Samples, depth: int, weight: str | None) -> DecisionTreeClassifier:
@@ -203,11 +192,11 @@ def _unseen_predictions(
 
 
 def _confusions(
-    labels: NDArray[np.int64], found: NDArray[np.int64], block: NDArray[np.int64], n: int
+    labels: NDArray[np.int64], found: NDArray[np.int64], samples: Samples, n: int
 ) -> Array:
-    """Counts per block, (n_blocks, n, n)."""
-    counts = np.zeros((int(block.max()) + 1, n, n))
-    np.add.at(counts, (block, labels, found), 1.0)
+    """Counts per piece of time, (n_pieces, n, n)."""
+    counts = np.zeros((len(samples.division), n, n))
+    np.add.at(counts, (samples.block, labels, found), 1.0)
     return counts
 
 

@@ -125,7 +125,7 @@ def spatial_map(
         probability_interval=np.minimum(interval, 1.0),
         counts=counts.sum(axis=0).astype(np.int64),
         cell=_mean_cell(runs) / repeats[:, None],
-        n_blocks=len(blocks),
+        n_blocks=blocks.n_blocks,
     )
 
 

@@ -362,7 +362,6 @@ def _einstein(pairs: PairSums, terms: _Terms) -> tuple[float, Array, int]:
     with np.errstate(divide="ignore", invalid="ignore"):
         replicates = terms.prefactor * (without.charge / without.volume) @ terms.rate
     weights = blocks.volume[:, terms.at_tau]
-    interval = jackknife(
-        estimate, replicates, weights, pairs.blocks.scatter(), positive=terms.positive
-    )
-    return float(estimate), interval, len(weights)
+    scatter = pairs.blocks.scatter()
+    interval = jackknife(estimate, replicates, weights, scatter, positive=terms.positive)
+    return float(estimate), interval, scatter.n_units or len(weights)

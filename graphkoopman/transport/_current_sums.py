@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class CurrentSums(_Sums):
-    r"""Sums over the time origins of blocks; leading axis (n_blocks,), or none.
+    r"""Sums over the time origins of pieces of blocks; leading axis (n_pieces,), or none.
 
     Currents are those of the n_states² transitions, then of the other carriers.
 
@@ -45,7 +45,7 @@ class CurrentSums(_Sums):
 
 @dataclass(frozen=True, eq=False)
 class CurrentBlocks:
-    """Sums of every block of time, and the blocks.
+    """Sums of every piece of the blocks of time, and the blocks.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class CurrentBlocks:
 
 
 def current_units(blocks: CurrentBlocks, name: str) -> tuple[CurrentSums, Scatter]:
-    """Sums of what is independent, "blocks" or "trajectories", and what their scatter shows."""
+    """Sums of "blocks" in their pieces, or "trajectories", and what their scatter shows."""
     if name == "blocks":
         return blocks.sums, blocks.blocks.scatter()
     labels = np.array([block.trajectory for block in blocks.blocks])
@@ -82,7 +82,7 @@ def current_sums(
         Of the targets.
     carriers : list of n_runs lists of Carrier
     """
-    cut = TimeBlocks.of(runs, lag)
+    cut = TimeBlocks.of(runs, lag, in_pieces=True)
     parts = [
         part
         for run, blocks, others in zip(runs, cut.counts, carriers, strict=True)

@@ -5,6 +5,7 @@ on. The same units serve every estimate of one call, so that ratios such as perc
 keep the correlation of their parts.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from graphkoopman.uncertainty import (
     Scatter,
     check_unit,
     effective_units,
+    error_of_mean,
+    jackknife_influence,
     t_quantile,
     unit_labels,
 )
@@ -39,7 +42,7 @@ class Units:
     Attributes
     ----------
     sums : TransitionSums
-        Leading axis (n_units,).
+        Leading axis (n_units,), or (n_pieces,) where the scatter has the block of each piece.
     name : str
         What a unit is.
     scatter : Scatter
@@ -53,7 +56,7 @@ class Units:
     @property
     def n_units(self) -> int:
         """Number of units."""
-        return len(self.sums.n_pairs)
+        return self.scatter.n_units or len(self.sums.n_pairs)
 
 
 def transition_units(pairs: PairSums, unit: str) -> Units:
@@ -66,15 +69,20 @@ def transition_units(pairs: PairSums, unit: str) -> Units:
         See `graphkoopman.uncertainty.check_unit`; all but chunks.
     """
     name, _ = check_unit(unit, UNITS)
-    labels = np.concatenate(unit_labels(name, pairs.blocks, pairs.n_groups))
+    blocks = pairs.blocks
     copies = round(float(np.mean(pairs.n_groups))) if "targets" in name else 1
-    labels_of_time = None
+    labels_of_time: Sequence[int] | None = None
     if name == "targets":
-        labels_of_time = [0] * len(pairs.blocks)
+        labels_of_time = [0] * len(blocks)
+    elif name == "blocks+targets":
+        labels_of_time = blocks.block_of
     elif name.startswith("trajectories"):
-        labels_of_time = [block.trajectory for block in pairs.blocks]
-    weights = [b.n_frames * pairs.n_groups[b.trajectory] for b in pairs.blocks]
-    scatter = pairs.blocks.scatter(weights, labels_of_time, copies)
+        labels_of_time = [block.trajectory for block in blocks]
+    weights = [b.n_frames * pairs.n_groups[b.trajectory] for b in blocks]
+    scatter = blocks.scatter(weights, labels_of_time, copies)
+    # blocks stay in pieces; all other units are whole
+    block_of = None if name == "blocks" else blocks.block_of
+    labels = np.concatenate(unit_labels(name, blocks, pairs.n_groups, block_of))
     return Units(pairs.cells.grouped(labels), name, scatter)
 
 
@@ -92,7 +100,8 @@ def jackknife(
     ----------
     estimate : ndarray of shape (...)
     replicates : ndarray of shape (n_units, ...)
-        Estimates without one unit each.
+        Estimates without one unit each; without one piece of time each, where the scatter has the
+        block of each piece, see `graphkoopman.uncertainty.error_of_mean`.
     weights : ndarray of shape (n_units, ...)
         How much data of each unit an estimate rests on; the effective number of units follows.
     scatter : Scatter
@@ -106,8 +115,13 @@ def jackknife(
         Low and high; without limits where a single unit holds all the data of an estimate.
     """
     with np.errstate(invalid="ignore"):
-        n_units = np.minimum(effective_units(weights), 1.0 + scatter.degrees)
-        half = t_quantile(n_units) * _spread(replicates, scatter.share)
+        if scatter.blocks:
+            influence = jackknife_influence(estimate, replicates, weights)
+            error, n_units = error_of_mean(influence, weights, scatter)
+        else:
+            error = _spread(replicates, scatter.share)
+            n_units = np.minimum(effective_units(weights), 1.0 + scatter.degrees)
+        half = t_quantile(n_units) * error
     half = np.where(np.isnan(half), np.inf, half)
     if not positive:
         return _stack(estimate - half, estimate + half, -np.inf)

@@ -293,7 +293,7 @@ def onsager_contributions(
         lagtime=tau,
         timestep=timestep,
         unit=name,
-        n_units=len(sums.volume),
+        n_units=scatter.n_units or len(sums.volume),
     )
 
 

@@ -18,6 +18,8 @@ from graphkoopman.uncertainty import (
     block_scatter,
     correlation_time,
     cut_blocks,
+    cut_pieces,
+    piece_scatter,
 )
 
 Array = NDArray[np.float64]
@@ -105,11 +107,14 @@ class CollectiveSums(_Sums):
 
 @dataclass(frozen=True, eq=False)
 class TimeBlocks(Sequence[Block]):
-    """Blocks of time origins, and how far they are correlated.
+    """Blocks of time origins, or pieces of them, and how far they are correlated.
 
     Attributes
     ----------
     blocks : list of Block
+        Blocks or pieces, whose sums are kept apart.
+    block_of : tuple of ints
+        Block of each piece, by number; of a block its own number.
     time : float
         Correlation time of the states, frames.
     lag : int
@@ -117,15 +122,19 @@ class TimeBlocks(Sequence[Block]):
     """
 
     blocks: list[Block]
+    block_of: tuple[int, ...]
     time: float
     lag: int
 
     @classmethod
-    def of(cls, runs: list[TransportRun], lag: int) -> "TimeBlocks":
+    def of(cls, runs: list[TransportRun], lag: int, *, in_pieces: bool = False) -> "TimeBlocks":
         """Cut runs that are longer than the lag; those without targets have no states to forget."""
         time = correlation_time([run.probs for run in runs]) if runs[0].n_targets else 0.0
-        lengths = [run.n_frames - lag for run in runs]
-        return cls(cut_blocks(lengths, time, lagtime=lag), time, lag)
+        blocks = cut_blocks([run.n_frames - lag for run in runs], time, lagtime=lag)
+        if not in_pieces:
+            return cls(blocks, tuple(range(len(blocks))), time, lag)
+        # displacements that begin in a piece end in the next one, not beyond
+        return cls(*cut_pieces(blocks, shortest=lag), time, lag)
 
     def __len__(self) -> int:
         return len(self.blocks)
@@ -135,7 +144,7 @@ class TimeBlocks(Sequence[Block]):
 
     @property
     def counts(self) -> list[int]:
-        """Number of blocks of each run."""
+        """Number of blocks, or pieces, of each run."""
         return np.bincount([block.trajectory for block in self.blocks]).tolist()
 
     def scatter(
@@ -144,12 +153,15 @@ class TimeBlocks(Sequence[Block]):
         labels: ArrayLike | None = None,
         n_copies: int = 1,
     ) -> Scatter:
-        """What the scatter of blocks, or of units that they are labelled with, shows.
+        """What the scatter of blocks, in pieces, or of units that all are labelled with, shows.
 
         Squared displacements over a lag correlate as far as the lag reaches, on average over half
         of it, and over the correlation time where states differ in their mobility.
         """
         time = max(self.time, 0.5 * self.lag)
+        if labels is None and len(set(self.block_of)) < len(self.block_of):
+            return piece_scatter(self.blocks, self.block_of, time, weights=weights)
+        labels = self.block_of if labels is None else labels
         return block_scatter(self.blocks, time, weights=weights, labels=labels, n_copies=n_copies)
 
 
@@ -162,11 +174,12 @@ class PairSums:
     cells : TransitionSums
         Leading axis (n_cells,).
     collective : CollectiveSums or None
-        Leading axis (n_blocks,); where charges were given.
+        Leading axis (n_pieces,); where charges were given.
     lags : ndarray of shape (n_lags,)
         Frames.
     blocks : TimeBlocks
-        Of time origins at the longest lag; cells are ordered by block and then by group.
+        Pieces of blocks of time origins at the longest lag; cells are ordered by piece and then by
+        group.
     n_groups : list of n_runs ints
         Groups of targets of each run.
     """
@@ -215,7 +228,7 @@ def pair_sums(
     charges : Charges or None
         Needed for conductivities only.
     """
-    blocks = TimeBlocks.of(runs, int(lags[-1]))
+    blocks = TimeBlocks.of(runs, int(lags[-1]), in_pieces=True)
     n_groups = [min(run.n_targets, max(1, N_GROUPS // len(runs))) for run in runs]
     parts = [
         _run_sums(run, lags, stride, charges, count, groups)

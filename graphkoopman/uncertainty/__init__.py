@@ -7,6 +7,12 @@ correlation time of the states, and Student's t for the degrees of freedom that 
 
 from graphkoopman.uncertainty._blocks import Block, cut_blocks
 from graphkoopman.uncertainty._correlation import correlation_time
+from graphkoopman.uncertainty._pieces import (
+    cut_pieces,
+    error_of_mean,
+    jackknife_influence,
+    piece_scatter,
+)
 from graphkoopman.uncertainty._refits import (
     probability_sets,
     spread_of_refits as spread_of_refits,

@@ -1,7 +1,7 @@
 """How much of an estimate's variance the scatter of units shows: `Scatter`, `block_scatter`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from graphkoopman.uncertainty._blocks import Block
 from graphkoopman.uncertainty._student import CONFIDENCE, effective_units, t_quantile
 
-__all__ = ["Scatter", "block_scatter"]
+__all__ = ["Scatter", "block_scatter", "mean_covariance"]
 
 Array = NDArray[np.float64]
 
@@ -24,10 +24,22 @@ class Scatter:
         Share of the variance that the scatter shows; less than one where units are correlated.
     degrees : float
         Degrees of freedom.
+    blocks : tuple of n_pieces ints
+        Unit of each piece of time, by number, where estimates are told apart by pieces of units,
+        see `error_of_mean`; empty where they are told apart by the units themselves.
+    within : float
+        What pieces within units scatter of the same process, over what units do; less than one.
     """
 
     share: float
     degrees: float
+    blocks: tuple[int, ...] = field(default=(), repr=False)
+    within: float = field(default=0.0, repr=False)
+
+    @property
+    def n_units(self) -> int:
+        """Number of units that estimates are told apart by pieces of; zero without pieces."""
+        return len(set(self.blocks))
 
     def quantile(self, confidence: float = CONFIDENCE) -> float:
         """Student's t over the root of the share: what a naive standard error is times."""
@@ -87,7 +99,7 @@ def block_scatter(
     w = frames if weights is None else np.asarray(weights, dtype=np.float64)
     w = w / w.sum()
     # A C Aᵀ, (n_blocks, n_blocks): covariance of what each block adds to the mean
-    covariance = _mean_covariance(blocks, frames, time) * np.outer(w, w)
+    covariance = mean_covariance(blocks, frames, time) * np.outer(w, w)
     if labels is not None:
         unit = np.asarray(labels)
         indicator = (unit == np.unique(unit)[:, None]).astype(float)
@@ -111,7 +123,7 @@ def block_scatter(
     return Scatter(round(float(min(share, 1.0)), 12), round(float(degrees), 12))
 
 
-def _mean_covariance(blocks: Sequence[Block], frames: Array, time: float) -> Array:
+def mean_covariance(blocks: Sequence[Block], frames: Array, time: float) -> Array:
     r"""Covariance of block means for a correlation of exp(-s/t), (n_blocks, n_blocks)."""
     time = max(time, 1e-6 * float(frames.max()))
     start = np.array([block.offset + block.start for block in blocks], dtype=np.float64)

@@ -54,7 +54,10 @@ def check_unit(unit: Any, allowed: Sequence[str] = UNITS) -> tuple[str, int | No
 
 
 def unit_labels(
-    name: str, blocks: Sequence[Block], n_targets: Sequence[int]
+    name: str,
+    blocks: Sequence[Block],
+    n_targets: Sequence[int],
+    block_of: Sequence[int] | None = None,
 ) -> list[NDArray[np.int64]]:
     """Unit of every (block, target), by number.
 
@@ -65,6 +68,8 @@ def unit_labels(
     blocks : sequence of Block
     n_targets : sequence of n_trajectories ints
         Targets, or groups of targets, of each trajectory.
+    block_of : sequence of n_blocks ints or None
+        Block that each of them is a piece of; by default each is one of its own.
 
     Returns
     -------
@@ -77,7 +82,8 @@ def unit_labels(
             f'{list(n_targets)} targets; use unit="trajectories+targets"'
         )
     keys = []
-    for number, block in enumerate(blocks):
+    numbers = range(len(blocks)) if block_of is None else block_of
+    for number, block in zip(numbers, blocks, strict=True):
         time = {"trajectories": block.trajectory, "blocks": number}.get(name.split("+")[0], 0)
         for target in range(n_targets[block.trajectory]):
             keys.append((time, target if "targets" in name else 0))

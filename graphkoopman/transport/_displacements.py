@@ -139,8 +139,9 @@ def transition_displacements(
     recoils. With "framework" and "system" the targets of small cells lose part of their own motion.
 
     Blocks of time are at least two lags and several correlation times of the states long where
-    the data allow it. Where these are not short against the run, few degrees of freedom are left
-    and the intervals are wide, as they should be.
+    the data allow it. What lasts from piece to piece of a block counts as slow as the states:
+    where these are not short against the run, few degrees of freedom are left and such intervals
+    are wide, as they should be. See `graphkoopman.uncertainty.error_of_mean`.
 
     References
     ----------

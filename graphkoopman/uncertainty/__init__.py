@@ -2,7 +2,8 @@
 
 Estimates of `koopman`, `structure` and `transport` resample different sums, but share one
 vocabulary of independent units (`UNITS`), one rule that cuts runs into blocks of time, one
-correlation time of the states, and Student's t for the degrees of freedom that are left.
+correlation time of the states, and Student's t for the degrees of freedom that are left. Averages
+that forget sooner than the states are told by pieces of blocks (`error_of_mean`).
 """
 
 from graphkoopman.uncertainty._blocks import Block, cut_blocks

@@ -1,11 +1,13 @@
-"""A convolution and a training step on a GPU: ``python -m benchmarks.device``.
+"""Graphs, a convolution and a training step on a GPU: ``python -m benchmarks.device``.
 
-The convolution is the widest of a network with three, on the electrolyte; against it stand torch's
-own operations on the same device. Next to its time stands the least that it must move, every input
-read once and every output written once, as a share of what a copy on the device moves in the same
-run. The training step is against the plain network of `benchmarks.plain_gdynet` on the same device,
-and against ours on the CPU in one thread. All figures are wall time; graphs are collated by as many
-threads as torch uses.
+Graphs are searched by the GPU and by all cores of the machine's CPU, and must be the same to the
+last bit; those that are not kept stay on the GPU, as the batch of a step. The convolution is
+the widest of a network with three, on the electrolyte; against it stand torch's own operations on
+the same device. Next to its time stands the least that it must move, every input read once and
+every output written once, as a share of what a copy on the device moves in the same run. The
+training step is against the plain network of `benchmarks.plain_gdynet` on the same device, and
+against ours on the CPU in one thread; "searched" is the same step with graphs that are not kept.
+All figures are wall time; graphs are collated by as many threads as torch uses.
 """
 
 import argparse
@@ -15,23 +17,64 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from torch import Tensor
 
 from benchmarks._rows import Row, report
-from benchmarks._systems import system
+from benchmarks._systems import System, system
 from benchmarks.plain_gdynet import copy_weights
 from benchmarks.training_step import LAG, Ours, Plain, largest_difference, ours, plain
+from graphkoopman import GraphFeaturizer
 from graphkoopman.cli._timing import spread_text
-from graphkoopman.graphs import GraphBatch
+from graphkoopman.graphs import GraphBatch, build_graphs
 from graphkoopman.lobes import GraphConvolution
 from graphkoopman.training import evaluate
+from graphkoopman.trajectories import resolve_targets
 
 N_CONV = 3
+CUTOFF = 5.0  # Å, of a radius graph
 COPIED = 2**28  # numbers of float32: 1 GiB
 TOLERANCE = 1e-5  # of results in float32
+
+
+def graph_rows(name: str, n_frames: int, device: torch.device, n_repeats: int) -> list[Row]:
+    """Nearest and radius graphs of a system against the CPU; a batch of those that are not kept."""
+    this = system(name, n_frames)
+    return [
+        graph_row(this, "nearest", {"n_neighbors": this.n_neighbors}, device, n_repeats),
+        graph_row(this, "radius", {"n_neighbors": None, "cutoff": CUTOFF}, device, n_repeats),
+    ]
+
+
+def graph_row(
+    this: System, kind: str, how: dict[str, Any], device: torch.device, n_repeats: int
+) -> Row:
+    """One kind of graphs."""
+    run, targets = this.trajectory, resolve_targets(None, this.trajectory)
+    searches = [
+        partial(build_graphs, run, targets, n_hops=N_CONV, **how, **where)
+        for where in ({"device": str(device)}, {"n_jobs": -1})
+    ]
+    found, expected = (search() for search in searches)
+    featurizer = GraphFeaturizer(n_hops=N_CONV, store=False, device=str(device), **how)
+    (unstored,) = featurizer.transform(run)
+    species = np.zeros(run.n_atoms, np.int32)
+    batch = partial(unstored.batch, np.arange(len(run)), species, N_CONV)
+    ours_s, cpu_s, batch_s = (wall_seconds(c, device, n_repeats) for c in (*searches, batch))
+    details = {
+        "edges": len(expected.distances),
+        "ms": spread_text(1e3 * ours_s),
+        "not kept, ms": spread_text(1e3 * batch_s),
+        "CPU ms": spread_text(1e3 * cpu_s),
+        "cores": cpu_count(),
+    }
+    same = found.digest() == expected.digest()
+    ratios = (cpu_s / ours_s).tolist()
+    return Row("graphs", f"{this.name}, {kind}", "CPU, all cores", ratios, same, details)
 
 
 def wall_seconds(call: Callable[[], object], device: torch.device, n_repeats: int) -> np.ndarray:
@@ -65,6 +108,15 @@ def moved(side: Ours, device: torch.device) -> Ours:
     lobe = deepcopy(side.lobe).to(device)
     optimizer = torch.optim.Adam(lobe.parameters(), lr=1e-3)
     return replace(side, lobe=lobe, data=replace(side.data, device=device), optimizer=optimizer)
+
+
+def searched(side: Ours, name: str, n_frames: int) -> Ours:
+    """The same with graphs that are searched for every batch."""
+    this = system(name, n_frames)
+    (graphs,) = GraphFeaturizer(
+        n_neighbors=this.n_neighbors, n_hops=N_CONV, store=False, device=str(side.data.device)
+    ).transform(this.trajectory)
+    return replace(side, data=replace(side.data, samples=[graphs]))
 
 
 def moved_plain(side: Plain, device: torch.device) -> Plain:
@@ -178,9 +230,11 @@ def step_row(name: str, n_pairs: int, n_plain: int, device: torch.device, n_repe
     spent = wall_seconds(theirs.step, device, n_repeats)
     with one_thread():
         cpu = wall_seconds(on_cpu.step, torch.device("cpu"), 1)
+    searching = wall_seconds(searched(many, name, n_pairs + LAG).step, device, n_repeats)
     details = {
         "pairs": n_pairs,
         "pairs per s": spread_text(n_pairs / seconds),
+        "searched": spread_text(n_pairs / searching),
         "plain": spread_text(n_plain / spent),
         "plain pairs": n_plain,
         "our CPU, one thread": float(n_pairs / cpu[0]),
@@ -208,6 +262,8 @@ def rows(device: torch.device, n_repeats: int, n_frames: int, copied: int = COPI
     rate = copy_rate(device, n_repeats, copied)
     side = ours(system("electrolyte", n_frames), N_CONV)
     return [
+        *graph_rows("interface", n_frames, device, n_repeats),
+        *graph_rows("electrolyte", n_frames, device, n_repeats),
         *convolution_rows(widest_convolution(side, device), n_repeats, rate),
         step_row("interface", n_frames, min(10, n_frames), device, n_repeats),
         step_row("electrolyte", n_frames, min(5, n_frames), device, n_repeats),

@@ -9,13 +9,23 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 from benchmarks import kill
 from benchmarks._training_settings import trained_with
 from graphkoopman import GDyNetEstimator, GraphFeaturizer
-from graphkoopman.datasets import chain_rates, make_hopping
-from graphkoopman.lobes import GatedEncoder
+from graphkoopman.datasets import chain_rates, make_chain_molecule, make_hopping
+from graphkoopman.descriptors import FunctionFeaturizer
+from graphkoopman.lobes import (
+    AttentionPooling,
+    FeatureEncoder,
+    GatedEncoder,
+    HierarchicalPooling,
+    MeanPooling,
+    PaiNNEncoder,
+    SchNetEncoder,
+)
 from graphkoopman.training import Restarts
 from graphkoopman.training._state import STEPS_PER_EPOCH, Position, TrainingResult, check_numbers
 
@@ -109,6 +119,41 @@ def test_killed_fits_resume_bit_for_bit(graphs, uninterrupted, tmp_path, monkeyp
             estimator_with(checkpoint_dir=tmp_path).fit(graphs)
     resumed = estimator_with(checkpoint_dir=tmp_path).fit(graphs)
     assert_same_fit(resumed, uninterrupted)
+
+
+PARTS = {
+    "attention": {"pooling": AttentionPooling(3, n_heads=2)},
+    "residues": {"pooling": HierarchicalPooling(n_hidden=3)},
+    "variance": {"pooling": MeanPooling(variance=True)},
+    "SchNet": {"encoder": SchNetEncoder(1, 3, n_basis=4)},
+    "PaiNN": {"encoder": PaiNNEncoder(1, 3, n_basis=4)},
+    "mirrored": {"encoder": GatedEncoder(1, 3, handedness=True, axis=(0, 0, 1))},
+    "features": {"encoder": FeatureEncoder(1, 3)},
+}
+
+
+@pytest.fixture(scope="module")
+def samples_of_a_molecule():
+    """Graphs with residues and directions, and features."""
+    run = make_chain_molecule(100, 150, random_state=0).trajectory
+    settings = {"n_neighbors": 4, "n_hops": 1, "levels": ("residue",), "directions": True}
+    radii = FunctionFeaturizer(lambda run, targets: run.positions[:, ::10].std(axis=2)[:, None])
+    return GraphFeaturizer(**settings).transform(run), radii.transform(run)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("part", PARTS)
+def test_killed_fits_of_every_part_resume(samples_of_a_molecule, tmp_path, monkeypatch, part):
+    graphs, features = samples_of_a_molecule
+    samples = features if part == "features" else graphs
+    small = {"encoder": GatedEncoder(1, 3), "n_hidden": 4, "n_init": 1, "max_epochs": 1}
+    whole = estimator_with(**small | PARTS[part]).fit(samples)
+    kept = estimator_with(**small | PARTS[part], checkpoint_dir=tmp_path)
+    with monkeypatch.context() as patch:
+        dying_after(7, patch, raise_killed)  # four steps of the start, then those on all frames
+        with pytest.raises(Killed):
+            kept.fit(samples)
+    assert_same_fit(clone(kept).fit(samples), whole)
 
 
 def test_steps_between_saves_are_done_again(graphs, uninterrupted, tmp_path, monkeypatch):

@@ -23,18 +23,32 @@ from graphkoopman.descriptors import (
     SOAPFeaturizer,
 )
 from graphkoopman.generation import EnvironmentDecoder
-from graphkoopman.lobes import AttentionPooling, HierarchicalPooling
+from graphkoopman.lobes import (
+    AttentionPooling,
+    FeatureEncoder,
+    GatedEncoder,
+    HierarchicalPooling,
+    MeanPooling,
+    PaiNNEncoder,
+    SchNetEncoder,
+)
 
 # fits are as short as can be on purpose
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
 def estimators():
-    """One small instance of every public estimator, and of one with other parts."""
+    """One small instance of every public estimator, and of one with every other part."""
     return [
         make_estimator(),
         make_estimator(pooling=AttentionPooling(3, n_heads=2)),
         make_estimator(pooling=HierarchicalPooling(window=2)),
+        *with_encoders(
+            SchNetEncoder(1, 3, n_basis=4),
+            PaiNNEncoder(1, 3, n_basis=4),
+            GatedEncoder(1, 3, handedness=True, axis=(0, 0, 1)),
+            FeatureEncoder(1, 3),
+        ),
         make_featurizer(),
         FunctionFeaturizer(centers),
         SOAPFeaturizer(n_max=1, l_max=1, r_cut=3.0),
@@ -43,8 +57,23 @@ def estimators():
     ]
 
 
+def with_encoders(*encoders):
+    """Of other encoders, the variance beside the mean; as short as training can be."""
+    pooling = MeanPooling(variance=True)
+    return [
+        make_estimator(encoder=encoder, pooling=pooling, n_hidden=4, max_epochs=1)
+        for encoder in encoders
+    ]
+
+
 def centers(trajectory, targets):
     return np.stack([trajectory.positions[:, atoms].mean(axis=1) for atoms in targets], axis=1)
+
+
+def radii(trajectory, targets):
+    """Distances to the four nearest atoms; the first atom of a target."""
+    arms = trajectory.positions[:, None] - trajectory.positions[:, [t[0] for t in targets], None]
+    return np.sort(np.linalg.norm(arms, axis=-1), axis=-1)[..., 1:5]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +87,6 @@ def runs():
 
 @pytest.fixture(scope="module")
 def samples(runs):
-    graphs = make_featurizer().transform(runs)
     # one cage, for descriptors that take their time
     rates = chain_rates(2, slowest=20.0)
     small = [
@@ -66,13 +94,23 @@ def samples(runs):
         for n in (2, 4, 3)
     ]
     return {
-        "GDyNetEstimator": graphs,
+        "distance": make_featurizer().transform(runs),
+        "direction": make_featurizer().set_params(directions=True).transform(runs),
+        "features": FunctionFeaturizer(radii).transform(runs),
         "GraphFeaturizer": runs,
         "FunctionFeaturizer": runs,
         "SOAPFeaturizer": small,
         "PotentialFeaturizer": small,
         "FeatureReducer": FunctionFeaturizer(centers).transform(runs),
     }
+
+
+def name_of_samples(estimator):
+    """What an estimator takes: by what its encoder reads, otherwise by its class."""
+    encoder = getattr(estimator, "encoder", None)
+    if encoder is None:
+        return type(estimator).__name__
+    return max(encoder.needs, key=("distance", "direction", "features").index)
 
 
 # fit takes probabilities and targets beside the trajectories, which scikit-learn's checks do not
@@ -99,7 +137,7 @@ def test_every_estimator_of_the_package_is_checked():
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
 )
 def test_own_checks(estimator, check, samples):
-    check(clone(estimator), list(samples[type(estimator).__name__]))
+    check(clone(estimator), list(samples[name_of_samples(estimator)]))
 
 
 def twin(estimator):

@@ -24,6 +24,8 @@ from graphkoopman.lobes import (
     slow_layer,
 )
 from graphkoopman.model_selection import SegmentKFold
+from graphkoopman.training._batches import Run, StatisticsBatch
+from graphkoopman.training._initialise import fit_output, initialise_hidden
 
 WHOLE = [np.arange(24)]  # of the 28 atoms of a gas
 RESIDUES = np.array(
@@ -255,6 +257,33 @@ def test_one_residue_of_many_is_seen_from_the_start():
     # √10 residues' noise leaves 7 / √10 = 2.2 of a mean; the flip itself is 7
     assert found[1] < 3.0
     assert found[0] > 1.5 * found[1]
+
+
+@pytest.mark.parametrize("n_targets", [1, 3])
+def test_the_head_starts_from_what_is_slow(n_targets):
+    """One slow direction of a target's vector beside 31 of noise."""
+    rng = np.random.default_rng(0)
+    lag, n_frames = 10, 2000
+    # two states that relax in 50 frames keep exp(-10 / 50) of their function over the lag
+    flips = rng.random((n_frames, n_targets)) < 0.01
+    state = np.cumsum(flips, axis=0) % 2
+    vectors = rng.normal(size=(n_frames, n_targets, 32))
+    vectors[:, :, 0] = 6.0 * state + rng.normal(size=state.shape)
+    vectors = vectors @ np.linalg.qr(rng.normal(size=(32, 32)))[0]
+    z = torch.from_numpy(vectors.reshape(-1, 32)).float()
+    batch = StatisticsBatch([Run(0, np.arange(n_frames), lag)], [n_targets])
+    pairs = state.astype(float)[:-lag].ravel(), state.astype(float)[lag:].ravel()
+    best = 1.0 + np.corrcoef(*pairs)[0, 1] ** 2
+    scores = {}
+    for name, frames in (("slow", batch), ("whitened", None)):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            lobe = build_lobe([6], 2, encoder=GatedEncoder(1), pooling=HierarchicalPooling())
+        initialise_hidden(lobe, z, frames)
+        with torch.no_grad():
+            scores[name] = fit_output(lobe, lobe.head.respond(z), batch.start_rows, batch.end_rows)
+    assert scores["slow"] - 1.0 > 0.85 * (best - 1.0)
+    assert scores["slow"] > scores["whitened"] + 0.1
 
 
 # ------------------------------------------------------------------ in the estimator

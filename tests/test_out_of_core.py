@@ -284,9 +284,9 @@ def test_whole_trajectories_start_from_what_memory_bears(monkeypatch, most):
     """Estimates take every frame; the linear functions to start from need not."""
     seen = []
 
-    def initialise(lobe, pooled):
+    def initialise(lobe, pooled, batch):
         seen.append(len(pooled))
-        _initialise.initialise_hidden(lobe, pooled)
+        _initialise.initialise_hidden(lobe, pooled, batch)
 
     monkeypatch.setattr("graphkoopman.training._loop.initialise_hidden", initialise)
     monkeypatch.setattr("graphkoopman.training._loop.MOST_LINEAR_SAMPLES", most)

@@ -124,6 +124,8 @@ class _Level(nn.Module):
 
 
 class _Hierarchy(nn.Module):
+    slow_first = True  # the vector of a target has the noise of all its groups in many directions
+
     def __init__(
         self, n_features: int, n_hidden: int, methods: Sequence[str], window: int | None
     ) -> None:

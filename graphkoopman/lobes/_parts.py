@@ -84,7 +84,9 @@ class Pooling(Protocol):
             each is; None where every target is one atom. It may have a method ``adapt(seen)``,
             called once before training with a list of such arguments, whose frames come in
             pairs a lag apart, one end after the other, and a method
-            ``weights`` of the arguments of the call, for `GDyNetEstimator.pooling_weights`.
+            ``weights`` of the arguments of the call, for `GDyNetEstimator.pooling_weights`. An
+            attribute ``slow_first = True`` lets the head start from what is slow in the vectors of
+            the targets; it pays where noise has many directions, and little else does.
         """
         ...
 

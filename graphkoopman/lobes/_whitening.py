@@ -36,14 +36,15 @@ def whitened_layer(
 
 
 def slow_layer(
-    ends: Sequence[np.ndarray], directions: np.ndarray
+    ends: Sequence[np.ndarray],
+    directions: np.ndarray,
+    biases: tuple[float, float] = (-RAREST, 1.0),
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Units of some groups' vectors, and a layer that sees first what changes slowly in them.
 
     Whitened directions are weighted by their autocorrelation over a lag, as in a kinetic map: a
     rare, slow change of one group then moves every unit, under whatever noise. What differs from
-    group to group and stays is not slow, it is another group. Biases spread so that some units
-    respond to what is rare only.
+    group to group and stays is not slow, it is another group.
 
     Parameters
     ----------
@@ -51,6 +52,8 @@ def slow_layer(
         Per run: vectors of the groups at both ends of pairs of frames a lag apart.
     directions : ndarray of shape (n_hidden, n_features)
         Random.
+    biases : (float, float)
+        Between which those of the units spread; by default some respond to what is rare only.
 
     Returns
     -------
@@ -71,7 +74,7 @@ def slow_layer(
     correlation, axes = np.linalg.eigh(0.5 * (lagged + lagged.T))
     weighted = directions[:, : len(correlation)] * np.maximum(correlation, FASTEST)
     weight = _normalised(weighted) @ (whiten @ axes).T
-    return mean, scale, weight, np.linspace(-RAREST, 1.0, len(weight)) - weight @ center
+    return mean, scale, weight, np.linspace(*biases, len(weight)) - weight @ center
 
 
 def _normalised(directions: np.ndarray) -> np.ndarray:

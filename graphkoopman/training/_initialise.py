@@ -12,20 +12,24 @@ import torch
 from torch import Tensor
 
 from graphkoopman.koopman import inner_simplex, singular_functions
-from graphkoopman.lobes import GDyNetLobe, whitened_layer
+from graphkoopman.lobes import GDyNetLobe, slow_layer, whitened_layer
 from graphkoopman.objectives import moments_of_rows, score_of_moments
+from graphkoopman.training._batches import StatisticsBatch
 
 SMALLEST_SPREAD = 1e-6  # rounding of float32
 # Logits between the vertices: the softmax is nearly linear at the first, nearly a step at the last.
 # Where states overlap, bending costs score; where they are apart, it takes out noise.
 LOGIT_RANGES = (1.0, 2.0, 4.0, 8.0)
+BIASES = (-1.0, 1.0)  # of the hidden layer, in standard deviations
 
 
 class ConstantEmbeddingError(ValueError):
     """The untrained embedding is the same for every target in every frame."""
 
 
-def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
+def initialise_hidden(
+    lobe: GDyNetLobe, pooled: Tensor, batch: StatisticsBatch | None = None
+) -> None:
     """Let the head's hidden layer see pooled vectors whitened, in place.
 
     Parameters
@@ -33,6 +37,9 @@ def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
     lobe : GDyNetLobe
     pooled : Tensor of shape (n_samples, n_features)
         Output of ``lobe.embed``.
+    batch : StatisticsBatch or None
+        Of which the vectors are. A pooling that asks for it, see `lobes.Pooling`, then has the
+        layer see first what is slow in them.
 
     Raises
     ------
@@ -46,11 +53,25 @@ def initialise_hidden(lobe: GDyNetLobe, pooled: Tensor) -> None:
             "learn; check that the trajectory moves and that r_max reaches the neighbours"
         )
     head = lobe.head
-    mean, scale, weight, bias = whitened_layer(
-        z, head.hidden.weight.detach().double().cpu().numpy()
-    )
+    random = head.hidden.weight.detach().double().cpu().numpy()
+    if batch is not None and getattr(lobe.pooling, "slow_first", False):
+        mean, scale, weight, bias = slow_layer(_ends(z, batch), random, BIASES)
+    else:
+        mean, scale, weight, bias = whitened_layer(z, random)
     head.set_units(mean, scale)
     head.set_hidden(weight, bias)
+
+
+def _ends(rows: np.ndarray, batch: StatisticsBatch) -> list[np.ndarray]:
+    """Of every run of frames the rows of a batch in pairs, (n_pairs, 2, n_targets, n_columns)."""
+    ends, begin = [], 0
+    for run in batch.runs:
+        n_targets = batch.n_targets[run.trajectory]
+        stop = begin + len(run.frames) * n_targets
+        frames = rows[begin:stop].reshape(len(run.frames), n_targets, -1)
+        ends.append(np.stack([frames[: -run.lag_steps], frames[run.lag_steps :]], axis=1))
+        begin = stop
+    return ends
 
 
 def fit_output(

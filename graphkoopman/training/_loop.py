@@ -110,7 +110,8 @@ class Trainer:
         # states of an earlier training are kept unless those of a linear start are better
         earlier = self._present_result() if lobe.has_states else None
         if not keep_head:
-            initialise_hidden(lobe, evaluate(data, self.linear_batch(), lobe.embed))
+            seen = self.linear_batch()
+            initialise_hidden(lobe, evaluate(data, seen, lobe.embed), seen)
         SubspaceStage().make_states(lobe, self._responses, self._linear_rows())
         self._agree()
         self.result = self._present_result()

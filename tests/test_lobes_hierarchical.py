@@ -334,6 +334,8 @@ def test_every_tool_takes_it(part, graphs, tmp_path):
     np.testing.assert_allclose(fitted.pooling_weights(graphs)[0].sum(axis=1), 1.0, rtol=1e-5)
 
 
+# the flip relaxes in 50 ps, as long as the runs of 50 frames are
+@pytest.mark.filterwarnings("ignore::graphkoopman.koopman.BeyondDataWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_a_search_over_poolings(graphs):
     search = GridSearchCV(

@@ -88,6 +88,19 @@ def test_without_pieces_the_error_is_that_of_blocks():
     assert n_units == pytest.approx(1 + min(150**2 / np.sum(weights**2) - 1, known.degrees))
 
 
+def test_states_that_forget_at_once_are_neither_slow_nor_without_error():
+    """The larger of what blocks and pieces show; nothing where nothing scatters."""
+    pieces, block_of = cut_pieces(cut_blocks([600], 0.0, n_blocks=6))
+    scatter = piece_scatter(pieces, block_of, 0.0)
+    weights = np.ones((48, 3))
+    x = np.random.default_rng(2).normal(size=(48, 2))
+    influence = np.column_stack([(x - x.mean(axis=0)) / 48, np.zeros(48)])
+    error, n_units = error_of_mean(influence, weights, scatter)
+    np.testing.assert_allclose(error[:2], 1 / np.sqrt(48), rtol=0.4)
+    assert error[2] == 0.0
+    assert np.all(n_units >= 5.9)
+
+
 def test_pieces_of_one_block_say_nothing_about_others():
     pieces, block_of = cut_pieces(cut_blocks([600], 10.0, n_blocks=6))
     weights = np.where(np.array(block_of) == 2, 1.0, 0.0)

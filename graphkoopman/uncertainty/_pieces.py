@@ -21,6 +21,9 @@ __all__ = ["cut_pieces", "error_of_mean", "jackknife_influence", "piece_scatter"
 
 Array = NDArray[np.float64]
 
+# Of a process that is forgotten within a piece, pieces show all that blocks do.
+MOST_WITHIN = 1.0 - 1e-9
+
 
 def cut_pieces(blocks: Sequence[Block], shortest: int = 1) -> tuple[list[Block], tuple[int, ...]]:
     """Cut blocks into equally many pieces of time, no more in all than blocks are at most.
@@ -96,8 +99,8 @@ def piece_scatter(
     within = np.sum(variance[part < 1.0] / (1.0 - part[part < 1.0]))
     # block_scatter's share is what blocks scatter over what the mean does
     between = scatter.share * covariance.sum()
-    ratio = min(float(within / between), 1.0) if between > 0 else 0.0
-    return replace(scatter, blocks=tuple(block_of), within=ratio)
+    ratio = float(within / between) if between > 0 else 0.0
+    return replace(scatter, blocks=tuple(block_of), within=min(ratio, MOST_WITHIN))
 
 
 def error_of_mean(

@@ -81,10 +81,14 @@ class GraphBatch:
 
     def offsets_on_device(self, n_rows: int) -> Tensor:
         """`offsets` where the batch is, (n_rows + 1,) int64."""
-        device = self.neighbors.device
         if self.row_offsets is not None:
-            return torch.from_numpy(self.row_offsets[: n_rows + 1]).to(device)
-        return torch.arange(n_rows + 1, device=device) * (self.n_neighbors or 0)
+            return self._row_offsets_on_device[: n_rows + 1]
+        return torch.arange(n_rows + 1, device=self.neighbors.device) * (self.n_neighbors or 0)
+
+    @cached_property
+    def _row_offsets_on_device(self) -> Tensor:
+        """Copied once for all convolutions."""
+        return torch.from_numpy(self.row_offsets).to(self.neighbors.device)
 
     @cached_property
     def crowd(self) -> Tensor:

@@ -24,8 +24,8 @@ class UnstoredGraphs(ColumnSamples):
     """The graphs of a trajectory, searched again for every batch.
 
     For trajectories whose graphs do not fit on disk: 10⁶ frames of 10⁵ atoms with 20 neighbours
-    each have 12 TB of them. On a GPU the search costs less than a training step and a batch never
-    leaves it; on a CPU a search costs many times a step, and graphs in a ``cache_dir`` are faster.
+    each have 12 TB of them. On a GPU the search costs about as much as a training step and a batch
+    never leaves it; on a CPU it costs many times a step, and graphs in a ``cache_dir`` are faster.
 
     Attributes
     ----------

@@ -2,11 +2,11 @@
 
 For each system states are learned by a network that sees the M nearest neighbours of a target and
 nothing else, so that it can judge environments by themselves; a decoder learns from the same data.
-Per state, with as many environments of the data as are drawn:
+Per state, with as many environments of the data as are drawn, or half of those there are:
 
 * RDF: area between the distributions of distances, drawn and of the data, over the area between
   the states, for the neighbours of every element, and the same of two parts of the data, which is
-  what sampling alone makes of it;
+  what sampling alone makes of it: it falls with the root of their number;
 * close pairs: share of environments with a pair closer than the 0.1 % quantile of the data (of the
   two elements) less 0.1 Å;
 * agreement: share of environments in which the network's likeliest state is the one asked for, and
@@ -35,6 +35,7 @@ from benchmarks._tables import markdown
 from graphkoopman import GDyNetEstimator, GraphFeaturizer, Trajectory, read_trajectory
 from graphkoopman.datasets import simulate_li_fcc
 from graphkoopman.generation import EnvironmentDecoder
+from graphkoopman.generation._environments import cut_environments
 from graphkoopman.lobes import GatedEncoder
 
 Array = NDArray[np.float64]
@@ -151,13 +152,17 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
     begin = time.process_time()
     decoder.fit(system.run, [probs], system.targets)
     fit_seconds = time.process_time() - begin
-    data, first = decoder.environments_, int(decoder.environments_.own[0])
+    rng = np.random.default_rng(seed)
+    data = cut_environments(
+        system.run, [probs], system.targets, system.n_neighbors, probs[..., 0].size, rng
+    )
+    known, first = decoder.environments_, int(data.own[0])
     edges = np.arange(0.0, np.linalg.norm(data.positions, axis=-1).max() + 1.0, BIN)
     thresholds = {
         pair: np.quantile(rows[np.isfinite(rows)], 1e-3) - MARGIN
-        for pair, rows in shortest(data.positions, data.species, first).items()
+        for pair, rows in shortest(known.positions, known.species, first).items()
     }
-    rng, rows, curves = np.random.default_rng(seed), [], {}
+    rows, curves = [], {}
     for state in range(2):
         purity = data.probs[:, state]
         n_pure = max(np.count_nonzero(purity >= PURE), FEWEST)
@@ -186,6 +191,7 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
             {
                 "system": name,
                 "state": state,
+                "environments": len(pure),
                 "close pairs": float(is_close.mean()),
                 "agreement": float((ours.argmax(axis=1) == state).mean()),
                 "agreement of data": float((theirs.argmax(axis=1) == state).mean()),
@@ -239,7 +245,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("systems", nargs="*", choices=list(SYSTEMS), default=list(SYSTEMS))
     parser.add_argument("--steps", type=int, default=EnvironmentDecoder().n_steps)
-    parser.add_argument("--drawn", type=int, default=1000, help="environments per state (1000)")
+    parser.add_argument("--drawn", type=int, default=4000, help="environments per state (4000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"), help="folder")
     options = parser.parse_args(arguments)

@@ -305,7 +305,7 @@ def add_generate(commands: Commands) -> None:
     add("--start", type=int, help="state of the first frame (any, as often as it occurs)")
     add("--around", type=int, default=12, help="neighbours around the target (12)")
     add("--real", action="store_true", help="environments of the trajectories, not new ones")
-    add("--steps", type=int, default=2000, help="training steps of the decoder (2000)")
+    add("--steps", type=int, default=4000, help="training steps of the decoder (4000)")
     add("--seed", type=int, default=0, help="random seed (0)")
     add("--out", type=Path, default=Path("graphkoopman-future.xyz"), help="output file")
     add_output_arguments(parser)

@@ -28,9 +28,9 @@ from graphkoopman.trajectories import Trajectory, check_integer
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-CALIBRATION = 1000  # environments that the correction of radii is learned from
+CALIBRATION = 4000  # environments of each class that the correction of radii is learned from
 MOST_DRAWS = 10
-CHUNK = 512
+CHUNK = 64  # environments at a time, few enough for the caches of a processor
 
 
 class EnvironmentDecoder(BaseEstimator):
@@ -107,7 +107,7 @@ class EnvironmentDecoder(BaseEstimator):
     (1600, 8, 3)
 
     ``decoder.sample([1.0, 0.0], 10)`` are then ten environments of state 0, as `ase.Atoms`; a
-    decoder that draws them well takes the default of two thousand steps.
+    decoder that draws them well takes the default of four thousand steps.
     """
 
     def __init__(
@@ -117,10 +117,10 @@ class EnvironmentDecoder(BaseEstimator):
         noise: float = 0.5,
         n_hidden: int = 48,
         n_layers: int = 4,
-        n_steps: int = 2000,
-        batch_size: int = 128,
+        n_steps: int = 4000,
+        batch_size: int = 64,
         learning_rate: float = 5e-3,
-        max_environments: int = 20_000,
+        max_environments: int = 50_000,
         n_integration: int = 16,
         random_state: RandomState = None,
         verbose: bool = False,
@@ -270,10 +270,13 @@ class EnvironmentDecoder(BaseEstimator):
 
     def _calibrate(self, rng: np.random.Generator) -> None:
         """Learn the correction of radii from environments that the flow draws."""
-        groups = self._prior.groups
-        share = CALIBRATION // len(np.unique(groups))
+        classes = self._prior.classes
+        # no more of a class than there are in the data, whose own sampling error is as large then
         templates = np.concatenate(
-            [rng.choice(np.flatnonzero(groups == group), size=share) for group in np.unique(groups)]
+            [
+                rng.permutation(np.flatnonzero(classes == which))[:CALIBRATION]
+                for which in np.unique(classes)
+            ]
         )
         drawn = self._flow(templates, rng)
         self._radii = RadialCorrection.of(self._prior, templates, drawn)

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 Array = NDArray[np.float64]
 
-N_RADIAL = 16
+N_RADIAL = 32
+DECAY = 0.3  # 1/Å, of radial functions: their width grows from a tenth of an Å with the distance
 N_TIMES = 4  # sines and cosines of the time
 AVERAGE = 0.995  # of the weights per step, for sampling
 
@@ -43,8 +44,9 @@ class VelocityNetwork(nn.Module):
         self.radii = nn.Linear(N_RADIAL, n_hidden)
         self.layers = nn.ModuleList([_Layer(n_hidden) for _ in range(n_layers)])
         self.centers: Tensor
-        self.register_buffer("centers", torch.linspace(0.0, 2.0 * reach, N_RADIAL))
-        self.width = 2.0 * reach / (N_RADIAL - 1)
+        farthest = math.exp(-DECAY * 2.0 * reach)
+        self.register_buffer("centers", torch.linspace(farthest, 1.0, N_RADIAL))
+        self.width = (1.0 - farthest) / (N_RADIAL - 1)
 
     def forward(self, positions: Tensor, kinds: Tensor, probs: Tensor, time: Tensor) -> Tensor:
         """Velocities (n, n_atoms, 3) from positions, kinds (n, n_atoms), probs and time (n,)."""
@@ -54,7 +56,9 @@ class VelocityNetwork(nn.Module):
         nodes = torch.cat([kinds.new_full((n, 1), self.kinds.num_embeddings - 1), kinds], dim=1)
         arms = points[:, :, None] - points[:, None]
         distances = torch.sqrt((arms**2).sum(dim=-1) + 1e-6)
-        radial = torch.exp(-(((distances[..., None] - self.centers) / self.width) ** 2))
+        # Gaussians of exp(-d) are narrow where atoms are close (O. Unke and M. Meuwly, JCTC 2019)
+        closeness = torch.exp(-DECAY * distances)[..., None]
+        radial = torch.exp(-(((closeness - self.centers) / self.width) ** 2))
         directions = arms / (1.0 + distances[..., None])
         angles = math.pi * time[:, None] * torch.arange(1, N_TIMES + 1)
         given = torch.cat([probs, time[:, None], angles.sin(), angles.cos()], dim=1)
@@ -67,11 +71,12 @@ class VelocityNetwork(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Messages along all pairs of atoms, and a pull along each."""
+    """Messages along all pairs of atoms, filtered by their distance, and a pull along each."""
 
     def __init__(self, n_hidden: int) -> None:
         super().__init__()
         self.radial = nn.Linear(N_RADIAL, n_hidden)
+        self.filter = nn.Linear(N_RADIAL, n_hidden)
         self.center = nn.Linear(n_hidden, n_hidden, bias=False)
         self.neighbor = nn.Linear(n_hidden, n_hidden, bias=False)
         self.update = nn.Sequential(
@@ -83,6 +88,8 @@ class _Layer(nn.Module):
         messages = nn.functional.silu(
             self.radial(radial) + self.center(hidden)[:, :, None] + self.neighbor(hidden)[:, None]
         )
+        # a product with the distance resolves steep forces, such as of a bond, which sums do not
+        messages = messages * self.filter(radial)
         update = self.update(torch.cat([hidden, messages.mean(dim=2)], dim=-1))
         return hidden + update, self.pull(messages)[..., 0]
 

@@ -14,10 +14,12 @@ Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 FEWEST_LIKE = 50  # environments of the data that a request may take its elements from
+PURE = 0.9  # probability of a state
 LIKE = 0.1  # how far their probabilities may be from the request, in each state
 LEVELS = np.linspace(0.002, 0.998, 125)  # of quantiles of radii
 FEWEST_RADII = 50  # for a correction of their quantiles
 CLOSEST = 1e-3  # quantile of distances between two elements
+MOST_PAIRED = 20_000  # environments whose distances are looked at
 TOLERANCE = 0.05  # Å below it that count as a clash
 MOST_PUSHES = 40
 OVERSHOOT = 1.1  # of a push, so that a few are enough where many atoms are in each other's way
@@ -40,6 +42,8 @@ class Prior:
     n_kinds : int
     groups : ndarray of shape (n_environments,), int64
         Likeliest state.
+    classes : ndarray of shape (n_environments,), int64
+        Likeliest state, and whether it is nearly certain: distances are not the same then.
     radii : ndarray of shape (n_environments, n_atoms)
         Å.
     """
@@ -52,6 +56,7 @@ class Prior:
         self.kinds = np.concatenate([inner, neighbors], axis=1).astype(np.int64)
         self.n_kinds = data.n_inner + len(elements)
         self.groups = data.probs.argmax(axis=1)
+        self.classes = 2 * self.groups + (data.probs.max(axis=1) >= PURE)
         self.radii = np.linalg.norm(data.positions, axis=-1)
         self._members = {
             group: np.flatnonzero(self.groups == group) for group in set(self.groups.tolist())
@@ -82,11 +87,11 @@ class Prior:
 
 @dataclass(frozen=True, eq=False)
 class RadialCorrection:
-    """Quantiles of distances to the target, drawn and of the data, by state and kind of atom.
+    """Quantiles of distances to the target, drawn and of the data, by class and kind of atom.
 
     Attributes
     ----------
-    drawn, data : dict from (group, kind) to ndarray of shape (n_levels,)
+    drawn, data : dict from (class, kind) to ndarray of shape (n_levels,)
         Å.
     """
 
@@ -99,24 +104,24 @@ class RadialCorrection:
         radii, kinds = np.linalg.norm(drawn, axis=-1), prior.kinds[templates]
         found: dict[tuple[int, int], Array] = {}
         given: dict[tuple[int, int], Array] = {}
-        for group in set(prior.groups.tolist()):
-            ours, theirs = prior.groups[templates] == group, prior.groups == group
+        for which in set(prior.classes.tolist()):
+            ours, theirs = prior.classes[templates] == which, prior.classes == which
             for kind in range(prior.n_kinds):
                 ours_of_kind = radii[ours][kinds[ours] == kind]
                 theirs_of_kind = prior.radii[theirs][prior.kinds[theirs] == kind]
                 if min(len(ours_of_kind), len(theirs_of_kind)) >= FEWEST_RADII:
-                    found[group, kind] = np.quantile(ours_of_kind, LEVELS)
-                    given[group, kind] = np.quantile(theirs_of_kind, LEVELS)
+                    found[which, kind] = np.quantile(ours_of_kind, LEVELS)
+                    given[which, kind] = np.quantile(theirs_of_kind, LEVELS)
         return cls(found, given)
 
     def apply(self, drawn: Array, prior: Prior, templates: Index) -> Array:
         """Environments whose distances are distributed as in the data; directions are kept."""
         radii = np.linalg.norm(drawn, axis=-1)
-        kinds, groups = prior.kinds[templates], prior.groups[templates]
+        kinds, classes = prior.kinds[templates], prior.classes[templates]
         corrected = radii.copy()
-        for (group, kind), levels in self.drawn.items():
-            here = (kinds == kind) & (groups == group)[:, None]
-            shift = self.data[group, kind] - levels  # beyond the last quantile it stays the same
+        for (which, kind), levels in self.drawn.items():
+            here = (kinds == kind) & (classes == which)[:, None]
+            shift = self.data[which, kind] - levels  # beyond the last quantile it stays the same
             corrected[here] += np.interp(radii[here], levels, shift)
         scale = corrected / np.maximum(radii, 1e-9)
         return drawn * scale[..., None]
@@ -141,7 +146,8 @@ class Contacts:
     def of(cls, data: Environments) -> Self:
         """From the environments of the data."""
         first = int(data.own[0])
-        distances, pairs = _distances(data.positions, data.species, first)
+        every = slice(None, None, -(-len(data) // MOST_PAIRED))
+        distances, pairs = _distances(data.positions[every], data.species[every], first)
         elements = sorted({first, *np.unique(data.species).tolist()})
         closest = {
             pair: float(np.quantile(distances[chosen], CLOSEST))

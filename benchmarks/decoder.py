@@ -209,11 +209,15 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
 
 
 def assert_same(ours: Array, theirs: Array) -> None:
-    """Probabilities of an environment by itself are those that it had in its trajectory."""
-    if np.abs(ours - theirs).max() > 1e-3:
+    """Probabilities of an environment by itself are those that it had in its trajectory.
+
+    But for one in a thousand: where two atoms are as far as the last neighbour, graphs hold both.
+    """
+    share = float((np.abs(ours - theirs).max(axis=1) > 1e-3).mean())
+    if share > 1e-3:
         raise RuntimeError(
             "environments by themselves are judged as in their trajectory only by a network of "
-            f"one convolution, got a difference of {np.abs(ours - theirs).max():.3g}"
+            f"one convolution, got another probability for {share:.2%} of them"
         )
 
 

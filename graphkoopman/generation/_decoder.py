@@ -28,7 +28,7 @@ from graphkoopman.trajectories import Trajectory, check_integer
 Array = NDArray[np.float64]
 Index = NDArray[np.int64]
 
-CALIBRATION = 4000  # environments of each class that the correction of radii is learned from
+CALIBRATION = 3000  # environments of each class that the correction of radii is learned from
 MOST_DRAWS = 10
 CHUNK = 64  # environments at a time, few enough for the caches of a processor
 

@@ -128,7 +128,12 @@ def _continued(trajectories: Sequence[Trajectory]) -> list[tuple[int, int]]:
 
 
 def ratio_interval(
-    numerator: Array, denominator: Array, division: Division, *, lowest: float = 0.0
+    numerator: Array,
+    denominator: Array,
+    division: Division,
+    *,
+    lowest: float = 0.0,
+    is_slow: bool = False,
 ) -> tuple[Array, Array]:
     r"""Ratio of sums over pieces of time with its 95 % interval.
 
@@ -144,6 +149,8 @@ def ratio_interval(
         Into ``n_pieces`` pieces.
     lowest : float
         Bound that the quantity cannot be below.
+    is_slow : bool
+        Whether it is a population of states, which is as slow as these.
 
     Returns
     -------
@@ -156,12 +163,17 @@ def ratio_interval(
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = numerator.sum(axis=0) / total
         influence = (numerator - ratio * denominator) / total
-    interval = influence_interval(ratio, influence, denominator, division)
+    interval = influence_interval(ratio, influence, denominator, division, is_slow=is_slow)
     return ratio, np.maximum(interval, lowest)
 
 
 def influence_interval(
-    estimate: Array, influence: Array, weights: Array, division: Division
+    estimate: Array,
+    influence: Array,
+    weights: Array,
+    division: Division,
+    *,
+    is_slow: bool = False,
 ) -> Array:
     """95 % interval of an estimate from what each piece of time adds to it, (..., 2).
 
@@ -175,8 +187,12 @@ def influence_interval(
     weights : ndarray of shape (n_pieces, ...)
     division : Division
         Into these pieces.
+    is_slow : bool
+        See `ratio_interval`.
     """
-    error, n_units = error_of_mean(influence, weights, division.scatter, division.follows)
+    error, n_units = error_of_mean(
+        influence, weights, division.scatter, division.follows, is_slow=is_slow
+    )
     quantile = t_quantile(n_units)
     with np.errstate(invalid="ignore"):
         half = np.where(np.isfinite(quantile), quantile * error, np.inf)

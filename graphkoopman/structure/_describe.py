@@ -276,7 +276,9 @@ def describe_states(
     )
     weights, sizes = block_populations(runs, blocks)
     warn_empty_states(weights.sum(axis=0))
-    populations, populations_interval = ratio_interval(weights, sizes[:, None], blocks)
+    populations, populations_interval = ratio_interval(
+        weights, sizes[:, None], blocks, is_slow=True
+    )
     sums = _block_sums(samples, len(blocks))
     mean, mean_interval = ratio_interval(sums[1], sums[0], blocks, lowest=-np.inf)
     effect, effect_interval = _effects(sums, blocks)

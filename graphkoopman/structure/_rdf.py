@@ -193,7 +193,7 @@ def state_rdf(
     coordination, coordination_interval = ratio_interval(
         np.cumsum(counts, axis=-1), weights[..., None, None], blocks
     )
-    populations, populations_interval = ratio_interval(weights, rows[:, None], blocks)
+    populations, populations_interval = ratio_interval(weights, rows[:, None], blocks, is_slow=True)
     density, _ = ratio_interval(expected, weights[..., None], blocks)
     warn_empty_states(expected.sum(axis=0).min(axis=1))
     return StateRDF(

@@ -108,6 +108,8 @@ def error_of_mean(
     weights: Array,
     scatter: Scatter,
     follows: NDArray[np.bool_] | None = None,
+    *,
+    is_slow: bool = False,
 ) -> tuple[Array, Array]:
     r"""Standard error of a weighted mean from what each piece of time adds to it.
 
@@ -135,17 +137,18 @@ def error_of_mean(
         What blocks show of the slowest process, and the block of each piece.
     follows : ndarray of shape (n_blocks - 1,) or None
         Whether a block begins where the one before it ends; None leaves that correlation out.
+    is_slow : bool
+        Whether all of it is known to be the slowest process, as of populations of states: F is 0.
 
     Returns
     -------
     error : ndarray of shape (...)
     n_units : ndarray of shape (...)
-        One more than the degrees of freedom, Satterthwaite's for the sum of both parts.
+        One more than the degrees of freedom: those of blocks unless S is zero, then of pieces.
 
     References
     ----------
-    Flyvbjerg and Petersen, J. Chem. Phys. 91, 461 (1989): pieces against blocks. Satterthwaite,
-    Biometrics Bulletin 2, 110 (1946).
+    Flyvbjerg and Petersen, J. Chem. Phys. 91, 461 (1989): pieces against blocks.
     """
     block_of = np.asarray(scatter.blocks)
     first = np.flatnonzero(np.diff(block_of, prepend=-1))
@@ -157,6 +160,8 @@ def error_of_mean(
         part = np.nan_to_num(weights / weights_of_blocks[block_of])
         within = _squares(influence - part * added[block_of], part).sum(axis=0)
     square = between.sum(axis=0)
+    if is_slow:
+        within = np.zeros_like(square)
     units_of_blocks, units = effective_units(weights_of_blocks), effective_units(weights)
     hidden = np.full(np.shape(square), 1.0 / scatter.share)
     if follows is not None:
@@ -168,11 +173,11 @@ def error_of_mean(
     # no slow part: pieces show all, and better than blocks
     fast = np.where(slow > 0, square - slow, within)
     variance = fast + hidden * slow
-    degrees = _degrees(
-        np.divide(hidden * slow, variance, out=np.ones_like(variance), where=variance > 0),
-        np.minimum(units_of_blocks - 1.0, scatter.degrees),
-        units - units_of_blocks,
+    # blocks have the say wherever they scatter more than pieces expect
+    degrees = np.where(
+        square < within, units - units_of_blocks, np.minimum(units_of_blocks - 1.0, scatter.degrees)
     )
+    degrees = np.where(units_of_blocks - 1.0 < FEWEST_DEGREES, 0.0, degrees)
     return np.sqrt(variance), 1.0 + degrees
 
 
@@ -203,10 +208,3 @@ def _squares(deviations: Array, share: Array) -> Array:
     # 1 - share is rounding where nothing else weighs
     whole = share > 1.0 - 1e-12
     return np.where(whole, 0.0, deviations**2 / np.where(whole, 1.0, 1.0 - share))
-
-
-def _degrees(slow: Array, of_blocks: Array, of_pieces: Array) -> Array:
-    """Degrees of freedom of a sum of two variances; none where one block holds nearly all."""
-    known = of_blocks >= FEWEST_DEGREES
-    blocks, pieces = np.maximum(of_blocks, FEWEST_DEGREES), np.maximum(of_pieces, FEWEST_DEGREES)
-    return np.where(known, 1.0 / (slow**2 / blocks + (1.0 - slow) ** 2 / pieces), 0.0)

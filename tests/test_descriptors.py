@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from small_fits import make_estimator
 
 from graphkoopman import GDyNetEstimator, Trajectory, segments
 from graphkoopman.datasets import chain_rates, make_hopping
@@ -308,3 +309,20 @@ def test_gas_has_no_elements_that_soap_refuses():
     with pytest.raises(ValueError, match="SOAP is made of elements"):
         SOAPFeaturizer(**SMALL).fit(beads)
     assert len(SOAPFeaturizer(**SMALL).fit(run).species_) == 3
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_network_reads_every_feature_it_was_trained_on():
+    """By their names, in any order; one too few and one too many are told."""
+    x = np.random.default_rng(0).normal(size=(200, 2, 3))
+    names = np.array(["a", "b", "c"])
+    run = FeatureTrajectory(x, timestep=1.0, names=names)
+    estimator = make_estimator(encoder=None).fit([run])
+    swapped = FeatureTrajectory(x[..., [2, 0, 1]], timestep=1.0, names=names[[2, 0, 1]])
+    np.testing.assert_array_equal(*(estimator.transform([r])[0] for r in (run, swapped)))
+    fewer = FeatureTrajectory(x[..., [2, 0]], timestep=1.0, names=names[[2, 0]])
+    with pytest.raises(ValueError, match=r"got none called \['b'\]; make features as in training"):
+        estimator.transform([fewer])
+    more = FeatureTrajectory(x[..., [0, 1, 2, 2]], timestep=1.0, names=np.array([*names, "d"]))
+    with pytest.raises(ValueError, match=r"features \['d'\] were not seen in training"):
+        estimator.transform([more])

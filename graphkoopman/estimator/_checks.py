@@ -276,7 +276,8 @@ def species_rows(samples: Sequence[Any], species: np.ndarray) -> list[Any]:
     Raises
     ------
     ValueError
-        If a trajectory has node types that are not among ``species``.
+        If a trajectory has node types that are not among ``species``, or features not all of
+        them.
     """
     rows: list[Any] = []
     for item in samples:
@@ -284,11 +285,19 @@ def species_rows(samples: Sequence[Any], species: np.ndarray) -> list[Any]:
             own = [piece.samples for piece in item.pieces]
             rows.append([None if s is None else species_rows([s], species)[0] for s in own])
             continue
+        noun = "features" if _noun(item) == "features" else "node types"
         unseen = np.setdiff1d(item.species, species)
         if len(unseen):
             raise ValueError(
-                f"node types {unseen.tolist()} were not seen in training "
+                f"{noun} {unseen.tolist()} were not seen in training "
                 f"({species.tolist()}); fit on trajectories that contain them"
+            )
+        missing = np.setdiff1d(species, item.species)
+        # a graph may be without an element, but a network reads every feature
+        if noun == "features" and len(missing):
+            raise ValueError(
+                f"X must have the features of training ({species.tolist()}), got none called "
+                f"{missing.tolist()}; make features as in training"
             )
         rows.append(np.searchsorted(species, item.species))
     return rows

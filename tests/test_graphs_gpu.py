@@ -80,13 +80,13 @@ def test_shells_are_whole(monkeypatch, n_neighbors):
 def test_room_grows_with_what_is_found(monkeypatch):
     """Spheres that hold many times what was expected, of which the first shrink."""
     rng = np.random.default_rng(1)
-    clusters = rng.normal(0.0, 1.0, (50, 3)), rng.normal(60.0, 30.0, (4, 3))
+    clusters = rng.normal(0.0, 1.0, (30, 3)), rng.normal(60.0, 30.0, (3, 3))
     run = Trajectory(
         np.vstack(clusters)[None].astype(np.float32),
         120.0 * np.eye(3),
-        np.ones(54, int),
+        np.ones(33, int),
         timestep=1.0,
-        targets=[0, 53],
+        targets=[0, 32],
     )
     monkeypatch.setattr(_gpu_search, "CROWDED", 1)
     assert_same(*on_both(monkeypatch, run, n_neighbors=3))
@@ -94,7 +94,7 @@ def test_room_grows_with_what_is_found(monkeypatch):
 
 
 def test_frames_in_chunks(monkeypatch):
-    run = run_of("toy", 5)
+    run = run_of("toy", 3)
     monkeypatch.setattr("graphkoopman.graphs._gpu_fields.frames_at_a_time", lambda *how: 2)
     assert_same(*on_both(monkeypatch, run, n_neighbors=6))
 

@@ -64,7 +64,8 @@ def test_same_bits_in_every_run(kind):
         gas(2, n_frames=40 if DEVICE.type == "cuda" else 2, targets=MOLECULES), **kind
     ).to(DEVICE)
     first = gradients_of(lobe, batch)
-    for _ in range(3):
+    # the interpreter runs one program after the other: there is nothing to leave to chance
+    for _ in range(3 if DEVICE.type == "cuda" else 1):
         for name, gradient in gradients_of(lobe, batch).items():
             assert torch.equal(gradient, first[name])
 

@@ -10,7 +10,8 @@ Per state, with as many environments of the data as are drawn, or half of those 
 * close pairs: share of environments with a pair closer than the 0.1 % quantile of the data (of the
   two elements) less 0.1 Å;
 * agreement: share of environments in which the network's likeliest state is the one asked for, and
-  the same share among environments of the data in that state.
+  the same share among environments of the data in that state, with the share of these to which it
+  gives by themselves another probability than in their trajectory.
 
 The data are environments whose probability of the state is above 0.9, or the hundred purest.
 """
@@ -42,6 +43,7 @@ Array = NDArray[np.float64]
 PURE, FEWEST = 0.9, 100
 MARGIN = 0.1  # Å
 BIN = 0.1  # Å
+MOST_OTHERWISE = 0.01  # environments of the data whose graph by themselves is another
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,6 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
             curve(data.positions[pure], data.species[pure], edges),
             curve(data.positions[others], data.species[others], edges),
         )
-        # the network sees what it saw in the crystal
-        assert_same(theirs, data.probs[pure])
         rows.append(
             {
                 "system": name,
@@ -195,6 +195,7 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
                 "close pairs": float(is_close.mean()),
                 "agreement": float((ours.argmax(axis=1) == state).mean()),
                 "agreement of data": float((theirs.argmax(axis=1) == state).mean()),
+                "data judged otherwise": judged_otherwise(theirs, data.probs[pure]),
                 "fit / CPU s": fit_seconds,
                 "drawn per CPU s": n_drawn / seconds,
                 "free at first draw": decoder.acceptance_,
@@ -208,17 +209,15 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
     return rows
 
 
-def assert_same(ours: Array, theirs: Array) -> None:
-    """Probabilities of an environment by itself are those that it had in its trajectory.
-
-    But for one in a thousand: where two atoms are as far as the last neighbour, graphs hold both.
-    """
+def judged_otherwise(ours: Array, theirs: Array) -> float:
+    """Share of environments whose probability by themselves is not that in their trajectory."""
     share = float((np.abs(ours - theirs).max(axis=1) > 1e-3).mean())
-    if share > 1e-3:
+    if share > MOST_OTHERWISE:
         raise RuntimeError(
             "environments by themselves are judged as in their trajectory only by a network of "
-            f"one convolution, got another probability for {share:.2%} of them"
+            f"one convolution, got another probability for {share:.1%} of them"
         )
+    return share
 
 
 def draw_figure(name: str, curves: dict[int, Any], edges: Array, path: Path) -> None:

@@ -210,7 +210,10 @@ def examine(name: str, n_steps: int, n_drawn: int, seed: int, out: Path) -> list
 
 
 def judged_otherwise(ours: Array, theirs: Array) -> float:
-    """Share of environments whose probability by themselves is not that in their trajectory."""
+    """Share of environments whose probability by themselves is not that in their trajectory.
+
+    Graphs hold both where another atom is as far as the last neighbour.
+    """
     share = float((np.abs(ours - theirs).max(axis=1) > 1e-3).mean())
     if share > MOST_OTHERWISE:
         raise RuntimeError(

@@ -127,8 +127,9 @@ class UnstoredGraphs(ColumnSamples):
         cells = None if self.cells is None else self.cells[frames]
         any_species = np.ones(len(self.species), np.int64)
         run = Trajectory(self.positions[frames], cells, any_species, timestep=self.timestep)
-        levels = self.levels if self.levels is None else np.asarray(self.levels)
-        names = [] if self.level_names is None else self.level_names.tolist()
+        levels = None
+        if self.levels is not None and self.level_names is not None:
+            levels = dict(zip(self.level_names.tolist(), self.levels, strict=True))
         graphs = graphs_of(
             run,
             Targets(self.atoms, self.target_offsets),
@@ -138,7 +139,7 @@ class UnstoredGraphs(ColumnSamples):
             n_hops=n_hops or self.n_hops,
             directions=self.with_directions,
             species=self.species,
-            levels=None if levels is None else dict(zip(names, levels, strict=True)),
+            levels=levels,
             n_jobs=None,
             device=self.device,
         )

@@ -117,21 +117,9 @@ def device_grid(
         return torch.from_numpy(rows.copy()).to(device)
 
     shape, box = on_device(shapes), on_device(boxes)
-    faces, height = on_device(normals), on_device(heights)
-    given = torch.from_numpy(positions.copy()).to(device).double()
-    # (3, n_frames, n_atoms): the CPU's operations in its order, none fused, so the same bits
-    wrapped = (given - on_device(origins)[:, None]).permute(2, 0, 1).contiguous()
-    fractions = torch.stack([
-        _dot(wrapped, faces[:, axis].T.unsqueeze(-1)) / height[:, axis, None] for axis in range(3)
-    ])  # fmt: skip
-    if periodic:
-        images = torch.floor(fractions)
-        fractions = fractions - images
-        # a coordinate just below zero rounds up to one: the atom is left on the border
-        images += fractions >= 1.0
-        fractions[fractions >= 1.0] = 0.0
-        for axis in range(3):
-            wrapped -= images[axis] * box[:, axis].T.unsqueeze(-1)
+    height = on_device(heights)
+    given = torch.from_numpy(positions.copy()).to(device).double() - on_device(origins)[:, None]
+    wrapped, fractions = _wrap(given, box, on_device(normals), height, periodic)
     coordinates = fractions * shape.T.unsqueeze(-1)
     # the upper border of a bounding box belongs to the last bin
     place = torch.minimum(coordinates.long(), shape.T.unsqueeze(-1) - 1)
@@ -271,6 +259,30 @@ def _joined(degrees: Tensor, parts: list[tuple[Tensor, Tensor, Tensor, Tensor]])
         atoms[edges] = found[kept].long()
         distances[edges] = lengths[kept]
     return Neighbors(degrees, atoms, distances)
+
+
+def _wrap(
+    positions: Tensor, boxes: Tensor, normals: Tensor, heights: Tensor, periodic: bool
+) -> tuple[Tensor, Tensor]:
+    """Positions in Å, wrapped if periodic, and as fractions, both (3, n_frames, n_atoms).
+
+    The CPU's operations in its order, none fused, so the same bits.
+    """
+    wrapped = positions.permute(2, 0, 1).contiguous()
+    fractions = torch.stack([
+        _dot(wrapped, normals[:, axis].T.unsqueeze(-1)) / heights[:, axis, None]
+        for axis in range(3)
+    ])  # fmt: skip
+    if not periodic:
+        return wrapped, fractions
+    images = torch.floor(fractions)
+    fractions = fractions - images
+    # a coordinate just below zero rounds up to one: the atom is left on the border
+    images += fractions >= 1.0
+    fractions[fractions >= 1.0] = 0.0
+    for axis in range(3):
+        wrapped -= images[axis] * boxes[:, axis].T.unsqueeze(-1)
+    return wrapped, fractions
 
 
 def _first_radii(

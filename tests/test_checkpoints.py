@@ -341,6 +341,8 @@ def wait_for_steps(folder, n_steps):
         (Position(1e-3), TrainingResult({}, {}, 0.1), TypeError),
         (Position(1e-3), TrainingResult({}, 1.5, 0.1, history={}), TypeError),
         (Position(1e-3, scores={}), TrainingResult({}, 1.5, 0.1), TypeError),
+        (Position(1e-3, shown={}), TrainingResult({}, 1.5, 0.1), TypeError),
+        (Position(1e-3, shown=["0.5"]), TrainingResult({}, 1.5, 0.1), TypeError),
         (Position(1e-3), TrainingResult({}, 1.5, 0.1, history=[{}]), KeyError),
     ],
 )

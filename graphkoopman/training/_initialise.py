@@ -1,4 +1,4 @@
-"""Start values of the head from the untrained embedding.
+"""The head as the best linear model on the embedding.
 
 Random weights leave the softmax outputs nearly equal in every frame, and Adam then spends most of
 its steps on finding the scale. The embedding of a random graph network already tells environments
@@ -28,7 +28,10 @@ class ConstantEmbeddingError(ValueError):
 
 
 def initialise_hidden(
-    lobe: GDyNetLobe, pooled: Tensor, batch: StatisticsBatch | None = None
+    lobe: GDyNetLobe,
+    pooled: Tensor,
+    batch: StatisticsBatch | None = None,
+    rng: np.random.RandomState | None = None,
 ) -> None:
     """Let the head's hidden layer see pooled vectors whitened, in place.
 
@@ -40,6 +43,9 @@ def initialise_hidden(
     batch : StatisticsBatch or None
         Of which the vectors are. A pooling that asks for it, see `lobes.Pooling`, then has the
         layer see first what is slow in them.
+    rng : RandomState or None
+        Draws the directions that the units see. None takes those of the layer, which are random as
+        long as it has not been trained.
 
     Raises
     ------
@@ -53,7 +59,10 @@ def initialise_hidden(
             "learn; check that the trajectory moves and that r_max reaches the neighbours"
         )
     head = lobe.head
-    random = head.hidden.weight.detach().double().cpu().numpy()
+    if rng is None:
+        random = head.hidden.weight.detach().double().cpu().numpy()
+    else:
+        random = rng.normal(size=tuple(head.hidden.weight.shape))
     if batch is not None and getattr(lobe.pooling, "slow_first", False):
         mean, scale, weight, bias = slow_layer(_ends(z, batch), random, BIASES)
     else:

@@ -3,8 +3,9 @@
 import copy
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from graphkoopman.lobes import GDyNetLobe
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import backward_score, evaluate
-from graphkoopman.training._initialise import initialise_hidden
+from graphkoopman.training._initialise import ConstantEmbeddingError, initialise_hidden
 from graphkoopman.training._schedule import rate_in_cycle
 from graphkoopman.training._stages import Stage, SubspaceStage
 from graphkoopman.training._state import (
@@ -46,6 +47,12 @@ COLLAPSED_SHARE = 0.3
 # Training frames that keep less than this share of the excess once reached: the network serves its
 # batches with outliers, of which the frames together know nothing.
 RUNAWAY_SHARE = 0.5
+# The hidden layer sees the embedding whitened, fast and faint directions of it enlarged. Long steps
+# of the layers before it move the embedding under those large weights, and a faint process is lost
+# to sight, from where no gradient leads back: its variance is below the ridge. A process of which
+# less than this share is left makes the layer be whitened anew.
+LOST_SHARE = 0.5
+LEAST_SHOWN = 0.1  # of a singular value; of less than that there is nothing to lose
 
 
 class Trainer:
@@ -112,12 +119,14 @@ class Trainer:
         if not keep_head:
             seen = self.linear_batch()
             initialise_hidden(lobe, evaluate(data, seen, lobe.embed), seen)
-        SubspaceStage().make_states(lobe, self._responses, self._linear_rows())
+        responses = cache(self._responses)
+        SubspaceStage().make_states(lobe, responses, self._linear_rows())
         self._agree()
         self.result = self._present_result()
         if earlier is not None and earlier.score > self.result.score:
             self.result = earlier
-        self.position = Position(reference=self._reference())
+        shown = self._processes(stages[0], responses)
+        self.position = Position(reference=self._reference(), shown=shown)
         self._restart()
 
     def _present_result(self) -> TrainingResult:
@@ -200,7 +209,12 @@ class Trainer:
     def _end_epoch(self, begin: float) -> None:
         """Make states, validate, keep the best weights, go on to the next epoch, cycle or stage."""
         now, stage = self.position, self.stages[self.position.stage]
-        train_score = stage.make_states(self.lobe, self._finite_responses, self._linear_rows())
+        responses = cache(self._finite_responses)
+        if self._has_lost_a_process(stage, responses):
+            self._whiten_anew()
+            responses = cache(self._responses)
+            now.shown = self._processes(stage, responses)
+        train_score = stage.make_states(self.lobe, responses, self._linear_rows())
         self._agree()
         if train_score is None:
             train_score = float(np.mean(now.scores)) if now.scores else math.nan
@@ -225,6 +239,29 @@ class Trainer:
         row["seconds"] = now.seconds + time.perf_counter() - begin
         self.result.history.append(row)
         self._next_epoch()
+
+    def _processes(self, stage: Stage, responses: Callable[[], Tensor]) -> list[float]:
+        """How much of every process the hidden layer shows on the frames that make states."""
+        return stage.processes(self.lobe, responses, self._linear_rows(), self._n_independent)
+
+    def _has_lost_a_process(self, stage: Stage, responses: Callable[[], Tensor]) -> bool:
+        """Whether little is left of one that the hidden layer had shown; remembers the most."""
+        now = self._processes(stage, responses)
+        most = self.position.shown or now
+        self.position.shown = [max(pair) for pair in zip(now, most, strict=True)]
+        pairs = zip(now, most, strict=True)
+        return any(was >= LEAST_SHOWN and left < LOST_SHARE * was for left, was in pairs)
+
+    def _whiten_anew(self) -> None:
+        """Let the hidden layer see what the embedding has become, all directions alike."""
+        seen = self.linear_batch()
+        self.lobe.eval()
+        try:
+            initialise_hidden(self.lobe, evaluate(self.data, seen, self.lobe.embed), seen, self.rng)
+        except ConstantEmbeddingError:
+            self._roll_back()
+        else:
+            self.optimizer = self._new_optimizer()
 
     def _keep_if_better(self, validation: Validation, train_score: float) -> None:
         best = self.result

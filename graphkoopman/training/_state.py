@@ -145,6 +145,8 @@ class Position:
         First epoch of the cycle.
     highest : float
         Highest training score of the stage.
+    shown : list of float
+        The most that the hidden layer has shown of every process since it was whitened.
     scores : list of float
         Training scores of the batches of the epoch under way.
     n_rollbacks : int
@@ -161,6 +163,7 @@ class Position:
     step: int = 0
     cycle_start: int = 0
     highest: float = 1.0
+    shown: list[float] = field(default_factory=list)
     scores: list[float] = field(default_factory=list)
     n_rollbacks: int = 0
     seconds: float = 0.0
@@ -169,12 +172,13 @@ class Position:
 def check_numbers(position: Position, result: TrainingResult) -> None:
     """Raise TypeError or LookupError unless what was read from a file are lists and numbers."""
     # an empty dictionary would pass for a list without numbers
-    lists = [position.scores, position.reference.without, result.without, result.history]
+    lists: list[Any] = [position.scores, position.shown, position.reference.without]
+    lists += [result.without, result.history]
     if not all(isinstance(value, list) for value in lists):
         raise TypeError("something else in place of a list")
-    kept = ("scores", "reference")
+    kept = ("scores", "shown", "reference")
     values = [value for name, value in vars(position).items() if name not in kept]
-    values += [*position.scores, result.score, result.error, result.train_score]
+    values += [*position.scores, *position.shown, result.score, result.error, result.train_score]
     values += [*result.without, position.reference.score, position.reference.train_score]
     values += position.reference.without
     values += [row[name] for row in result.history for name in ROW_NUMBERS]

@@ -89,20 +89,32 @@ def test_without_pieces_the_error_is_that_of_blocks():
 
 
 def test_states_that_forget_at_once_are_neither_slow_nor_without_error():
-    """The larger of what blocks and pieces show; nothing where nothing scatters."""
+    """What blocks show, over no hidden share; nothing where nothing scatters."""
     pieces, block_of = cut_pieces(cut_blocks([600], 0.0, n_blocks=6))
     scatter = piece_scatter(pieces, block_of, 0.0)
     weights = np.ones((48, 3))
     x = np.random.default_rng(2).normal(size=(48, 2))
     influence = np.column_stack([(x - x.mean(axis=0)) / 48, np.zeros(48)])
     error, n_units = error_of_mean(influence, weights, scatter)
-    np.testing.assert_allclose(error[:2], 1 / np.sqrt(48), rtol=0.4)
-    assert error[2] == 0.0
+    of_blocks = influence.reshape(6, 8, 3).sum(axis=1)
+    np.testing.assert_allclose(error, np.sqrt(np.sum(of_blocks**2, axis=0) * 6 / 5))
     assert np.all(n_units >= 5.9)
-    # known to be slow, only blocks count
-    slow, _ = error_of_mean(influence, weights, scatter, is_slow=True)
-    of_blocks = influence[:, 0].reshape(6, 8).sum(axis=1)
-    assert slow[0] == pytest.approx(np.sqrt(np.sum(of_blocks**2) * 6 / 5 / scatter.share))
+
+
+def test_events_that_take_turns_have_the_error_of_blocks():
+    """Hops there and back: pieces scatter by twice what they are paired within a block."""
+    rng = np.random.default_rng(5)
+    n_sets, n_pairs = 4000, 150
+    hops = rng.normal(size=(n_pairs, n_sets))
+    x = np.stack([hops, -0.5 * hops], axis=1).reshape(2 * n_pairs, n_sets)
+    pieces, block_of = cut_pieces(cut_blocks([2 * n_pairs], 1.0, n_blocks=10))
+    starts = [p.start for p in pieces]
+    sums = np.add.reduceat(x, starts, axis=0)
+    frames = np.array([p.n_frames for p in pieces], float)[:, None]
+    influence = (sums - frames * x.mean(axis=0)) / len(x)
+    error, _ = error_of_mean(influence, frames, piece_scatter(pieces, block_of, 1.0))
+    exact = 0.5 * np.sqrt(n_pairs) / len(x)
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(exact, rel=0.15)
 
 
 def test_pieces_of_one_block_say_nothing_about_others():

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from graphkoopman.uncertainty._blocks import MOST_BLOCKS, Block
 from graphkoopman.uncertainty._scatter import Scatter, block_scatter, mean_covariance
-from graphkoopman.uncertainty._student import FEWEST_DEGREES, effective_units
+from graphkoopman.uncertainty._student import effective_units
 
 __all__ = ["cut_pieces", "error_of_mean", "jackknife_influence", "piece_scatter"]
 
@@ -125,7 +125,8 @@ def error_of_mean(
     of the one and S of the other, neither negative, Q = F + S and W = F + ωS, and the squared
     error is F + S/s. Where blocks that follow one another are seen to be correlated more than
     that, :math:`1 + 2\sum_b e_be_{b+1}/Q` takes the place of 1/s. What forgets in between counts as
-    partly slow.
+    partly slow. Where pieces scatter more than blocks, blocks alone decide: events that take turns,
+    such as hops there and back, cancel within a block.
 
     Parameters
     ----------
@@ -144,7 +145,7 @@ def error_of_mean(
     -------
     error : ndarray of shape (...)
     n_units : ndarray of shape (...)
-        One more than the degrees of freedom: those of blocks unless S is zero, then of pieces.
+        One more than the degrees of freedom, which are those of blocks.
 
     References
     ----------
@@ -162,7 +163,7 @@ def error_of_mean(
     square = between.sum(axis=0)
     if is_slow:
         within = np.zeros_like(square)
-    units_of_blocks, units = effective_units(weights_of_blocks), effective_units(weights)
+    units_of_blocks = effective_units(weights_of_blocks)
     hidden = np.full(np.shape(square), 1.0 / scatter.share)
     if follows is not None:
         root = np.sqrt(between) * np.sign(added)
@@ -170,15 +171,8 @@ def error_of_mean(
         seen = np.divide(neighbours, square, out=np.zeros_like(square), where=square > 0)
         hidden = np.maximum(hidden, 1.0 + 2.0 * seen)
     slow = np.clip((square - within) / (1.0 - scatter.within), 0.0, square)
-    # no slow part: pieces show all, and better than blocks
-    fast = np.where(slow > 0, square - slow, within)
-    variance = fast + hidden * slow
-    # blocks have the say wherever they scatter more than pieces expect
-    degrees = np.where(
-        square < within, units - units_of_blocks, np.minimum(units_of_blocks - 1.0, scatter.degrees)
-    )
-    degrees = np.where(units_of_blocks - 1.0 < FEWEST_DEGREES, 0.0, degrees)
-    return np.sqrt(variance), 1.0 + degrees
+    variance = square - slow + hidden * slow
+    return np.sqrt(variance), np.minimum(units_of_blocks, 1.0 + scatter.degrees)
 
 
 def jackknife_influence(estimate: Array, replicates: Array, weights: Array) -> Array:

@@ -12,6 +12,7 @@ from scipy import stats
 from scipy.special import expit
 
 from graphkoopman.koopman._chapman_kolmogorov import chapman_kolmogorov
+from graphkoopman.koopman._events import error_of_counts
 from graphkoopman.koopman._model import KoopmanModel, implied_timescales_of, timescales_in_ps
 from graphkoopman.koopman._units import UnitMoments
 from graphkoopman.koopman._warnings import FewUnitsWarning, InvalidTimescaleWarning
@@ -56,6 +57,9 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
         None for units that are independent.
     refits : sequence of KoopmanModel
         Estimates from all data with networks trained on halves of them, in the same states.
+    exchanges : ndarray of shape (n_states, n_states) or None
+        Events seen, see `count_exchanges`. No interval of a time or a population is narrower than
+        their number allows.
 
     Notes
     -----
@@ -83,6 +87,7 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
         means: Scatter | None = None,
         dynamics: Scatter | None = None,
         refits: Sequence[KoopmanModel] = (),
+        exchanges: NDArray[np.int64] | None = None,
     ) -> None:
         super().__init__()
         self._prior = prior
@@ -94,6 +99,7 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
         self.means = Scatter(1.0, n_effective - 1.0) if means is None else means
         self.dynamics = Scatter(1.0, n_effective - 1.0) if dynamics is None else dynamics
         self.refits = list(refits)
+        self.exchanges = exchanges
 
     def __repr__(self) -> str:
         return (
@@ -200,7 +206,9 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
         """
         interval = np.exp(
             self.interval_of(
-                lambda m: _log_timescales(m.eigenvalues[1:][:k], m.lagtime), confidence
+                lambda m: _log_timescales(m.eigenvalues[1:][:k], m.lagtime),
+                confidence,
+                of_events=True,
             )
         )
         # a sample may have a timescale where the estimate has none: not of the same process
@@ -298,6 +306,7 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
             means=self.means,
             dynamics=self.dynamics,
             refits=[refit.permute(order) for refit in self.refits],
+            exchanges=None if self.exchanges is None else _reordered(self.exchanges, order),
         )
 
     def interval_of(
@@ -306,6 +315,7 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
         confidence: float = 0.95,
         *,
         scatter: Scatter | None = None,
+        of_events: bool = False,
     ) -> Array:
         """Interval of any quantity of a model, with the sampling of the data and the training.
 
@@ -317,6 +327,9 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
             Coverage aimed at.
         scatter : Scatter or None
             As for `t_interval`.
+        of_events : bool
+            Whether the quantity follows from the entries of K, so that the number of events seen
+            says how well it can be known at best.
 
         Returns
         -------
@@ -325,7 +338,23 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
         samples = np.array([quantity(sample) for sample in self._samples])
         refits = np.array([quantity(refit) for refit in self.refits]) if self.refits else None
         estimate = quantity(self._prior)
-        return self.t_interval(estimate, samples, confidence, scatter=scatter, refits=refits)
+        interval = self.t_interval(estimate, samples, confidence, scatter=scatter, refits=refits)
+        return self._widened(interval, estimate, quantity, confidence) if of_events else interval
+
+    def _widened(
+        self,
+        interval: Array,
+        estimate: Array,
+        quantity: Callable[[KoopmanModel], Array],
+        confidence: float,
+    ) -> Array:
+        """An interval as wide as the number of events asks for, at least, where it is known."""
+        if self.exchanges is None:
+            return interval
+        error = error_of_counts(quantity, self._prior, self.exchanges)
+        half = stats.norm.ppf(0.5 * (1.0 + confidence)) * error
+        low = np.minimum(interval[..., 0], estimate - half)
+        return np.stack([low, np.maximum(interval[..., 1], estimate + half)], axis=-1)
 
     def t_interval(
         self,
@@ -380,8 +409,11 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
     def _proportion_interval(
         self, populations: Callable[[KoopmanModel], Array], confidence: float, scatter: Scatter
     ) -> Array:
+        interval = self.interval_of(lambda m: _logit(populations(m)), confidence, scatter=scatter)
+        estimate = _logit(populations(self._prior))
+        # those counted follow from K no further than by its stationary distribution
         return expit(
-            self.interval_of(lambda m: _logit(populations(m)), confidence, scatter=scatter)
+            self._widened(interval, estimate, lambda m: _logit(m._spectrum.stationary), confidence)
         )
 
 
@@ -428,6 +460,11 @@ def _log_timescales(eigenvalues: NDArray[Any], lagtime: int) -> Array:
     with np.errstate(divide="ignore"):
         rate = -np.log(np.clip(signed, 0.0, 1.0)) / lagtime
         return -np.log(rate)
+
+
+def _reordered(exchanges: NDArray[np.int64], order: ArrayLike) -> NDArray[np.int64]:
+    rows = np.asarray(order, dtype=np.int64)
+    return exchanges[rows[:, None], rows]
 
 
 def _logit(populations: Array) -> Array:

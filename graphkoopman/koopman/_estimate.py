@@ -163,7 +163,8 @@ def estimate_koopman(
     arrays = longer_than(probability_arrays(first), lagtime)
     moments = _with_double(lagged_moments(arrays, lagtime), arrays)
     prior = _model(moments, timestep, constraint, warn=True)
-    warn_of_limits(data_limits(arrays, prior), timestep=timestep)
+    limits = data_limits(arrays, prior)
+    warn_of_limits(limits, timestep=timestep)
     if n_bootstrap == 0:
         return prior
     (units,) = unit_moments(arrays, [lagtime], unit, with_double=True)
@@ -179,6 +180,7 @@ def estimate_koopman(
         means=units.means,
         dynamics=units.dynamics,
         refits=[_refit(other, lagtime, timestep, constraint) for other in others],
+        exchanges=limits.exchanges,
     )
 
 

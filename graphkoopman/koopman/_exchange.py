@@ -99,12 +99,10 @@ def exchange_times(
     mean = lag * _passages(model.koopman_matrix)
     interval = np.full((*mean.shape, 2), [0.0, np.inf])
     if isinstance(model, BootstrapKoopmanModel):
-        samples = np.array([_passages(sample.koopman_matrix) for sample in model.samples])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            # a sample without a way to a state takes forever
-            logs = np.log(np.where(np.isnan(samples), np.inf, samples))
-            limits = model.t_interval(np.log(mean / lag), logs)
-            interval = lag * np.exp(np.where(np.isnan(limits), [-np.inf, np.inf], limits))
+        with np.errstate(invalid="ignore"):
+            limits = model.interval_of(_log_passages, of_events=True)
+        unknown = np.isnan(limits) | np.isnan(mean)[..., None]
+        interval = lag * np.exp(np.where(unknown, [-np.inf, np.inf], limits))
     interval[np.eye(len(mean), dtype=bool)] = 0.0
     seen = np.ones(mean.shape, dtype=bool)
     if least is not None:
@@ -115,6 +113,13 @@ def exchange_times(
         mean[~seen] = np.nan
         interval[~seen, 0], interval[~seen, 1] = bounds[~seen], np.inf
     return ExchangeTimes(mean=mean, interval=interval, seen=seen)
+
+
+def _log_passages(model: KoopmanModel) -> Array:
+    """Logarithm of mean first-passage times in lag times; without a way they take forever."""
+    times = _passages(model.koopman_matrix)
+    with np.errstate(divide="ignore"):
+        return np.log(np.where(np.isnan(times), np.inf, times))
 
 
 def _passages(matrix: Array) -> Array:

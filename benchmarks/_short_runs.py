@@ -6,12 +6,14 @@ of the slowest process, and the number of groups is such that 50 or 200 exchange
 """
 
 import warnings
+from itertools import product
 
 import numpy as np
+from scipy.linalg import expm
 
 from graphkoopman import GDyNetEstimator, Trajectory
 from graphkoopman.descriptors import FeatureTrajectory
-from graphkoopman.koopman import estimate_koopman
+from graphkoopman.koopman import count_exchanges, estimate_koopman
 from graphkoopman.structure import state_rdf
 from graphkoopman.transport import transition_diffusion
 
@@ -25,6 +27,9 @@ SYSTEMS = {"two": (2, 1), "three": (3, 1), "three in groups": (3, GROUP)}
 # Features are centres of the states 2 apart with Gaussian noise: one frame in 500 is mistaken.
 SPREAD = 0.35
 N_REFITS = 3
+# Share of the frames in the state that is visited, and visits expected in a run.
+RARE = {"5 % of frames": 0.05, "20 % of frames": 0.2, "50 % of frames": 0.5}
+VISITS = (3, 10, 50)
 N_BOOTSTRAP = 100
 NEAR = np.array([0.9, 0.3, 0.6])  # probability that the one neighbour is within reach, by state
 MOBILITY = np.array([0.1, 0.6, 0.3])  # Å²/frame, by state
@@ -117,12 +122,45 @@ def of_transport(system, events, n_times, seed, chain, simulate):
     }
 
 
+def of_visits(system, visits, n_times, seed, chain, simulate):
+    """One target that visits a rare state a few times, and what blocks alone say of it."""
+    rare = RARE[system]
+    populations = np.array([1.0 - rare, rare])
+    fluxes = np.array([[-rare, rare], [1.0 - rare, rare - 1.0]]) / SLOWEST
+    transition = expm(fluxes)
+    rng = np.random.default_rng([seed, visits, list(RARE).index(system)])
+    n_frames = round(SLOWEST * n_times) + LAGTIME
+    passes = np.zeros((2, 2), int)
+    # of a run without a way there and back nothing can be said
+    while not (passes[0, 1] and passes[1, 0]):
+        states = simulate(transition, populations, n_frames, 1, 0.0, rng)
+        passes = count_exchanges(np.eye(2)[states])
+    model = estimate_koopman(np.eye(2)[states], LAGTIME, n_bootstrap=N_BOOTSTRAP, random_state=seed)
+    with_events = _of_model(model, np.array([SLOWEST]), populations)
+    model.exchanges = None
+    alone = _of_model(model, np.array([SLOWEST]), populations)
+    names = ("timescales", "populations")
+    return with_events | {f"{name} by blocks alone": alone[name] for name in names}
+
+
 PARTS = {
     "groups": of_koopman,
     "learned": of_learned,
     "structure": of_structure,
     "transport": of_transport,
+    "visits": of_visits,
 }
+
+
+def cases_of(part):
+    """Systems, numbers of exchanges and lengths in correlation times of a part."""
+    if part != "visits":
+        return list(product(SYSTEMS, EVENTS, N_TIMES))
+    return [
+        (system, visits, round(visits / (rare * (1.0 - rare))))
+        for system, rare in RARE.items()
+        for visits in VISITS
+    ]
 
 
 def one_set(part, system, events, n_times, seed, chain, simulate):

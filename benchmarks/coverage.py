@@ -11,6 +11,7 @@ and counts how often the intervals of timescales and populations hold the exact 
 ``--part groups``, ``learned``, ``structure`` and ``transport`` are about runs of 5, 10 and 50
 relaxation times, see `benchmarks._short_runs`: states given, states learned, with refits
 in the intervals, coordination numbers, and diffusion; with targets in groups that share a mode.
+``--part visits`` has one target that visits a rare state a few times.
 
 The exact value is that of the states as they are seen: noise of single frames makes
 K = C00^-1 C0t decay faster than the chain, and both moments are known in closed form.
@@ -30,7 +31,7 @@ from joblib import Parallel, delayed
 from numba import njit
 from scipy.linalg import expm
 
-from benchmarks._short_runs import EVENTS as SHORT_EVENTS, N_TIMES, PARTS, SYSTEMS, one_set
+from benchmarks._short_runs import PARTS, cases_of, one_set
 from graphkoopman.koopman import FewUnitsWarning, estimate_koopman
 
 LAGTIME = 2
@@ -180,7 +181,7 @@ def table(rows):
 
 def run_short(part, datasets, n_jobs, path, cases=None):
     """Run what is missing of a part about short runs; returns all rows of it."""
-    cases = list(product(SYSTEMS, SHORT_EVENTS, N_TIMES)) if cases is None else cases
+    cases = cases_of(part) if cases is None else cases
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     done = {(*row["case"], row["seed"]) for row in rows}
     missing = [

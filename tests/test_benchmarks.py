@@ -101,6 +101,15 @@ def test_coverage_in_short_runs(part, tmp_path):
     assert "| two | 50 | 5 | 6 | 1 |" in coverage.short_table(rows)
 
 
+def test_coverage_of_a_rare_visit(tmp_path):
+    """Of forty runs with few visits, blocks alone miss the time in more than a fifth."""
+    cases = [case for case in coverage.cases_of("visits") if case[:2] == ("5 % of frames", 3)]
+    rows = coverage.run_short("visits", 40, 1, tmp_path / "rows.jsonl", cases=cases)
+    held = {name: np.mean([row[name] for row in rows]) for name in rows[0] if "times" in name}
+    assert held["timescales by blocks alone"] < 0.8
+    assert held["timescales"] > 0.85
+
+
 def test_disjoint_pairs_of_intervals():
     assert seeds.disjoint_pairs([[0, 2], [1, 3], [2.5, 4]]) == "1 of 3"
 

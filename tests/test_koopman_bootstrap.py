@@ -18,6 +18,7 @@ from graphkoopman.koopman import (
     lagged_moments,
 )
 from graphkoopman.koopman._bootstrap import dirichlet_concentration
+from graphkoopman.koopman._events import error_of_counts
 from graphkoopman.koopman._units import UnitMoments, unit_moments
 from graphkoopman.uncertainty import UNITS, Scatter
 
@@ -162,6 +163,42 @@ def test_permutation_moves_estimate_and_samples(independent):
     np.testing.assert_allclose(
         permuted.populations_interval(), model.populations_interval()[[2, 0, 1]], rtol=1e-12
     )
+    assert permuted.exchanges[0, 1] == model.exchanges[2, 0]
+
+
+@pytest.mark.parametrize("rare", [0.02, 0.5])
+def test_error_of_counts_of_two_states(rare):
+    """One over the root of the events of either way, in the closed form of two slow rates."""
+    rates = 1e-4 * np.array([rare, 1.0 - rare])
+    model = KoopmanModel([[1.0 - rates[0], rates[0]], [rates[1], 1.0 - rates[1]]], lagtime=1)
+    events = np.array([[0, 4], [9, 0]])
+    share = rates / rates.sum()
+    of_time = error_of_counts(lambda m: np.log(m.timescales()), model, events)
+    np.testing.assert_allclose(of_time, np.sqrt(share[0] ** 2 / 4 + share[1] ** 2 / 9), rtol=1e-3)
+
+    def log_odds(m):
+        return np.log(m.stationary_distribution[1] / m.stationary_distribution[0])
+
+    of_odds = error_of_counts(log_odds, model, events)
+    np.testing.assert_allclose(of_odds, np.sqrt(1 / 4 + 1 / 9), rtol=1e-3)
+    # a way that nobody went has no error of its own
+    assert error_of_counts(log_odds, model, np.array([[0, 4], [0, 0]])) == pytest.approx(0.5, 1e-3)
+
+
+def test_two_visits_that_last_equally_long_leave_a_time_open():
+    """Blocks have nothing to scatter by; two events are known to a factor of four."""
+    states = np.zeros(12_000, dtype=int)
+    for begin in (3000, 9000):
+        states[begin : begin + 500] = 1
+    model = estimate_koopman(np.eye(2)[states], 20, n_bootstrap=100, random_state=0)
+    (time,) = model.prior.timescales()
+    assert model.exchanges.tolist() == [[0, 2], [2, 0]]
+    low, high = model.timescales_interval()[0] / time
+    # exp(1.96 * sqrt((p0**2 + p1**2) / 2)), p the populations
+    assert low == pytest.approx(0.28, abs=0.02)
+    assert high == pytest.approx(1 / low)
+    model.exchanges = None
+    assert model.timescales_interval()[0, 1] < 1.5 * time
 
 
 def test_few_units_warn_and_widen(independent):

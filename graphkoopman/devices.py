@@ -1,5 +1,6 @@
-"""Names of devices, checked and looked up: `check_device`, `device_of`."""
+"""Devices: `check_device`, `device_of`, and `warn_without_triton`."""
 
+import warnings
 from typing import TYPE_CHECKING
 
 from graphkoopman.ranks import group_is_initialised, local_rank
@@ -39,3 +40,12 @@ def device_of(device: str) -> "torch.device":
     if device == "cuda" and group_is_initialised():
         return torch.device("cuda", local_rank() % torch.cuda.device_count())
     return torch.device(device)
+
+
+def warn_without_triton(device: "torch.device", error: Exception, instead: str) -> None:
+    """Warn that our kernels do not run on a GPU, and what is done instead."""
+    warnings.warn(
+        f"Triton does not run on {device} ({type(error).__name__}: {error}): {instead}",
+        RuntimeWarning,
+        stacklevel=3,
+    )

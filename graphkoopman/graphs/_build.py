@@ -1,6 +1,5 @@
 """Receptive fields of the targets, frame by frame, compiled."""
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -10,7 +9,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from graphkoopman._compiling import njit
-from graphkoopman.devices import device_of
+from graphkoopman.devices import device_of, warn_without_triton
 from graphkoopman.graphs._directions import edge_directions
 from graphkoopman.graphs._search import nearest_shells, whole_shells, with_species
 from graphkoopman.graphs._species import nearest_of_species
@@ -207,11 +206,10 @@ def gpu_of(device: str) -> "torch.device | None":
         # one atom among its own images: what is compiled for it serves whatever comes
         device_fields(np.zeros((1, 1, 3)), np.eye(3)[None], True, ONE_ATOM, 1, None, 1, place)
     except Exception as error:  # no Triton, no compiler or headers for it, a GPU it does not know
-        warnings.warn(
-            f"Triton does not run on {place} ({type(error).__name__}: {error}): neighbours are "
-            "searched on the CPU; install what is missing, or pass device='cpu'",
-            RuntimeWarning,
-            stacklevel=2,
+        warn_without_triton(
+            place,
+            error,
+            "neighbours are searched on the CPU; install what is missing, or pass device='cpu'",
         )
         return None
     return place

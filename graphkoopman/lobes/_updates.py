@@ -4,7 +4,6 @@ Each takes the terms of a convolution and the edges of a batch and gives the upd
 ``(terms, edges) -> (n_rows, n_features)``; `update_for` chooses one.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graphkoopman.devices import warn_without_triton
 from graphkoopman.graphs import GraphBatch
 from graphkoopman.lobes._basis import BASIS_SPACING, TAIL, gaussian_basis
 from graphkoopman.lobes._kernels import POINTS_PER_WIDTH, GatedConvolution
@@ -161,11 +161,11 @@ def gpu_kernels(device: torch.device) -> Any:
 
         _gpu_kernels.probe(device)
     except Exception as error:  # no Triton, no compiler or headers for it, a GPU it does not know
-        warnings.warn(
-            f"Triton does not run on {device} ({type(error).__name__}: {error}): convolutions take "
-            "torch's own operations there, which are many times slower; install what is missing",
-            RuntimeWarning,
-            stacklevel=2,
+        warn_without_triton(
+            device,
+            error,
+            "convolutions take torch's own operations there, which are many times slower; install "
+            "what is missing",
         )
         return None
     return _gpu_kernels

@@ -58,8 +58,8 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
     refits : sequence of KoopmanModel
         Estimates from all data with networks trained on halves of them, in the same states.
     exchanges : ndarray of shape (n_states, n_states) or None
-        Events seen, see `count_exchanges`. No interval of a time or a population is narrower than
-        their number allows.
+        Events seen, see `count_exchanges`. No interval of K, a time or a population is narrower
+        than their number allows.
 
     Notes
     -----
@@ -277,7 +277,7 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
 
         On the linear scale, because entries of a free estimate may be negative.
         """
-        return self.interval_of(lambda model: model.koopman_matrix, confidence)
+        return self.interval_of(lambda model: model.koopman_matrix, confidence, of_events=True)
 
     def ck_test(self, models: Sequence[Any]) -> ChapmanKolmogorovTest:
         r"""Chapman-Kolmogorov test :math:`K(n\tau) = K^n(\tau)`, eq. (6), with samples.

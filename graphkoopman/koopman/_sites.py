@@ -317,4 +317,4 @@ def _interval(
         generator = _spread_rates(_local_rates(model, graph, warn=False), graph)
         return np.log(_relaxation_times(generator)[first])
 
-    return np.exp(local_model.interval_of(log_times))
+    return np.exp(local_model.interval_of(log_times, of_events=True))

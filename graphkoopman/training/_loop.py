@@ -52,7 +52,7 @@ RUNAWAY_SHARE = 0.5
 # to sight, from where no gradient leads back: its variance is below the ridge. A process of which
 # less than this share is left makes the layer be whitened anew.
 LOST_SHARE = 0.5
-LEAST_SHOWN = 0.1  # of a singular value; of less than that there is nothing to lose
+LEAST_SHOWN = 0.02  # of a singular value; of less than that there is nothing to lose
 
 
 class Trainer:

@@ -58,8 +58,8 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
     refits : sequence of KoopmanModel
         Estimates from all data with networks trained on halves of them, in the same states.
     exchanges : ndarray of shape (n_states, n_states) or None
-        Events seen, see `count_exchanges`. No interval of K, a time or a population is narrower
-        than their number allows.
+        Events seen, see `count_exchanges`. Of exchanges with fewer events than there are units, no
+        interval of K, a time or a population is narrower than their number allows.
 
     Notes
     -----
@@ -348,10 +348,12 @@ class BootstrapKoopmanModel(Tabular, BayesianModel):
         quantity: Callable[[KoopmanModel], Array],
         confidence: float,
     ) -> Array:
-        """An interval as wide as the number of events asks for, at least, where it is known."""
+        """An interval as wide as the number of rare events asks for, at least, where known."""
         if self.exchanges is None:
             return interval
-        error = error_of_counts(quantity, self._prior, self.exchanges)
+        # of more events than units, each unit holds some, and units scatter as the events do
+        rare = np.where(self.exchanges < self.n_units, self.exchanges, 0)
+        error = error_of_counts(quantity, self._prior, rare)
         half = stats.norm.ppf(0.5 * (1.0 + confidence)) * error
         low = np.minimum(interval[..., 0], estimate - half)
         return np.stack([low, np.maximum(interval[..., 1], estimate + half)], axis=-1)

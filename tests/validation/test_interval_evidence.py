@@ -90,8 +90,9 @@ def test_coordination_that_is_forgotten_sooner_than_the_states_is_known_as_well_
         # as if every frame of every target were drawn anew, which states are not
         half = 0.5 * np.diff(rdf.populations_interval, axis=-1)[:, 0]
         times_too_wide["populations"].append(half / (PLAIN * np.sqrt(0.25 / probs[..., 0].size)))
-    # 2.6 where the correlation time of the states was allowed for
-    assert 0.9 < np.median(times_too_wide["coordination"]) < 1.4
+    # 2.6 where the correlation time of the states was allowed for; of six blocks, Student's t alone
+    # makes it 1.31, and a part that is taken for slow by chance the rest
+    assert 0.9 < np.median(times_too_wide["coordination"]) < 1.6
     assert np.median(times_too_wide["populations"]) > 10
 
 

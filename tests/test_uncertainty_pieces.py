@@ -102,11 +102,14 @@ def test_states_that_forget_at_once_are_neither_slow_nor_without_error():
 
 
 def test_events_that_take_turns_have_the_error_of_blocks():
-    """Hops there and back: pieces scatter by twice what they are paired within a block."""
+    """Hops there and half the way back; ends of pieces cut such pairs apart, which adds scatter.
+
+    Ends of blocks do, too: 3 % of the error here, where that of pieces would be 15 % too large.
+    """
     rng = np.random.default_rng(5)
-    n_sets, n_pairs = 4000, 150
+    n_sets, n_pairs = 2000, 600
     hops = rng.normal(size=(n_pairs, n_sets))
-    x = np.stack([hops, -0.5 * hops], axis=1).reshape(2 * n_pairs, n_sets)
+    x = np.roll(np.stack([hops, -0.5 * hops], axis=1).reshape(2 * n_pairs, n_sets), 1, axis=0)
     pieces, block_of = cut_pieces(cut_blocks([2 * n_pairs], 1.0, n_blocks=10))
     starts = [p.start for p in pieces]
     sums = np.add.reduceat(x, starts, axis=0)
@@ -114,7 +117,7 @@ def test_events_that_take_turns_have_the_error_of_blocks():
     influence = (sums - frames * x.mean(axis=0)) / len(x)
     error, _ = error_of_mean(influence, frames, piece_scatter(pieces, block_of, 1.0))
     exact = 0.5 * np.sqrt(n_pairs) / len(x)
-    assert np.sqrt(np.mean(error**2)) == pytest.approx(exact, rel=0.15)
+    assert np.sqrt(np.mean(error**2)) == pytest.approx(exact, rel=0.08)
 
 
 def test_pieces_of_one_block_say_nothing_about_others():

@@ -155,10 +155,10 @@ def state_rdf(
     The intervals are Student's t from time blocks and pieces of them: what is seen to last from
     piece to piece counts as the slowest process of the states, what is forgotten within a piece
     as that, see `graphkoopman.uncertainty.error_of_mean`. Coverage stays right down to about five
-    correlation times, with few degrees of freedom where a number is as slow as the states. What
-    is slower than the states themselves is not allowed for. A bin that no
-    neighbour ever entered has an interval of width zero. A single frame, or a state seen in one
-    block only, has an interval without an upper end.
+    correlation times, with the few degrees of freedom that so few blocks have. What is slower than
+    the states themselves is not allowed for. A bin that no neighbour ever entered has an interval
+    of width zero. A single frame, or a state seen in one block only, has an interval without an
+    upper end.
 
     References
     ----------

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from graphkoopman.lobes import GDyNetLobe
+from graphkoopman.objectives import moments_of_rows, singular_values
 from graphkoopman.training._batches import Block, StatisticsBatch, sample_batch
 from graphkoopman.training._data import SampleData
 from graphkoopman.training._features import backward_score, evaluate
@@ -241,8 +242,16 @@ class Trainer:
         self._next_epoch()
 
     def _processes(self, stage: Stage, responses: Callable[[], Tensor]) -> list[float]:
-        """How much of every process the hidden layer shows on the frames that make states."""
-        return stage.processes(self.lobe, responses, self._linear_rows(), self._n_independent)
+        """Singular values of the processes between states that the hidden layer shows.
+
+        On the frames that make states, as the score sees them; empty in stages behind that layer.
+        """
+        ridge = stage.ridge(self.lobe, self._n_independent)
+        if ridge is None:
+            return []
+        pairs = (torch.from_numpy(rows) for rows in self._linear_rows())
+        values = singular_values(moments_of_rows(responses(), *pairs), epsilon=ridge)
+        return values[: self.lobe.head.n_states - 1].tolist()
 
     def _has_lost_a_process(self, stage: Stage, responses: Callable[[], Tensor]) -> bool:
         """Whether little is left of one that the hidden layer had shown; remembers the most."""

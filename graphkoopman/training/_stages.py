@@ -14,17 +14,10 @@ from functools import partial
 from typing import Protocol
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from graphkoopman.lobes import GDyNetLobe
-from graphkoopman.objectives import (
-    Moments,
-    moments_of_rows,
-    score_of_moments,
-    singular_values,
-    subspace_score,
-)
+from graphkoopman.objectives import Moments, score_of_moments, subspace_score
 from graphkoopman.samples import Batch
 from graphkoopman.training._initialise import fit_output
 
@@ -96,26 +89,10 @@ class Stage(Protocol):
         """Frames of a batch; None is all."""
         ...
 
-    def processes(
-        self,
-        lobe: GDyNetLobe,
-        responses: Callable[[], Tensor],
-        rows: Sequence[np.ndarray],
-        n_independent: float,
-    ) -> list[float]:
-        """How much of every process between the states the hidden layer shows.
+    def ridge(self, lobe: GDyNetLobe, n_independent: float) -> float | None:
+        """Of the covariances of the hidden layer, relative to their mean variance.
 
-        Parameters
-        ----------
-        lobe, responses, rows
-            As of `make_states`.
-        n_independent : float
-            As of `score`.
-
-        Returns
-        -------
-        list of float
-            Singular values, falling; empty where the stage does not work on the hidden layer.
+        None where the stage does not work on the hidden layer. Arguments are as of `score`.
         """
         ...
 
@@ -157,7 +134,7 @@ class SubspaceStage:
     ) -> Callable[..., Tensor]:
         """VAMP-2 of the best linear functions, a few more than the states have processes."""
         n_functions = min(lobe.head.n_states - 1 + SPARE_PROCESSES, lobe.head.n_hidden)
-        ridge = _ridge(lobe, n_independent)
+        ridge = self.ridge(lobe, n_independent)
 
         def score(moments: Moments, epsilon: float = epsilon) -> Tensor:
             return subspace_score(moments, n_functions, epsilon=max(epsilon, ridge))
@@ -170,19 +147,9 @@ class SubspaceStage:
             return None
         return min(batch_size, -(-SAMPLES_PER_FUNCTION * lobe.head.n_hidden // n_targets))
 
-    def processes(
-        self,
-        lobe: GDyNetLobe,
-        responses: Callable[[], Tensor],
-        rows: Sequence[np.ndarray],
-        n_independent: float,
-    ) -> list[float]:
-        """Those that the score sees, through its ridge."""
-        pairs = (torch.from_numpy(ends) for ends in rows)
-        values = singular_values(
-            moments_of_rows(responses(), *pairs), epsilon=_ridge(lobe, n_independent)
-        )
-        return values[: lobe.head.n_states - 1].tolist()
+    def ridge(self, lobe: GDyNetLobe, n_independent: float) -> float:
+        """Functions over the samples, within bounds."""
+        return max(SUBSPACE_EPSILON, min(lobe.head.n_hidden / n_independent, LARGEST_EPSILON))
 
     def make_states(
         self, lobe: GDyNetLobe, responses: Callable[[], Tensor], rows: Sequence[np.ndarray]
@@ -218,26 +185,15 @@ class StateStage:
         """The batch size."""
         return batch_size
 
-    def processes(
-        self,
-        lobe: GDyNetLobe,
-        responses: Callable[[], Tensor],
-        rows: Sequence[np.ndarray],
-        n_independent: float,
-    ) -> list[float]:
+    def ridge(self, lobe: GDyNetLobe, n_independent: float) -> float | None:
         """None: the states are what is trained."""
-        return []
+        return None
 
     def make_states(
         self, lobe: GDyNetLobe, responses: Callable[[], Tensor], rows: Sequence[np.ndarray]
     ) -> float | None:
         """Nothing: the output layer is trained."""
         return None
-
-
-def _ridge(lobe: GDyNetLobe, n_independent: float) -> float:
-    """Of the covariances of the hidden layer, relative to their mean variance."""
-    return max(SUBSPACE_EPSILON, min(lobe.head.n_hidden / n_independent, LARGEST_EPSILON))
 
 
 def stages_of(objectives: Sequence[str]) -> tuple[Stage, ...]:

@@ -11,6 +11,7 @@ from graphkoopman import GDyNetEstimator
 from graphkoopman.descriptors import FeatureTrajectory
 from graphkoopman.lobes import FeatureEncoder, build_lobe
 from graphkoopman.objectives import moments, subspace_score
+from graphkoopman.training._initialise import LOGIT_RANGES, fit_output
 from graphkoopman.training._restarts import Restarts
 from graphkoopman.training._stages import SubspaceStage
 from graphkoopman.training._state import TrainingResult
@@ -89,3 +90,35 @@ def test_few_frames_are_not_learned_by_heart(monkeypatch):
     assert all(fit.converged_ for fit in ended)
     scores, others = ([fit.score(other) for fit in several] for several in (ended, longer))
     assert min(scores) > max(others)
+
+
+def states_of(function, seed):
+    """Range of the logits of states made of one function, (n_frames, n_targets), of time."""
+    rng = np.random.default_rng(seed)
+    lobe = build_lobe([1], 2, encoder=FeatureEncoder(), n_hidden=2, example=an_example())
+    noise = rng.standard_normal(function.shape)
+    responses = torch.from_numpy(np.stack([function, noise], axis=-1).reshape(-1, 2)).float()
+    rows = np.arange(function.size)
+    lag = 5 * function.shape[1]
+    fit_output(lobe, responses, rows[:-lag], rows[lag:])
+    logits = lobe.head.output(responses).detach()
+    return (logits[:, 0] - logits[:, 1]).abs().max().item()
+
+
+def test_few_events_of_a_continuum_bend_no_softmax():
+    # of a Gaussian process no bent function is slower than the linear one (Mehler's expansion:
+    # polynomial n decays n times as fast), but on frames of few events some look so
+    widths = []
+    for seed in range(20):
+        kicks = np.random.default_rng(seed).standard_normal((900, 7))
+        walk = lfilter([1.0], [1.0, -0.97], kicks, axis=0)
+        widths.append(states_of(walk, seed))
+    assert np.mean(np.array(widths) < 1.5 * LOGIT_RANGES[0]) >= 0.9
+
+
+def test_states_that_are_apart_get_a_steep_softmax():
+    # a step takes out the noise inside states
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        state = np.cumsum(rng.random((4000, 7)) > 0.97, axis=0) % 2
+        assert states_of(state + 0.15 * rng.standard_normal(state.shape), seed) > LOGIT_RANGES[1]

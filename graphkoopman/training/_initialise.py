@@ -13,13 +13,17 @@ from torch import Tensor
 
 from graphkoopman.koopman import inner_simplex, singular_functions
 from graphkoopman.lobes import GDyNetLobe, slow_layer, whitened_layer
-from graphkoopman.objectives import moments_of_rows, score_of_moments
+from graphkoopman.objectives import EPSILON, moments_of_rows, score_of_moments
 from graphkoopman.training._batches import StatisticsBatch
+from graphkoopman.training._validation import paired_rise, scores_without_stretches
 
 SMALLEST_SPREAD = 1e-6  # rounding of float32
 # Logits between the vertices: the softmax is nearly linear at the first, nearly a step at the last.
 # Where states overlap, bending costs score; where they are apart, it takes out noise.
 LOGIT_RANGES = (1.0, 2.0, 4.0, 8.0)
+# Errors of the difference by which a steeper softmax has to score more. Few events make outliers of
+# a function, and one that bends at them scores more on these frames and less on others.
+STEEPER_ERRORS = 2.0
 BIASES = (-1.0, 1.0)  # of the hidden layer, in standard deviations
 
 
@@ -88,9 +92,9 @@ def fit_output(
 ) -> float:
     """Point the output layer at the vertices of the slowest singular functions, in place.
 
-    Of several slopes of the softmax the one with the best score is taken, so that making states
-    costs as little as it can. Nothing changes where the hidden layer has fewer independent
-    directions than states.
+    Of several slopes of the softmax the flattest is taken that none of the steeper ones beats by
+    more than chance: a flat one keeps the singular functions, and their score, as they are. Nothing
+    changes where the hidden layer has fewer independent directions than states.
 
     Parameters
     ----------
@@ -115,14 +119,26 @@ def fit_output(
     to_memberships = np.linalg.inv(np.column_stack([vertices, np.ones(len(vertices))]))
     memberships = torch.from_numpy(functions @ to_memberships[:-1] + to_memberships[-1])
     rows = torch.from_numpy(start_rows), torch.from_numpy(end_rows)
-    scores = {
-        width: score_of_moments(
-            moments_of_rows(torch.softmax(width * memberships, dim=1), *rows)
-        ).item()
-        for width in LOGIT_RANGES
-    }
-    best = max(scores, key=lambda width: scores[width])
+    width, score = _softmax_width(memberships, rows)
     slope = coefficients[:, :n_processes] @ to_memberships[:-1]
     intercept = to_memberships[-1] - offset @ slope
-    lobe.head.set_output(best * slope.T, best * intercept)
-    return scores[best]
+    lobe.head.set_output(width * slope.T, width * intercept)
+    return score
+
+
+def _softmax_width(memberships: Tensor, rows: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    """Logits between the vertices, and VAMP-2 of the states that they make."""
+
+    def scored(width: float) -> tuple[float, list[float]]:
+        states = torch.softmax(width * memberships, dim=1)
+        score = score_of_moments(moments_of_rows(states, *rows), epsilon=EPSILON).item()
+        return score, scores_without_stretches(states, rows, EPSILON)
+
+    flattest, *steeper = LOGIT_RANGES
+    chosen, best = flattest, scored(flattest)
+    for width in steeper:
+        this = scored(width)
+        rise, error = paired_rise(*this, *best)
+        if rise > STEEPER_ERRORS * error:
+            chosen, best = width, this
+    return chosen, best[0]

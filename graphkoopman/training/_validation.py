@@ -62,7 +62,7 @@ def validation_of(features: Tensor, batch: StatisticsBatch, epsilon: float) -> V
     """
     rows = torch.from_numpy(batch.start_rows), torch.from_numpy(batch.end_rows)
     m = moments_of_rows(features, *rows)
-    without = _scores_without_stretches(features, rows, epsilon)
+    without = scores_without_stretches(features, rows, epsilon)
     return Validation(
         score=score_of_moments(m, epsilon=epsilon).item(),
         error=jackknife_error(without),
@@ -139,9 +139,18 @@ def n_significant(features: Tensor, batch: StatisticsBatch, epsilon: float) -> i
     return int((squares > np.maximum(2.0 * errors, SMALLEST_EXCESS)).sum())
 
 
-def _scores_without_stretches(
+def scores_without_stretches(
     features: Tensor, rows: tuple[Tensor, Tensor], epsilon: float
 ) -> list[float]:
+    """VAMP-2 without one stretch of the pairs after the other; empty where pairs are too few.
+
+    Parameters
+    ----------
+    features : Tensor of shape (n_rows, n_states)
+    rows : (Tensor, Tensor), each (n_pairs,)
+        Of both ends of every pair, in order of time.
+    epsilon : float
+    """
     return [score_of_moments(m, epsilon=epsilon).item() for m in _without(features, rows)]
 
 

@@ -5,16 +5,20 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import uniform_filter1d
 from scipy.signal import lfilter
 
 from graphkoopman import GDyNetEstimator
 from graphkoopman.descriptors import FeatureTrajectory
 from graphkoopman.lobes import FeatureEncoder, build_lobe
 from graphkoopman.objectives import moments, subspace_score
+from graphkoopman.training._batches import sample_batch
 from graphkoopman.training._initialise import LOGIT_RANGES, fit_output
+from graphkoopman.training._loop import Trainer
 from graphkoopman.training._restarts import Restarts
 from graphkoopman.training._stages import SubspaceStage
-from graphkoopman.training._state import TrainingResult
+from graphkoopman.training._state import Position, Reference, TrainingResult
+from graphkoopman.training._validation import validation_of
 
 N_HIDDEN = 16
 MEMORY = 0.85  # of a frame for the one before; of the states 0.94
@@ -122,3 +126,30 @@ def test_states_that_are_apart_get_a_steep_softmax():
         rng = np.random.default_rng(seed)
         state = np.cumsum(rng.random((4000, 7)) > 0.97, axis=0) % 2
         assert states_of(state + 0.15 * rng.standard_normal(state.shape), seed) > LOGIT_RANGES[1]
+
+
+@pytest.mark.parametrize(
+    ("holds_out", "stage", "kept"), [(False, 1, False), (False, 0, True), (True, 1, True)]
+)
+def test_trained_states_do_not_replace_made_ones_by_one_event(holds_out, stage, kept):
+    run = seen_chain(1000, 0)
+    batch = sample_batch([(0, 0, len(run))], [run], 5, None, None)
+
+    def scored(told):
+        states = torch.from_numpy(np.stack([told, 1.0 - told], axis=-1).reshape(-1, 2))
+        return validation_of(states, batch, 1e-8)
+
+    told = run.features[..., 0].astype(float)
+    made = scored(told)
+    outlier = told.copy()
+    outlier[400:460] += 4.0  # one event of all targets, which nothing shows to happen again
+    clearer = scored(uniform_filter1d(told, 3, axis=0))  # less noise in all of the run
+    trained = scored(outlier)
+    assert min(trained.score, clearer.score) > made.score + 0.02
+
+    trainer = object.__new__(Trainer)
+    trainer.holds_out = holds_out
+    trainer.position = Position(reference=Reference(made.score, made.without), stage=stage)
+    trainer.result = TrainingResult({}, made.score, made.error, made.without)
+    assert trainer._is_beyond_chance(trained) == kept
+    assert trainer._is_beyond_chance(clearer)

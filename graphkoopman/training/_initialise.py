@@ -15,15 +15,12 @@ from graphkoopman.koopman import inner_simplex, singular_functions
 from graphkoopman.lobes import GDyNetLobe, slow_layer, whitened_layer
 from graphkoopman.objectives import EPSILON, moments_of_rows, score_of_moments
 from graphkoopman.training._batches import StatisticsBatch
-from graphkoopman.training._validation import paired_rise, scores_without_stretches
+from graphkoopman.training._validation import is_beyond_chance, scores_without_stretches
 
 SMALLEST_SPREAD = 1e-6  # rounding of float32
 # Logits between the vertices: the softmax is nearly linear at the first, nearly a step at the last.
 # Where states overlap, bending costs score; where they are apart, it takes out noise.
 LOGIT_RANGES = (1.0, 2.0, 4.0, 8.0)
-# Errors of the difference by which a steeper softmax has to score more. Few events make outliers of
-# a function, and one that bends at them scores more on these frames and less on others.
-STEEPER_ERRORS = 2.0
 BIASES = (-1.0, 1.0)  # of the hidden layer, in standard deviations
 
 
@@ -138,7 +135,6 @@ def _softmax_width(memberships: Tensor, rows: tuple[Tensor, Tensor]) -> tuple[fl
     chosen, best = flattest, scored(flattest)
     for width in steeper:
         this = scored(width)
-        rise, error = paired_rise(*this, *best)
-        if rise > STEEPER_ERRORS * error:
+        if is_beyond_chance(*this, *best):
             chosen, best = width, this
     return chosen, best[0]

@@ -30,6 +30,7 @@ from graphkoopman.training._state import (
 from graphkoopman.training._validation import (
     Validation,
     is_better,
+    is_beyond_chance,
     says_something,
     validation_of,
 )
@@ -276,12 +277,25 @@ class Trainer:
         best = self.result
         if best.validated or says_something(validation.score, validation.error):
             better = is_better(validation.score, validation.error, best.score, best.error)
+            better = better and self._is_beyond_chance(validation)
         else:
             better = train_score > best.train_score
         if better:
             best.score, best.error = validation.score, validation.error
             best.without, best.train_score = validation.without, train_score
             best.weights = _snapshot(self.lobe)
+
+    def _is_beyond_chance(self, validation: Validation) -> bool:
+        """Whether trained states are better than those that were made of slow functions.
+
+        Frames that were trained on do not tell an event from an outlier that the network has
+        learned. The error of the rise does: an outlier is in one stretch of them.
+        """
+        now = self.position
+        if self.holds_out or now.stage == 0:
+            return True
+        made = now.reference
+        return is_beyond_chance(validation.score, validation.without, made.score, made.without)
 
     def _next_epoch(self) -> None:
         """The next epoch, the next cycle from the best weights at full rate, or the next stage.

@@ -18,6 +18,10 @@ from graphkoopman.training._batches import StatisticsBatch
 
 N_GROUPS = 10
 UNLIKE_ERRORS = 2.0
+# Errors of the difference by which states have to score more on frames that they are made of or
+# trained on. Few events make outliers of a function, and states that bend at them score more on
+# these frames and less on others.
+CHANCE_ERRORS = 2.0
 SMALLEST_EXCESS = 0.01  # of a VAMP-2 score over one: a correlation of a tenth
 
 
@@ -118,6 +122,17 @@ def paired_rise(
     differences = np.subtract(without, earlier_without)
     error = jackknife_error(differences.tolist())
     return score - earlier, error if math.isfinite(error) else 0.0
+
+
+def is_beyond_chance(
+    score: float, without: Sequence[float], earlier: float, earlier_without: Sequence[float]
+) -> bool:
+    """Whether states score more than others on the same frames by more than chance.
+
+    Arguments are those of `paired_rise`.
+    """
+    rise, error = paired_rise(score, without, earlier, earlier_without)
+    return rise > CHANCE_ERRORS * error
 
 
 def n_significant(features: Tensor, batch: StatisticsBatch, epsilon: float) -> int:

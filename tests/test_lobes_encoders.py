@@ -276,7 +276,7 @@ def test_every_tool_takes_them(name, graphs, tmp_path):
 def test_they_learn_the_known_answer(name, graphs):
     """Cages of short or long distances, of a relaxation time of 20 frames."""
     encoder = clone(ENCODERS[name]).set_params(n_conv=1)
-    estimator = estimator_with(encoder, max_epochs=15).fit(graphs)
+    estimator = estimator_with(encoder, max_epochs=30).fit(graphs)
     run = make_hopping(chain_rates(2, slowest=20.0), 3000, random_state=1)
     test = GraphFeaturizer(n_neighbors=8, n_hops=1, directions=True).fit_transform(run.trajectory)
     # 24000 ps in all hold 600 exchanges: 8 %, more than twice

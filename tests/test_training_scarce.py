@@ -96,8 +96,8 @@ def test_few_frames_are_not_learned_by_heart(monkeypatch):
     assert min(scores) > max(others)
 
 
-def states_of(function, seed):
-    """Range of the logits of states made of one function, (n_frames, n_targets), of time."""
+def logit_range(function, seed):
+    """Of states made of one function, (n_frames, n_targets), of time."""
     rng = np.random.default_rng(seed)
     lobe = build_lobe([1], 2, encoder=FeatureEncoder(), n_hidden=2, example=an_example())
     noise = rng.standard_normal(function.shape)
@@ -116,7 +116,7 @@ def test_few_events_of_a_continuum_bend_no_softmax():
     for seed in range(20):
         kicks = np.random.default_rng(seed).standard_normal((900, 7))
         walk = lfilter([1.0], [1.0, -0.97], kicks, axis=0)
-        widths.append(states_of(walk, seed))
+        widths.append(logit_range(walk, seed))
     assert np.mean(np.array(widths) < 1.5 * LOGIT_RANGES[0]) >= 0.9
 
 
@@ -125,7 +125,7 @@ def test_states_that_are_apart_get_a_steep_softmax():
     for seed in range(5):
         rng = np.random.default_rng(seed)
         state = np.cumsum(rng.random((4000, 7)) > 0.97, axis=0) % 2
-        assert states_of(state + 0.15 * rng.standard_normal(state.shape), seed) > LOGIT_RANGES[1]
+        assert logit_range(state + 0.15 * rng.standard_normal(state.shape), seed) > LOGIT_RANGES[1]
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,5 @@ def test_trained_states_do_not_replace_made_ones_by_one_event(holds_out, stage, 
     trainer = object.__new__(Trainer)
     trainer.holds_out = holds_out
     trainer.position = Position(reference=Reference(made.score, made.without), stage=stage)
-    trainer.result = TrainingResult({}, made.score, made.error, made.without)
     assert trainer._is_beyond_chance(trained) == kept
     assert trainer._is_beyond_chance(clearer)

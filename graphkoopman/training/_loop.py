@@ -286,7 +286,7 @@ class Trainer:
             best.weights = _snapshot(self.lobe)
 
     def _is_beyond_chance(self, validation: Validation) -> bool:
-        """Whether trained states are better than those that were made of slow functions.
+        """Whether trained states are better than those that their stage began with.
 
         Frames that were trained on do not tell an event from an outlier that the network has
         learned. The error of the rise does: an outlier is in one stretch of them.
@@ -294,8 +294,8 @@ class Trainer:
         now = self.position
         if self.holds_out or now.stage == 0:
             return True
-        made = now.reference
-        return is_beyond_chance(validation.score, validation.without, made.score, made.without)
+        first = now.reference
+        return is_beyond_chance(validation.score, validation.without, first.score, first.without)
 
     def _next_epoch(self) -> None:
         """The next epoch, the next cycle from the best weights at full rate, or the next stage.

@@ -19,6 +19,7 @@ from benchmarks._tables import markdown
 from graphkoopman.cli._timing import spread, spread_text
 
 RESULTS = Path("benchmarks/results")
+MMAP_THRESHOLD, LARGE_ARRAY = -3, 2**16  # of mallopt; bytes
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,12 @@ def peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> f
 
 def _peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
     torch.set_num_threads(1)
+    libc = ctypes.CDLL(None)
+    # freed arrays go back to the system, or the peak depends on what preparations have freed
+    libc.mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
     call = prepare(*arguments)
     gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)  # what preparations have freed must not serve the call
+    libc.malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
     before = status("VmRSS")
     call()

@@ -23,7 +23,6 @@ Results are kept line by line, and an interrupted run continues.
 """
 
 import argparse
-import ctypes
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -142,8 +141,6 @@ def cost(_: str, n_atoms: int) -> dict[str, Any]:
 
 def prepared_step(n_atoms: int) -> Callable[[], float]:
     """One step on a chain, by way of its residues; the chunk has a fixed number of atoms."""
-    mmap_threshold, large = -3, 2**16
-    ctypes.CDLL(None).mallopt(mmap_threshold, large)  # freed arrays go back to the system
     run = make_chain_molecule(n_atoms, COST_FRAMES, random_state=0)
     featurizer = GraphFeaturizer(n_neighbors=CHAIN_NEIGHBORS, n_hops=1, levels=("residue",))
     graphs = featurizer.transform(run.trajectory)

@@ -7,6 +7,7 @@ because others use it, chunks are halved and computed again. Results do not depe
 
 import math
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
@@ -24,6 +25,7 @@ SHARE_OF_FREE = 0.5  # of the memory that is free, where no budget is given
 CONTAINER = Path("/sys/fs/cgroup")
 WORKING = 2.0  # what a pass uses while it runs, in what it keeps
 SMALLEST_SHARE = 2.0**-30
+ASKED_AGAIN = 1.0  # seconds after which free memory is asked for again; a small step takes less
 
 
 def memory_budget(text: str, name: str = "chunk_size") -> int:
@@ -141,6 +143,7 @@ class Room:
         self.budget = budget
         self.bytes_per_cost = 0.0
         self.share = 1.0
+        self._free, self._asked = 0, -math.inf
 
     def measure(self, function: Callable[[Batch], Tensor], batch: Batch, cost: float) -> None:
         """Note what a pass over a batch takes, whose frames cost so many edges together."""
@@ -152,8 +155,14 @@ class Room:
         """Edges of the frames that may be in memory at a time."""
         if self.bytes_per_cost == 0.0:
             return math.inf
-        budget = SHARE_OF_FREE * free_memory(self.device) if self.budget is None else self.budget
+        budget = SHARE_OF_FREE * self._free_memory() if self.budget is None else self.budget
         return self.share * budget / self.bytes_per_cost
+
+    def _free_memory(self) -> int:
+        now = time.monotonic()
+        if now > self._asked + ASKED_AGAIN:
+            self._free, self._asked = free_memory(self.device), now
+        return self._free
 
     def shrink(self) -> bool:
         """Take half as much from now on; False where that makes no sense any more."""

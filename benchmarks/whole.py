@@ -109,7 +109,7 @@ def chain_fit(_: str, pooling: str, seed: int) -> dict[str, Any]:
     featurizer = GraphFeaturizer(n_neighbors=CHAIN_NEIGHBORS, n_hops=1, levels=("residue",))
     graphs = featurizer.transform(run.trajectory)
     estimator = GDyNetEstimator(
-        2, CHAIN_LAG, encoder=GatedEncoder(1), pooling=POOLINGS[pooling], n_hidden=32, n_init=1,
+        2, CHAIN_LAG, encoder=GatedEncoder(1), pooling=POOLINGS[pooling], n_hidden=32, n_init=3,
         max_epochs=12, random_state=seed,
     )  # fmt: skip
     _, cpu = cpu_of(lambda: estimator.fit(graphs))
@@ -201,7 +201,7 @@ def ala2_fit(_: str, folder: str, seed: int) -> dict[str, Any]:
     )
     estimator = GDyNetEstimator(
         3, ALA2_LAG, encoder=GatedEncoder(2), pooling=AttentionPooling(n_heads=8), n_hidden=32,
-        n_init=1, random_state=seed,
+        random_state=seed,
     )  # fmt: skip
     _, cpu = cpu_of(lambda: estimator.fit(training))
     with warnings.catch_warnings():

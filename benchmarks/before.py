@@ -51,9 +51,7 @@ def step(name, n_conv):
 
 def peak(name, n_conv):
     pairs = {(name, n_conv): n for name, n_conv, n in training_step.CASES}[name, n_conv]
-    return min(
-        peak_memory(training_step._our_step, name, n_conv, pairs) for _ in range(3)
-    )
+    return min(peak_memory(training_step._our_step, name, n_conv, pairs) for _ in range(3))
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
@@ -93,7 +91,8 @@ class Side:
 
     def ask(self, *question: Any) -> Any:
         """Answer of the process to a line."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()

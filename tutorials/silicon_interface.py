@@ -24,7 +24,7 @@ DATA = None  # folder of the trajectories; None takes that of GRAPHKOOPMAN_DATA,
 LAG = 20.0  # ps
 LAGS = np.array([10.0, 20.0, 40.0, 60.0, 80.0])
 N_STATES, N_NEIGHBORS = 4, 8 if SMALL else 20  # the paper's
-SEEDS, MAX_EPOCHS, N_BOOTSTRAP = ((0,), 1, 20) if SMALL else ((0, 1), 40, 100)
+SEEDS, MAX_EPOCHS, N_BOOTSTRAP = ((0,), 1, 20) if SMALL else ((0, 1), 60, 100)
 N_ATOMS = 60 if SMALL else 160  # targets, evenly picked; all that a face reaches are 633
 TO_THE_END = 100.0  # ps at both ends of a run, to see who has changed sides
 

@@ -52,7 +52,7 @@ from graphkoopman.training._features import backward_score
 
 TIME_TOLERANCE, POPULATION_TOLERANCE = 0.1, 0.02
 LJ7_LAG, LJ7_JUDGED_LAG, LJ7_DURATION = 10, 20, 40_000.0  # frames of 1 ps, ps
-CHAIN_ATOMS, CHAIN_FRAMES, CHAIN_NEIGHBORS = 1000, 2000, 6
+CHAIN_ATOMS, CHAIN_FRAMES, CHAIN_NEIGHBORS = 1000, 5000, 6
 CHAIN_LAG, CHAIN_JUDGED_LAG = 10, 20  # frames of 1 ps
 POOLINGS = {"residues": HierarchicalPooling(), "mean": MeanPooling()}
 COST_ATOMS, COST_FRAMES, ATOMS_PER_CHUNK = (500, 1000, 2000, 5000), 200, 50_000

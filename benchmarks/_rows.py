@@ -101,7 +101,8 @@ def peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> f
 def _peak_memory(prepare: Callable[..., Callable[[], Any]], *arguments: Any) -> float:
     torch.set_num_threads(1)
     libc = ctypes.CDLL(None)
-    # freed arrays go back to the system, or the peak depends on what preparations have freed
+    # arrays go back to the system when they are freed: glibc would learn to keep those of the
+    # preparations and of the first chunk, and the peak would be of the gaps between them, too
     libc.mallopt(MMAP_THRESHOLD, LARGE_ARRAY)
     call = prepare(*arguments)
     gc.collect()

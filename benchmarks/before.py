@@ -8,22 +8,21 @@ three. "Edges" are those of a step, which differ where a side takes whole shells
 """
 
 import argparse
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from benchmarks._commits import ROOT, extract
 from benchmarks._rows import Row, report
+from benchmarks._systems import SYSTEMS
+from benchmarks.training_step import CASES
 
-ROOT = Path(__file__).parents[1]
-SEARCHES = ("toy", "interface", "electrolyte", "crystal")
-STEPS = (("toy", 3), ("interface", 3), ("electrolyte", 3), ("electrolyte", 2), ("crystal", 3))
 # of either side, so that it takes no name that only one of them has
 WORKER = """
 import ctypes, json, sys, time
@@ -36,6 +35,8 @@ from benchmarks.neighbors import TOY_CALLS, ours
 mmap_threshold, large_array = -3, 2**16  # as `peak_memory` does, but did not at all times
 ctypes.CDLL(None).mallopt(mmap_threshold, large_array)
 
+PAIRS = {(name, n_conv): n_pairs for name, n_conv, n_pairs in training_step.CASES}
+
 def search(name):
     call = ours(system(name, 1))
     def run():
@@ -44,14 +45,13 @@ def search(name):
     return run, round(float(call().sum(dtype="f8")), 2)
 
 def step(name, n_conv):
-    pairs = {(name, n_conv): n for name, n_conv, n in training_step.CASES}[name, n_conv]
-    side = training_step.ours(system(name, pairs + training_step.LAG), n_conv)
+    side = training_step.ours(system(name, PAIRS[name, n_conv] + training_step.LAG), n_conv)
     samples = getattr(side.data, "samples", None) or side.data.graphs
     return side.step, sum(len(graphs.distances) for graphs in samples)
 
 def peak(name, n_conv):
-    pairs = {(name, n_conv): n for name, n_conv, n in training_step.CASES}[name, n_conv]
-    return min(peak_memory(training_step._our_step, name, n_conv, pairs) for _ in range(3))
+    arguments = training_step._our_step, name, n_conv, PAIRS[name, n_conv]
+    return min(peak_memory(*arguments) for _ in range(3))
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
@@ -130,20 +130,16 @@ def rows(commit: str, n_repeats: int) -> list[Row]:
     found = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        archive = subprocess.run(
-            ["git", "archive", commit, "graphkoopman", "benchmarks"],
-            cwd=ROOT, capture_output=True, check=True,
-        ).stdout  # fmt: skip
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(folder / "before", filter="data")
+        extract(commit, folder / "before", "graphkoopman", "benchmarks")
         worker = folder / "worker.py"
         worker.write_text(WORKER)
-        sides = [Side(root, worker) for root in (folder / "before", ROOT)]
-        questions = [("search", name) for name in SEARCHES]
-        for question in [*questions, *(("step", *case) for case in STEPS)]:
-            found += compared(*sides, commit, n_repeats, question)
-        for side in sides:
-            side.close()
+        questions = [
+            *(("search", name) for name in SYSTEMS),
+            *(("step", *case[:2]) for case in CASES),
+        ]
+        with closing(Side(folder / "before", worker)) as before, closing(Side(ROOT, worker)) as now:
+            for question in questions:
+                found += compared(before, now, commit, n_repeats, question)
     return found
 
 

@@ -9,7 +9,6 @@ nearly the whole box.
 """
 
 import argparse
-import ctypes
 import resource
 import tempfile
 import time
@@ -32,7 +31,6 @@ STEP = 0.05  # Å per frame and direction
 FRAMES = (1000, 5000, 20_000)
 # system, targets, n_conv, chunk_size
 CASES = (("interface", 10, 2, 500), ("interface", 10, 3, 200))
-M_MMAP_THRESHOLD, LARGE = -3, 2**16  # of mallopt; bytes
 BYTES_PER_ROW = 2 * 4 * N_STATES + 2 * 4  # features, gradient, both ends of a pair
 
 
@@ -82,9 +80,6 @@ def case_rows(
 
 
 def _whole_step(path: str, n_conv: int, chunk_size: int) -> Callable[[], float]:
-    # arrays go back to the system when they are freed: glibc would learn to keep those of the
-    # first chunk, and the peak would be of the gaps between them, too
-    ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
     graphs = GraphTrajectory.load(path)
     ours_of([graphs[:8]], n_conv, 4, start=False).step()  # compiles
     return ours_of([graphs], n_conv, chunk_size, start=False).step

@@ -10,12 +10,10 @@ that commit in the same run.
 """
 
 import argparse
-import io
 import json
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 import warnings
 from collections import Counter
@@ -27,11 +25,11 @@ import mdtraj as md
 import numpy as np
 from ase.geometry import get_distances
 
+from benchmarks._commits import ROOT, extract
 from benchmarks._reader_files import WRITERS, Run, Writer
 from benchmarks._tables import markdown
 from graphkoopman import Trajectory, read_trajectory
 
-ROOT = Path(__file__).parents[1]
 N_FRAMES, SPACING = 6, 0.5  # ps
 ORTHOGONAL = np.diag([11.0, 12.0, 13.0])
 TRICLINIC = np.array([[11.0, 0, 0], [2.5, 10.5, 0], [-1.5, 3.0, 9.5]])
@@ -247,11 +245,7 @@ def speed(commit: str) -> list[list[str]]:
     with tempfile.TemporaryDirectory() as temporary:
         folder, old = Path(temporary) / "files", Path(temporary) / "old"
         folder.mkdir()
-        archive = subprocess.run(
-            ["git", "archive", commit, "graphkoopman"], cwd=ROOT, capture_output=True, check=True
-        ).stdout
-        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-            tar.extractall(old, filter="data")
+        extract(commit, old, "graphkoopman")
         write_large(folder)
         for name in LARGE:
             # in turn, so that what else the machine does falls on both

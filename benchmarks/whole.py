@@ -109,7 +109,7 @@ def chain_fit(_: str, pooling: str, seed: int) -> dict[str, Any]:
     featurizer = GraphFeaturizer(n_neighbors=CHAIN_NEIGHBORS, n_hops=1, levels=("residue",))
     graphs = featurizer.transform(run.trajectory)
     estimator = GDyNetEstimator(
-        2, CHAIN_LAG, encoder=GatedEncoder(1), pooling=POOLINGS[pooling], n_hidden=32, n_init=3,
+        2, CHAIN_LAG, encoder=GatedEncoder(1), pooling=POOLINGS[pooling], n_hidden=32,
         max_epochs=12, random_state=seed,
     )  # fmt: skip
     _, cpu = cpu_of(lambda: estimator.fit(graphs))

@@ -125,3 +125,15 @@ def test_where_one_frame_does_not_fit_the_error_is_that_of_the_allocation():
 
 def test_room_is_without_end_before_anything_is_known():
     assert Room(CPU).largest_cost == np.inf
+
+
+def test_free_memory_is_asked_for_again_when_it_has_run_out(monkeypatch):
+    """Steps of milliseconds do not read files of the system each; a stale answer is forgotten."""
+    answers = iter([4000, 1000])
+    monkeypatch.setattr("graphkoopman.training._memory.free_memory", lambda device: next(answers))
+    monkeypatch.setattr("graphkoopman.training._memory.time.monotonic", lambda: 0.0)
+    room = Room(torch.device("cpu"))
+    room.bytes_per_cost = 10.0
+    assert [room.largest_cost for _ in range(3)] == [200.0] * 3
+    room.shrink()
+    assert room.largest_cost == 25.0

@@ -159,6 +159,7 @@ class Room:
         return self.share * budget / self.bytes_per_cost
 
     def _free_memory(self) -> int:
+        """Bytes that are free, as of a moment ago."""
         now = time.monotonic()
         if now > self._asked + ASKED_AGAIN:
             self._free, self._asked = free_memory(self.device), now
@@ -167,6 +168,7 @@ class Room:
     def shrink(self) -> bool:
         """Take half as much from now on; False where that makes no sense any more."""
         self.share /= 2.0
+        self._asked = -math.inf  # what was free has just proved not to be
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return self.share > SMALLEST_SHARE
